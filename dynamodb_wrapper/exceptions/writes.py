@@ -1,0 +1,140 @@
+"""Errors about items: missing, existing, changed by another writer, or written only in part."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from dynamodb_wrapper.exceptions.base import DynamoDBWrapperError, Key
+
+
+class ItemNotFoundError(DynamoDBWrapperError):
+    """There is no item under that key."""
+
+    def __init__(
+        self, table_name: str, key: Key | object, original_error: BaseException | None = None
+    ) -> None:
+        super().__init__(
+            f"no item with key {key!r} in table {table_name!r}",
+            original_error,
+        )
+        self.args = (table_name, key, original_error)
+        self.table_name = table_name
+        self.key = key
+        self.context = {"table_name": table_name, "key": key}
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class MultipleItemsFoundError(DynamoDBWrapperError):
+    """``one()`` was asked of a query that matches more than one item."""
+
+
+class ConditionFailedError(DynamoDBWrapperError, code="ConditionalCheckFailedException"):
+    """A condition was false, so nothing was written.
+
+    Attributes:
+        item: What is stored under the key, as a model; None when nothing is stored (or it no longer validates).
+        table_name: The physical table name.
+        key: The primary key, attribute name to value.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        original_error: BaseException | None = None,
+        context: Mapping[str, object] | None = None,
+        *,
+        item: object = None,
+        table_name: str | None = None,
+        key: Key | None = None,
+    ) -> None:
+        located = {"table_name": table_name, "key": key} if table_name is not None else {}
+        super().__init__(message, original_error, {**located, **(context or {})})
+        self.item = item
+        self.table_name = table_name
+        self.key = key
+
+
+class ItemAlreadyExistsError(ConditionFailedError):
+    """``create`` found an item under that key; ``.item`` is it."""
+
+
+class VersionConflictError(ConditionFailedError):
+    """Another writer changed the item since it was read; ``.item`` is what is stored now."""
+
+
+@dataclass(frozen=True, slots=True)
+class CancellationReason:
+    """Why one action of a transaction was not done: ``code`` is ``"None"`` for the innocent ones."""
+
+    code: str
+    message: str | None = None
+    item: object = None
+
+
+class TransactionCanceledError(DynamoDBWrapperError, code="TransactionCanceledException"):
+    """A transaction was cancelled as a whole; nothing was written.
+
+    Attributes:
+        reasons: One `CancellationReason` per action, in the order of the actions.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        original_error: BaseException | None = None,
+        context: Mapping[str, object] | None = None,
+        *,
+        reasons: Sequence[CancellationReason] = (),
+    ) -> None:
+        super().__init__(message, original_error, context)
+        self.reasons = tuple(reasons)
+
+
+class TransactionConflictError(
+    DynamoDBWrapperError, code=("TransactionConflictException", "TransactionInProgressException")
+):
+    """A transaction in progress holds the item."""
+
+
+class BatchIncompleteError(DynamoDBWrapperError):
+    """A batch gave up before everything was done.
+
+    Attributes:
+        unprocessed: The models or keys that were not done.
+        done: How many were.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        original_error: BaseException | None = None,
+        context: Mapping[str, object] | None = None,
+        *,
+        unprocessed: Sequence[object] = (),
+        done: int = 0,
+    ) -> None:
+        super().__init__(message, original_error, context)
+        self.unprocessed = list(unprocessed)
+        self.done = done
+
+
+class WriteOutcomeUnknownError(DynamoDBWrapperError):
+    """The answer to a write was lost, and repeating it could apply it twice: read the item to find out.
+
+    Attributes:
+        key: The primary key of the item written, attribute name to value.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        original_error: BaseException | None = None,
+        context: Mapping[str, object] | None = None,
+        *,
+        key: Key | None = None,
+    ) -> None:
+        super().__init__(message, original_error, context)
+        self.key = key

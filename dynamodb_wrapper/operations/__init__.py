@@ -1,0 +1,1 @@
+"""What is sent and in which order: request values, and flows that yield them."""
