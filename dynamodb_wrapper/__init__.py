@@ -1,1 +1,127 @@
-"""Pydantic models in Amazon DynamoDB."""
+"""Pydantic models in Amazon DynamoDB: typed, safe repositories over one shared connection pool.
+
+Importing this package creates no client, reads no environment and imports neither boto3 nor botocore.
+"""
+
+from __future__ import annotations
+
+from dynamodb_wrapper.codec import Derived, EpochSeconds, KeyedList, PartialItem
+from dynamodb_wrapper.config import DynamoDBConfig
+from dynamodb_wrapper.exceptions import (
+    AccessDeniedError,
+    BatchIncompleteError,
+    CancellationReason,
+    ConditionFailedError,
+    ConnectionError,
+    CorruptResponseError,
+    CredentialsError,
+    DeclarationError,
+    DynamoDBWrapperError,
+    ExpressionError,
+    InvalidCursorError,
+    ItemAlreadyExistsError,
+    ItemNotFoundError,
+    ItemTooLargeError,
+    LimitExceededError,
+    MultipleItemsFoundError,
+    ServerError,
+    TableInUseError,
+    TableNotFoundError,
+    ThrottlingError,
+    ThrottlingReason,
+    TransactionCanceledError,
+    TransactionConflictError,
+    ValidationError,
+    VersionConflictError,
+    WriteOutcomeUnknownError,
+)
+from dynamodb_wrapper.expressions import (
+    Add,
+    Append,
+    Condition,
+    Delete,
+    F,
+    Prepend,
+    Remove,
+    SetIfMissing,
+)
+from dynamodb_wrapper.operations.declaration import TableOptions
+from dynamodb_wrapper.operations.queries import Page
+from dynamodb_wrapper.repositories import AccessPattern, BaseDynamoRepository, Query
+from dynamodb_wrapper.transport import (
+    AWSServices,
+    DynamoDBSingleton,
+    aws_services,
+    configure,
+    get_all_tables,
+    get_bedrock_client,
+    get_cognito_client,
+    get_dynamodb_resource,
+    get_s3_client,
+    get_table,
+    health_check,
+    register_tables,
+    reset_connection,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AWSServices",
+    "AccessDeniedError",
+    "AccessPattern",
+    "Add",
+    "Append",
+    "BaseDynamoRepository",
+    "BatchIncompleteError",
+    "CancellationReason",
+    "Condition",
+    "ConditionFailedError",
+    "ConnectionError",
+    "CorruptResponseError",
+    "CredentialsError",
+    "DeclarationError",
+    "Delete",
+    "Derived",
+    "DynamoDBConfig",
+    "DynamoDBSingleton",
+    "DynamoDBWrapperError",
+    "EpochSeconds",
+    "ExpressionError",
+    "F",
+    "InvalidCursorError",
+    "ItemAlreadyExistsError",
+    "ItemNotFoundError",
+    "ItemTooLargeError",
+    "KeyedList",
+    "LimitExceededError",
+    "MultipleItemsFoundError",
+    "Page",
+    "PartialItem",
+    "Prepend",
+    "Query",
+    "Remove",
+    "ServerError",
+    "SetIfMissing",
+    "TableInUseError",
+    "TableNotFoundError",
+    "TableOptions",
+    "ThrottlingError",
+    "ThrottlingReason",
+    "TransactionCanceledError",
+    "TransactionConflictError",
+    "ValidationError",
+    "VersionConflictError",
+    "WriteOutcomeUnknownError",
+    "aws_services",
+    "configure",
+    "get_all_tables",
+    "get_bedrock_client",
+    "get_cognito_client",
+    "get_dynamodb_resource",
+    "get_s3_client",
+    "get_table",
+    "health_check",
+    "register_tables",
+    "reset_connection",
+]

@@ -1,0 +1,36 @@
+"""Models to items and items to models: the only place that knows Decimal, sets, datetimes and bytes."""
+
+from __future__ import annotations
+
+from dynamodb_wrapper.codec.derived import Derived
+from dynamodb_wrapper.codec.measure import MAX_ITEM_BYTES, check_item_size, item_bytes
+from dynamodb_wrapper.codec.model import ModelCodec, Target
+from dynamodb_wrapper.codec.partial import PartialItem
+from dynamodb_wrapper.codec.shapes import Member, Shape, Step
+from dynamodb_wrapper.codec.stored import EpochSeconds, KeyedList, StoredForm
+from dynamodb_wrapper.codec.wire import Item, Refused, TimeRules, Wire, WireEncoder, read_any
+from dynamodb_wrapper.codec.wire_json import from_json, to_json
+
+__all__ = [
+    "MAX_ITEM_BYTES",
+    "Derived",
+    "EpochSeconds",
+    "Item",
+    "KeyedList",
+    "Member",
+    "ModelCodec",
+    "PartialItem",
+    "Refused",
+    "Shape",
+    "Step",
+    "StoredForm",
+    "Target",
+    "TimeRules",
+    "Wire",
+    "WireEncoder",
+    "check_item_size",
+    "from_json",
+    "item_bytes",
+    "read_any",
+    "to_json",
+]

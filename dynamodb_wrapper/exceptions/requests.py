@@ -81,7 +81,9 @@ class ThrottlingError(
         self.reasons = tuple(reasons)
 
 
-class LimitExceededError(DynamoDBWrapperError, code=("LimitExceededException", "ItemCollectionSizeLimitExceededException")):
+class LimitExceededError(
+    DynamoDBWrapperError, code=("LimitExceededException", "ItemCollectionSizeLimitExceededException")
+):
     """A limit of the account, the table's management or an item collection was reached."""
 
 
@@ -95,5 +97,7 @@ class TableNotFoundError(DynamoDBWrapperError, code=("ResourceNotFoundException"
         return name if isinstance(name, str) else None
 
 
-class TableInUseError(DynamoDBWrapperError, code=("ResourceInUseException", "TableAlreadyExistsException", "TableInUseException")):
+class TableInUseError(
+    DynamoDBWrapperError, code=("ResourceInUseException", "TableAlreadyExistsException", "TableInUseException")
+):
     """The table exists already, or is being created, changed or deleted."""

@@ -11,9 +11,7 @@ from dynamodb_wrapper.exceptions.base import DynamoDBWrapperError, Key
 class ItemNotFoundError(DynamoDBWrapperError):
     """There is no item under that key."""
 
-    def __init__(
-        self, table_name: str, key: Key | object, original_error: BaseException | None = None
-    ) -> None:
+    def __init__(self, table_name: str, key: Key | object, original_error: BaseException | None = None) -> None:
         super().__init__(
             f"no item with key {key!r} in table {table_name!r}",
             original_error,

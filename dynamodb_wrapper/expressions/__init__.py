@@ -1,0 +1,31 @@
+"""Conditions and updates as values, and the strings DynamoDB takes."""
+
+from __future__ import annotations
+
+from dynamodb_wrapper.expressions.boto3_conditions import AnyCondition, Boto3Condition, as_condition
+from dynamodb_wrapper.expressions.nodes import Condition, F, Fields, Operand, Path, Written, every, paths_of
+from dynamodb_wrapper.expressions.render import ExpressionWriter, Resolver
+from dynamodb_wrapper.expressions.updates import Action, Add, Append, Delete, Prepend, Remove, SetIfMissing
+
+__all__ = [
+    "Action",
+    "Add",
+    "AnyCondition",
+    "Append",
+    "Boto3Condition",
+    "Condition",
+    "Delete",
+    "ExpressionWriter",
+    "F",
+    "Fields",
+    "Operand",
+    "Path",
+    "Prepend",
+    "Remove",
+    "Resolver",
+    "SetIfMissing",
+    "Written",
+    "as_condition",
+    "every",
+    "paths_of",
+]

@@ -1,0 +1,52 @@
+"""The floor that touches the network, threads and clocks: connections, lanes, drivers, retries, error mapping.
+
+Importing it imports neither boto3 nor botocore; both are loaded when the first client is made.
+"""
+
+from __future__ import annotations
+
+from dynamodb_wrapper.transport.aws_services import (
+    AWSServices,
+    aws_services,
+    get_bedrock_client,
+    get_cognito_client,
+    get_dynamodb_resource,
+    get_s3_client,
+)
+from dynamodb_wrapper.transport.connection import Connection, connection_for
+from dynamodb_wrapper.transport.drivers import Lane, SyncDriver
+from dynamodb_wrapper.transport.embedded import drop_embedded
+from dynamodb_wrapper.transport.retry import RetryPolicy, RetryQuota, retried
+from dynamodb_wrapper.transport.singleton import (
+    DynamoDBSingleton,
+    configure,
+    get_all_tables,
+    get_table,
+    health_check,
+    register_tables,
+    reset_connection,
+)
+
+__all__ = [
+    "AWSServices",
+    "Connection",
+    "DynamoDBSingleton",
+    "Lane",
+    "RetryPolicy",
+    "RetryQuota",
+    "SyncDriver",
+    "aws_services",
+    "configure",
+    "connection_for",
+    "drop_embedded",
+    "get_all_tables",
+    "get_bedrock_client",
+    "get_cognito_client",
+    "get_dynamodb_resource",
+    "get_s3_client",
+    "get_table",
+    "health_check",
+    "register_tables",
+    "reset_connection",
+    "retried",
+]

@@ -1,0 +1,63 @@
+"""The size of an item as DynamoDB counts it."""
+
+from __future__ import annotations
+
+from dynamodb_wrapper.codec.wire import Item, Wire, read_binary
+from dynamodb_wrapper.exceptions import ItemTooLargeError, ValidationError
+
+MAX_ITEM_BYTES = 400 * 1024
+"""AWS, "Quotas": the most an item may take, names and values together."""
+MAX_DEPTH = 32
+"""AWS, "Quotas": how deep lists and maps may be nested."""
+
+
+def item_bytes(item: Item) -> int:
+    """Return the size of an item in bytes, as AWS's "item sizes and formats" counts it.
+
+    Raises:
+        ValidationError: Lists and maps are nested more than 32 levels deep.
+    """
+    return sum(len(name.encode()) + _value_bytes(wire, 1) for name, wire in item.items())
+
+
+def check_item_size(item: Item, *, table_name: str, key: object) -> None:
+    """Refuse an item that DynamoDB would refuse for its size.
+
+    Raises:
+        ItemTooLargeError: It is over 400 KB; the message names the largest attribute.
+    """
+    size = item_bytes(item)
+    if size > MAX_ITEM_BYTES:
+        sizes = {name: len(name.encode()) + _value_bytes(wire, 1) for name, wire in item.items()}
+        largest = max(sizes, key=sizes.__getitem__)
+        raise ItemTooLargeError(
+            f"an item takes {size:,} bytes and DynamoDB holds {MAX_ITEM_BYTES:,}; "
+            f"its largest attribute is {largest!r} with {sizes[largest]:,} bytes",
+            {largest: f"{sizes[largest]:,} bytes"},
+            context={"table_name": table_name, "key": key},
+        )
+
+
+def _value_bytes(wire: Wire, depth: int) -> int:
+    if depth > MAX_DEPTH:
+        raise ValidationError(f"lists and maps are nested more than {MAX_DEPTH} levels deep, DynamoDB's limit")
+    ((tag, payload),) = wire.items()
+    if tag == "S":
+        return len(payload.encode())
+    if tag == "N":
+        return _number_bytes(payload)
+    if tag == "M":
+        return 3 + sum(1 + len(name.encode()) + _value_bytes(value, depth + 1) for name, value in payload.items())
+    if tag == "L":
+        return 3 + sum(1 + _value_bytes(value, depth + 1) for value in payload)
+    if tag in ("BOOL", "NULL"):
+        return 1
+    if tag == "B":
+        return len(read_binary(payload))
+    member_tag = tag[0]
+    return sum(_value_bytes({member_tag: member}, depth) for member in payload)
+
+
+def _number_bytes(text: str) -> int:
+    digits = text.removeprefix("-").replace(".", "").strip("0")
+    return (len(digits) + 1) // 2 + 1 + text.startswith("-")

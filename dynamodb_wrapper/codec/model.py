@@ -1,0 +1,412 @@
+"""The codec of one model: made once, then model to item and item to model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Generic, Protocol, TypeVar
+
+import pydantic
+from pydantic import BaseModel, TypeAdapter
+
+from dynamodb_wrapper.codec import pydantic_internals
+from dynamodb_wrapper.codec.derived import Derived
+from dynamodb_wrapper.codec.partial import PartialItem
+from dynamodb_wrapper.codec.shapes import ANY, Member, ModelShape, Shape, ShapeCompiler, Step
+from dynamodb_wrapper.codec.stored import StoredForm
+from dynamodb_wrapper.codec.wire import Item, Refused, TimeRules, Wire, WireEncoder
+from dynamodb_wrapper.codec.wire_json import from_json, to_json
+from dynamodb_wrapper.exceptions import ExpressionError, ValidationError
+
+T = TypeVar("T", bound=BaseModel)
+
+
+_NULL: Wire = {"NULL": True}
+_NO_VALUE = object()
+_EMPTY_SET = object()
+
+
+class Validate(Protocol):
+    """Validates one value, raising Pydantic's error; ``strict`` overrides what the model says."""
+
+    def __call__(self, value: Any, /, *, strict: bool | None = None) -> Any: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A place in an item that an expression speaks of, and how values are encoded for it.
+
+    Attributes:
+        label: How the caller wrote it, for messages.
+        names: The path as it is stored.
+        shape: What is known of the values there.
+        raw: From any value to its wire form, by the value's own type.
+        store: From a validated value to its wire form.
+        validate: Validates a value for that place, or None when nothing is known of it.
+    """
+
+    label: str
+    names: tuple[Step, ...]
+    shape: Shape
+    raw: Callable[[Any], Wire]
+    store: Callable[[Any], Wire]
+    validate: Validate | None = None
+
+    def written(self, value: object) -> Wire:
+        """Return the wire form of a value that is to be stored there.
+
+        Raises:
+            ValidationError: The model would refuse the value, or DynamoDB would.
+        """
+        if self.validate is None:
+            return self._encoded(self.raw, value)
+        try:
+            value = self.validate(value)
+        except pydantic.ValidationError as error:
+            raise _invalid(f"{self.label} cannot be {value!r}", error, self.label) from error
+        return self._encoded(self.store, value)
+
+    def compared(self, value: object) -> Wire:
+        """Return the wire form of a value to compare with: as it would be stored, constraints not applied.
+
+        Raises:
+            ExpressionError: The value can never be there.
+        """
+        if self.validate is None:
+            return self._encoded(self.raw, value)
+        try:
+            valid = self.validate(value, strict=False)
+        except pydantic.ValidationError as error:
+            wire = self._encoded(self.raw, value)
+            if not self.shape.tags or self.shape.tags & wire.keys():
+                return wire
+            raise ExpressionError(
+                f"{self.label} is never {value!r}: it is stored as {_tag_names(self.shape)}",
+                {self.label: error.errors(include_url=False)[0]["msg"]},
+                error,
+            ) from error
+        return self._encoded(self.store, valid)
+
+    def part(self, value: object) -> Wire:
+        """Return the wire form of a piece of a value (a prefix, a substring) by its own type."""
+        return self._encoded(self.raw, value)
+
+    def _encoded(self, encode: Callable[[Any], Wire], value: object) -> Wire:
+        try:
+            return encode(value)
+        except Refused as refused:
+            raise refused.as_validation_error(owner=self.label) from None
+
+
+class ModelCodec(Generic[T]):
+    """Turns models of one class into items and back.
+
+    Args:
+        model_class: The Pydantic model.
+        times: How datetimes are stored and shown.
+        stored: Fields kept in a form of their own, by Python name.
+        derived: Attributes computed on every write.
+        keep_unknown: Hand stored attributes that are no field to a model with ``extra="forbid"`` too, so that it
+            refuses them; otherwise it does not see them.
+    """
+
+    def __init__(
+        self,
+        model_class: type[T],
+        *,
+        times: TimeRules | None = None,
+        stored: Mapping[str, StoredForm] | None = None,
+        derived: Sequence[Derived] = (),
+        keep_unknown: bool = False,
+    ) -> None:
+        self.model_class = model_class
+        self.times = times or TimeRules()
+        self.derived = tuple(derived)
+        self._stored = dict(stored or {})
+        self._keep_unknown = keep_unknown
+        self._encoder = WireEncoder(self.times)
+        self._compiler = ShapeCompiler(self.times, strict=pydantic_internals.is_strict(model_class))
+        self.shape = self._root_shape()
+        self._absent = {name: _absent(member) for name, member in self.shape.by_name.items()}
+        self._filled = {
+            member.attribute: (member, self._absent[name])
+            for name, member in self.shape.by_name.items()
+            if member.info.is_required() and self._absent[name] is not _NO_VALUE
+        }
+        self._derived_attributes = frozenset(entry.attribute for entry in self.derived)
+        self._validators: dict[str, Validate] = {}
+        self._zoned: dict[TimeRules, ModelCodec[T]] = {}
+
+    def _root_shape(self) -> ModelShape:
+        shape = self._compiler.model(self.model_class)
+        root = ModelShape(shape.cls, shape.open, shape.forbids, shape.computed)
+        for name, member in shape.by_name.items():
+            form = self._stored.get(name)
+            own = member if form is None else replace(member, shape=form.shape(member, self.times))
+            root.by_name[name] = root.by_attribute[own.attribute] = own
+        return root
+
+    # --- whole models -------------------------------------------------------------------------------------------
+
+    def encode(self, model: T) -> Item:
+        """Return the item of a model.
+
+        A field that is None is left out (unless reading a missing attribute would give something else than None: then
+        NULL is stored); so is an empty set whose field would read as one.
+
+        Raises:
+            ValidationError: The model is of another class, or has a value DynamoDB cannot hold; names field and value.
+        """
+        if not isinstance(model, self.model_class):
+            raise ValidationError(f"expected a {self.model_class.__name__}, got {type(model).__name__}: {model!r:.80}")
+        item: Item = {}
+        for attribute, value in model.model_dump(by_alias=True, warnings=False).items():
+            member = self.shape.by_attribute.get(attribute)
+            if member is not None and self.is_left_out(member.name, value):
+                continue
+            if value is None and attribute in self.shape.computed:
+                continue
+            try:
+                if member is not None:
+                    value = self._in_stored_form(member, value)
+                item[attribute] = self._encoder.encode(value)
+            except Refused as refused:
+                raise refused.at(attribute).as_validation_error(owner=self.model_class.__name__) from None
+        for entry in self.derived:
+            wire = self.derive(entry, [getattr(model, name) for name in entry.fields])
+            if wire is not None:
+                item[entry.attribute] = wire
+        return item
+
+    def decode(self, item: Mapping[str, Wire]) -> T:
+        """Return the model of an item, validated by the model itself.
+
+        Raises:
+            ValidationError: The item does not validate; ``errors`` says what, by field.
+        """
+        if self._derived_attributes:
+            item = {name: wire for name, wire in item.items() if name not in self._derived_attributes}
+        data = self.shape.read(item, keep_unknown=self._keep_unknown)
+        for attribute, (member, value) in self._filled.items():
+            if attribute not in item:
+                member.place(data, None if value is None else member.shape.read({"L": []}))
+        try:
+            return self.model_class.model_validate(data)
+        except pydantic.ValidationError as error:
+            raise _invalid(f"a stored item is no valid {self.model_class.__name__}", error) from error
+
+    def encode_json(self, model: T) -> bytes:
+        """Return the item of a model as the JSON the protocol carries."""
+        return to_json(self.encode(model))
+
+    def decode_json(self, text: bytes | str) -> T:
+        """Return the model of an item in the protocol's JSON."""
+        return self.decode(from_json(text))
+
+    def decode_partial(self, item: Mapping[str, Wire], names: Iterable[str] | None = None) -> PartialItem:
+        """Return the chosen attributes of an item, typed as the model's fields.
+
+        Args:
+            item: The attributes that were read.
+            names: The Python names of whole fields asked for (they are validated); None for all that are there.
+                Other attributes are given as they are.
+
+        Raises:
+            ValidationError: An attribute does not validate.
+        """
+        whole = set(self.shape.by_name if names is None else names)
+        values: dict[str, Any] = {}
+        for attribute, wire in item.items():
+            member = self.shape.by_attribute.get(attribute)
+            if member is None:
+                if attribute not in self._derived_attributes:
+                    values[attribute] = ANY.read(wire)
+            elif member.name in whole:
+                values[member.name] = self._validated(member, member.shape.read(wire))
+            else:
+                values[member.name] = member.shape.read(wire)
+        return PartialItem(values)
+
+    def in_zones(self, *, assumed: str | None = None, shown: str | None = None) -> ModelCodec[T]:
+        """Return this codec with other zones: naive datetimes taken to be in one, results shown in another."""
+        times = TimeRules.of(
+            assumed=assumed or str(self.times.assumed),
+            stored_in_utc=True,
+            shown=shown or str(self.times.shown),
+        )
+        times = replace(times, stored=self.times.stored)
+        codec = self._zoned.get(times)
+        if codec is None:
+            codec = self._zoned[times] = ModelCodec(
+                self.model_class,
+                times=times,
+                stored=self._stored,
+                derived=self.derived,
+                keep_unknown=self._keep_unknown,
+            )
+        return codec
+
+    # --- single fields and places -------------------------------------------------------------------------------
+
+    def member(self, name: str) -> Member | None:
+        """Return the field of that Python name or stored name, or None."""
+        return self.shape.find(name)
+
+    def attribute(self, name: str) -> str:
+        """Return the name a field is stored under (the name itself when it is no field)."""
+        member = self.shape.find(name)
+        return member.attribute if member else name
+
+    def is_left_out(self, name: str, value: object) -> bool:
+        """Whether that value of that field is stored by leaving the attribute out."""
+        absent = self._absent[name]
+        if value is None:
+            return absent is None
+        return absent is _EMPTY_SET and isinstance(value, set | frozenset) and not value
+
+    def may_be_absent(self, name: str) -> bool:
+        """Whether an item without that field's attribute still reads as a valid model."""
+        return self._absent[name] is not _NO_VALUE or not self.shape.by_name[name].info.is_required()
+
+    def derive(self, entry: Derived, values: Sequence[object]) -> Wire | None:
+        """Return the value of a derived attribute for these field values, or None to leave it out."""
+        value = entry.compute(*values)
+        if value is None:
+            return None
+        try:
+            return self._encoder.encode(value)
+        except Refused as refused:
+            raise refused.at(entry.attribute).as_validation_error(owner=self.model_class.__name__) from None
+
+    def target(self, path: Sequence[Step]) -> Target:
+        """Resolve a path as the caller wrote it.
+
+        A first step that is no field may still be a derived attribute, a dotted path (``"address.city"``), or any name
+        at all when the model's ``extra`` is ``"allow"``.
+
+        Raises:
+            ExpressionError: The model has no such place; names what it has.
+        """
+        first = path[0]
+        if not isinstance(first, str):
+            raise ExpressionError(f"a path starts with an attribute name, not {first!r}")
+        if first in self._derived_attributes:
+            return Target(first, (first, *path[1:]), ANY, self._encoder.encode, self._encoder.encode)
+        member = self.shape.find(first)
+        if member is None and "." in first:
+            return self.target((*_dotted(first), *path[1:]))
+        if member is None:
+            if self.shape.open:
+                return Target(_label(path), tuple(path), ANY, self._encoder.encode, self._encoder.encode)
+            raise ExpressionError(
+                f"{self.model_class.__name__} has no field {first!r}; it has {', '.join(self.shape.by_name)}",
+                {first: "no such field"},
+            )
+        if len(path) == 1:
+            return Target(
+                member.name,
+                (member.attribute,),
+                member.shape,
+                self._encoder.encode,
+                lambda value: self._encode_field(member, value),
+                self._validator(member),
+            )
+        return self._nested_target(member, path)
+
+    def element_target(self, target: Target) -> Target:
+        """Return the place of an element of the list or set at ``target``."""
+        shape = target.shape.element or ANY
+        return self._shape_target(f"an element of {target.label}", target.names, shape)
+
+    def _nested_target(self, member: Member, path: Sequence[Step]) -> Target:
+        names: list[Step] = [member.attribute]
+        shape = member.shape
+        for step in path[1:]:
+            child = shape.child(step)
+            if child is None:
+                raise ExpressionError(f"{self.model_class.__name__} has no place {_label(path)!r}: no {step!r} there")
+            name, shape = child
+            names.append(name)
+        return self._shape_target(_label(path), tuple(names), shape)
+
+    def _shape_target(self, label: str, names: tuple[Step, ...], shape: Shape) -> Target:
+        encode = self._encoder.encode
+        if shape.annotation is Any:
+            return Target(label, names, shape, encode, encode)
+        adapter: TypeAdapter[Any] = TypeAdapter(shape.annotation)
+        return Target(
+            label,
+            names,
+            shape,
+            encode,
+            lambda value: encode(adapter.dump_python(value, by_alias=True, warnings=False)),
+            adapter.validate_python,
+        )
+
+    def _validator(self, member: Member) -> Validate:
+        validate = self._validators.get(member.name)
+        if validate is None:
+            validate = self._validators[member.name] = pydantic_internals.field_validator(
+                self.model_class, member.name, member.shape.annotation
+            )
+        return validate
+
+    def _validated(self, member: Member, value: object) -> Any:
+        try:
+            return self._validator(member)(value)
+        except pydantic.ValidationError as error:
+            raise _invalid(f"a stored item's {member.name} is not valid", error, member.name) from error
+
+    def _encode_field(self, member: Member, value: object) -> Wire:
+        if not pydantic_internals.has_model_serializer(self.model_class):
+            value = pydantic_internals.dump_field(self.model_class, member.name, value)
+        return self._encoder.encode(self._in_stored_form(member, value))
+
+    def _in_stored_form(self, member: Member, value: object) -> object:
+        form = self._stored.get(member.name)
+        return value if form is None or value is None else form.store(value, self.times)
+
+
+def _absent(member: Member) -> object:
+    """Return what reading gives when the attribute is missing: None, an empty set, or something else."""
+    info = member.info
+    if info.is_required():
+        if member.shape.nullable:
+            return None
+        return _EMPTY_SET if member.shape.is_set else _NO_VALUE
+    if info.default_factory is not None:
+        return _EMPTY_SET if info.default_factory in (set, frozenset) else _NO_VALUE
+    if info.default is None:
+        return None
+    return _EMPTY_SET if isinstance(info.default, set | frozenset) and not info.default else _NO_VALUE
+
+
+def _invalid(message: str, error: pydantic.ValidationError, prefix: str = "") -> ValidationError:
+    """Return our error for Pydantic's, with what is wrong by field and no values beyond those it is about."""
+    errors = {
+        ".".join([*filter(None, [prefix]), *map(str, entry["loc"])]) or "model": entry["msg"]
+        for entry in error.errors(include_url=False)
+    }
+    details = "; ".join(f"{field}: {reason}" for field, reason in errors.items())
+    return ValidationError(f"{message}: {details}", errors, error)
+
+
+def _tag_names(shape: Shape) -> str:
+    return " or ".join(sorted(shape.tags))
+
+
+def _label(path: Sequence[Step]) -> str:
+    text = str(path[0])
+    for step in path[1:]:
+        text += f"[{step}]" if isinstance(step, int) else f".{step}"
+    return text
+
+
+def _dotted(name: str) -> list[Step]:
+    """Split ``"stages[0].name"`` into its steps."""
+    steps: list[Step] = []
+    for part in name.split("."):
+        head, *indexes = part.replace("]", "").split("[")
+        steps.append(head)
+        steps.extend(int(index) for index in indexes)
+    return steps

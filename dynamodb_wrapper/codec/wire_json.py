@@ -1,0 +1,32 @@
+"""Wire dicts as the JSON text DynamoDB's protocol carries, and back."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+from dynamodb_wrapper.exceptions import ValidationError
+
+
+def to_json(wire: object) -> bytes:
+    """Return wire dicts as compact JSON; binary payloads become base64 text."""
+    return json.dumps(wire, default=_binary, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def from_json(text: bytes | str) -> Any:
+    """Return the wire dicts of JSON text; binary payloads stay base64 text, which every reader here understands.
+
+    Raises:
+        ValidationError: The text is not JSON.
+    """
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise ValidationError("not JSON", original_error=error) from error
+
+
+def _binary(value: object) -> str:
+    if isinstance(value, bytes | bytearray):
+        return base64.b64encode(value).decode()
+    raise TypeError(f"not part of a wire value: {type(value).__name__}")

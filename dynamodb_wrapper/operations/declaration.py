@@ -1,0 +1,202 @@
+"""What a repository class declares of its table, checked when the class is made."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pydantic import BaseModel
+
+from dynamodb_wrapper.codec import Derived, EpochSeconds, ModelCodec, StoredForm
+from dynamodb_wrapper.exceptions import DeclarationError
+
+Projection = Literal["ALL", "KEYS_ONLY"] | tuple[str, ...]
+StreamView = Literal["KEYS_ONLY", "NEW_IMAGE", "OLD_IMAGE", "NEW_AND_OLD_IMAGES"]
+
+MAX_KEY_PARTS = 4
+"""AWS, "Multi-attribute keys": the most attributes in one half of an index key."""
+_INDEX_NAME = re.compile(r"[a-zA-Z0-9_.-]{3,255}")
+_KEY_TAGS = frozenset(("S", "N", "B"))
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """The table's own key, or an index, by Python field names (or names of derived attributes).
+
+    Attributes:
+        name: The index's name; None for the table itself.
+        partition: Fields of the partition key: one, or up to four on a global index.
+        sort: Fields of the sort key, none to four.
+        projection: What the index carries: everything (default), the keys, or the keys and these fields.
+        local: Whether it is a local secondary index.
+    """
+
+    name: str | None
+    partition: tuple[str, ...]
+    sort: tuple[str, ...] = ()
+    projection: Projection = "ALL"
+    local: bool = False
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """All fields of the key."""
+        return (*self.partition, *self.sort)
+
+
+@dataclass(frozen=True, slots=True)
+class TableOptions:
+    """How the table is made by ``create_table``.
+
+    Attributes:
+        read_units: Provisioned read capacity; None (with ``write_units``) for on-demand billing, the default.
+        write_units: Provisioned write capacity.
+        stream: What DynamoDB Streams carries of each change; None for no stream.
+        deletion_protection: Whether DynamoDB refuses to delete the table.
+    """
+
+    read_units: int | None = None
+    write_units: int | None = None
+    stream: StreamView | None = None
+    deletion_protection: bool = False
+
+    def __post_init__(self) -> None:
+        if (self.read_units is None) != (self.write_units is None):
+            raise DeclarationError("read_units and write_units are given together, or neither (on-demand billing)")
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """A repository's table: its keys, indexes and the fields the library takes care of.
+
+    Raises:
+        DeclarationError: Something in it cannot work; says what.
+    """
+
+    owner: str
+    model_class: type[BaseModel]
+    partition_key: str
+    sort_key: str | None = None
+    indexes: tuple[Index, ...] = ()
+    version: str | None = None
+    ttl: str | None = None
+    created_at: str | None = None
+    updated_at: str | None = None
+    stored: Mapping[str, StoredForm] = field(default_factory=dict)
+    derived: tuple[Derived, ...] = ()
+    options: TableOptions = TableOptions()
+
+    def __post_init__(self) -> None:
+        model_class: object = self.model_class
+        if not (isinstance(model_class, type) and issubclass(model_class, BaseModel)):
+            raise self._wrong(f"model_class must be a Pydantic model, not {self.model_class!r}")
+        codec = ModelCodec[Any](self.model_class, stored=self.stored_forms(), derived=self.derived)
+        self._check_derived(codec)
+        for name in self.table_key.fields:
+            self._check_key(codec, name, "primary_key" if name == self.partition_key else "sort_key")
+        if self.sort_key == self.partition_key:
+            raise self._wrong(f"primary_key and sort_key are both {self.sort_key!r}")
+        for index in self.indexes:
+            self._check_index(codec, index)
+        self._check_managed(codec, "version_attribute", self.version, "N", "a whole number")
+        self._check_managed(codec, "ttl_attribute", self.ttl, "N", "a datetime, or a number of seconds since 1970")
+        self._check_managed(codec, "created_at_attribute", self.created_at, "S", "a datetime")
+        self._check_managed(codec, "updated_at_attribute", self.updated_at, "S", "a datetime")
+
+    @property
+    def table_key(self) -> Index:
+        """The table's own key."""
+        return Index(None, (self.partition_key,), (self.sort_key,) if self.sort_key else ())
+
+    def index(self, name: str) -> Index:
+        """Return the declared index of that name.
+
+        Raises:
+            DeclarationError: There is none; names those there are.
+        """
+        for index in self.indexes:
+            if index.name == name:
+                return index
+        known = ", ".join(str(index.name) for index in self.indexes) or "none"
+        raise self._wrong(f"no index {name!r} is declared; declared are: {known}")
+
+    def stored_forms(self) -> dict[str, StoredForm]:
+        """Return the fields stored in a form of their own: those declared, and a TTL datetime as epoch seconds."""
+        forms = dict(self.stored)
+        member = ModelCodec[Any](self.model_class).member(self.ttl) if self.ttl else None
+        if member is not None and member.shape.tags == {"S"}:
+            forms.setdefault(member.name, EpochSeconds())
+        return forms
+
+    def _check_derived(self, codec: ModelCodec[Any]) -> None:
+        for entry in self.derived:
+            if codec.member(entry.attribute) is not None:
+                raise self._wrong(f"the derived attribute {entry.attribute!r} is also a field of the model")
+            for name in entry.fields:
+                self._check_field(codec, name, f"the derived attribute {entry.attribute!r}")
+
+    def _check_field(self, codec: ModelCodec[Any], name: str, user: str) -> None:
+        if name not in self.model_class.model_fields:
+            raise self._wrong(
+                f"{user} names {name!r}, which is no field of {self.model_class.__name__}; "
+                f"its fields are {', '.join(self.model_class.model_fields)}"
+            )
+
+    def _check_key(self, codec: ModelCodec[Any], name: str, user: str) -> None:
+        if any(entry.attribute == name for entry in self.derived):
+            return
+        self._check_field(codec, name, user)
+        member = codec.member(name)
+        tags = member.shape.tags if member else frozenset()
+        if tags and (len(tags) > 1 or not tags <= _KEY_TAGS):
+            annotation = self.model_class.model_fields[name].annotation
+            raise self._wrong(
+                f"{user} {name!r} is of type {annotation!r}; a DynamoDB key is text, a number or bytes "
+                "(one of them, and no bool)"
+            )
+
+    def _check_index(self, codec: ModelCodec[Any], index: Index) -> None:
+        label = f"index {index.name!r}"
+        if index.name is None or not _INDEX_NAME.fullmatch(index.name):
+            raise self._wrong(f"{label}: a name has 3 to 255 characters out of a-z A-Z 0-9 _ . -")
+        if not index.partition or max(len(index.partition), len(index.sort)) > MAX_KEY_PARTS:
+            raise self._wrong(
+                f"{label}: a partition key has 1 to {MAX_KEY_PARTS} fields, a sort key 0 to {MAX_KEY_PARTS}"
+            )
+        if len(set(index.fields)) < len(index.fields):
+            raise self._wrong(f"{label}: a field stands in its key twice")
+        for name in index.fields:
+            self._check_key(codec, name, label)
+        if index.local and (index.partition != (self.partition_key,) or len(index.sort) != 1 or not self.sort_key):
+            raise self._wrong(
+                f"{label}: a local index has the table's partition key and one sort field, on a table with a sort key"
+            )
+        if isinstance(index.projection, tuple):
+            for name in index.projection:
+                self._check_field(codec, name, f"{label} (projection)")
+
+    def _check_managed(self, codec: ModelCodec[Any], option: str, name: str | None, tag: str, kind: str) -> None:
+        if name is None:
+            return
+        self._check_field(codec, name, option)
+        member = codec.member(name)
+        if member is not None and member.shape.tags and member.shape.tags != {tag}:
+            annotation = self.model_class.model_fields[name].annotation
+            raise self._wrong(f"{option} {name!r} is of type {annotation!r}; it must be {kind}")
+
+    def _wrong(self, reason: str) -> DeclarationError:
+        return DeclarationError(f"{self.owner}: {reason}")
+
+
+def merged_indexes(owner: str, indexes: Iterable[Index]) -> tuple[Index, ...]:
+    """Return the indexes of a repository's access patterns, each once.
+
+    Raises:
+        DeclarationError: Two patterns declare the same index differently.
+    """
+    by_name: dict[str, Index] = {}
+    for index in indexes:
+        if index.name is not None and by_name.setdefault(index.name, index) != index:
+            raise DeclarationError(f"{owner}: index {index.name!r} is declared twice, differently")
+    return tuple(by_name.values())

@@ -1,0 +1,77 @@
+"""DynamoDB's own query keywords (``Limit``, ``FilterExpression``, ...) as a selection, as users of boto3 write them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from dynamodb_wrapper.codec import Refused, WireEncoder
+from dynamodb_wrapper.exceptions import ExpressionError
+from dynamodb_wrapper.expressions import as_condition
+from dynamodb_wrapper.operations.selection import Asked, Selection, positive
+
+R = TypeVar("R")
+
+KEYWORDS = (
+    "ConsistentRead",
+    "ExclusiveStartKey",
+    "ExpressionAttributeNames",
+    "ExpressionAttributeValues",
+    "FilterExpression",
+    "IndexName",
+    "KeyConditionExpression",
+    "Limit",
+    "ScanIndexForward",
+)
+
+
+def with_keywords(make: Callable[[str | None], Selection[R]], keywords: Mapping[str, Any]) -> Selection[R]:
+    """Return the selection that DynamoDB's query keywords ask for.
+
+    Args:
+        make: From an index name (or None) to the selection without keywords.
+        keywords: By DynamoDB's names. Values are Python values; expressions are strings or boto3's conditions.
+            ``Limit`` is how many items the caller gets. ``KeyConditionExpression`` is on the sort key, beside the
+            partition key that is given already.
+
+    Raises:
+        ExpressionError: A keyword is not one of DynamoDB's, or has no meaning for a list of models.
+    """
+    unknown = keywords.keys() - set(KEYWORDS)
+    if unknown:
+        raise ExpressionError(
+            f"unknown query keyword(s) {', '.join(sorted(unknown))}; known are {', '.join(KEYWORDS)}",
+            dict.fromkeys(unknown, "unknown"),
+        )
+    selection = make(keywords.get("IndexName"))
+    names = dict(keywords.get("ExpressionAttributeNames") or {})
+    values = _encoded(selection, keywords.get("ExpressionAttributeValues") or {})
+    asked = Asked(names=names, values=values)
+    filter_, key_condition = keywords.get("FilterExpression"), keywords.get("KeyConditionExpression")
+    if isinstance(filter_, str):
+        asked = replace(asked, filter=filter_)
+    elif filter_ is not None:
+        selection = selection.filtered(as_condition(filter_))
+    if isinstance(key_condition, str):
+        asked = replace(asked, key_condition=key_condition)
+    elif key_condition is not None:
+        condition = as_condition(key_condition)
+        selection = selection.sorted_by(lambda _: condition, last=True)
+    if "Limit" in keywords:
+        selection = replace(selection, limit=positive("Limit", keywords["Limit"]))
+    if "ExclusiveStartKey" in keywords:
+        selection = replace(selection, start_key=_encoded(selection, keywords["ExclusiveStartKey"]))
+    selection = selection.consistently(bool(keywords.get("ConsistentRead", False)))
+    return replace(selection, asked=asked, descending=not keywords.get("ScanIndexForward", True))
+
+
+def _encoded(selection: Selection[Any], values: Mapping[str, object]) -> dict[str, Any]:
+    encoder = WireEncoder(selection.entity.codec.times)
+    encoded = {}
+    for name, value in values.items():
+        try:
+            encoded[name] = encoder.encode(value)
+        except Refused as refused:
+            raise refused.at(name).as_validation_error(owner="query") from None
+    return encoded

@@ -1,0 +1,210 @@
+"""A model in its table: what every flow needs to know to read and write it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Generic, TypeVar
+
+from pydantic import BaseModel
+
+from dynamodb_wrapper.codec import Item, ModelCodec, TimeRules, Wire, check_item_size, read_any
+from dynamodb_wrapper.codec.pydantic_internals import assign
+from dynamodb_wrapper.exceptions import ConditionFailedError, ValidationError
+from dynamodb_wrapper.operations.declaration import Declaration, Index
+
+T = TypeVar("T", bound=BaseModel)
+
+MAX_PARTITION_KEY_BYTES = 2048
+MAX_SORT_KEY_BYTES = 1024
+"""AWS, "Quotas": the longest key values."""
+
+
+@dataclass(frozen=True)
+class Entity(Generic[T]):
+    """One model in one physical table.
+
+    Attributes:
+        table_name: The physical table name.
+        declaration: Keys, indexes, managed fields.
+        codec: The model's codec.
+    """
+
+    table_name: str
+    declaration: Declaration
+    codec: ModelCodec[T]
+
+    @classmethod
+    def of(cls, table_name: str, declaration: Declaration, model_class: type[T], times: TimeRules) -> Entity[T]:
+        """Make the entity with a codec of its own."""
+        codec = ModelCodec(model_class, times=times, stored=declaration.stored_forms(), derived=declaration.derived)
+        return cls(table_name, declaration, codec)
+
+    def in_zones(self, *, assumed: str | None = None, shown: str | None = None) -> Entity[T]:
+        """Return this entity with datetimes read as, or shown in, other zones."""
+        if assumed is None and shown is None:
+            return self
+        return replace(self, codec=self.codec.in_zones(assumed=assumed, shown=shown))
+
+    @cached_property
+    def key_tags(self) -> dict[str, str]:
+        """The type tag of every attribute that is part of a key, the table's or an index's."""
+        derived = {entry.attribute: entry.tag for entry in self.declaration.derived}
+        tags: dict[str, str] = {}
+        for index in (self.declaration.table_key, *self.declaration.indexes):
+            for name in index.fields:
+                member = self.codec.member(name)
+                known = member.shape.tags if member else frozenset((derived[name],))
+                tags[self.codec.attribute(name)] = next(iter(known), "S")
+        return tags
+
+    @cached_property
+    def partition_attribute(self) -> str:
+        """The stored name of the partition key."""
+        return self.codec.attribute(self.declaration.partition_key)
+
+    @cached_property
+    def table_key_attributes(self) -> tuple[str, ...]:
+        """The stored names of the table's key."""
+        return self.key_attributes(self.declaration.table_key)
+
+    def key_attributes(self, index: Index) -> tuple[str, ...]:
+        """Return the stored names of a key's parts."""
+        return tuple(self.codec.attribute(name) for name in index.fields)
+
+    # --- keys ---------------------------------------------------------------------------------------------------
+
+    def key(self, pk: object, sk: object = None) -> Item:
+        """Return the wire key for key values as the caller has them.
+
+        Raises:
+            ValidationError: A part is missing, superfluous, empty, too long or of the wrong type; says which.
+        """
+        declaration = self.declaration
+        if declaration.sort_key is None and sk is not None:
+            raise ValidationError(
+                f"table {self.table_name!r} has no sort key, but one was given: {sk!r}",
+                {"sort_key": "not part of this table"},
+            )
+        if declaration.sort_key is not None and sk is None:
+            raise ValidationError(
+                f"table {self.table_name!r} has the sort key {declaration.sort_key!r}, and no value was given for it",
+                {declaration.sort_key: "missing"},
+            )
+        values = [pk] if declaration.sort_key is None else [pk, sk]
+        return {
+            self.codec.attribute(name): self.key_part(name, value)
+            for name, value in zip(declaration.table_key.fields, values, strict=True)
+        }
+
+    def key_part(self, name: str, value: object) -> Wire:
+        """Return the wire form of one part of a key.
+
+        Raises:
+            ValidationError: It is None, empty, too long or of the wrong type.
+        """
+        if value is None:
+            raise ValidationError(f"key {name!r} of table {self.table_name!r} cannot be None", {name: "None"})
+        wire = self.codec.target((name,)).compared(value)
+        self._check_key_part(self.codec.attribute(name), wire)
+        return wire
+
+    def key_of(self, item: Mapping[str, Wire]) -> Item:
+        """Return the wire key of an item."""
+        return {attribute: item[attribute] for attribute in self.table_key_attributes}
+
+    def readable_key(self, key: Mapping[str, Wire]) -> dict[str, object]:
+        """Return a wire key as the caller would write it, for errors."""
+        return {name: read_any(wire) for name, wire in key.items()}
+
+    def check_keys(self, item: Item) -> None:
+        """Refuse an item whose key attributes DynamoDB would refuse.
+
+        Raises:
+            ValidationError: A table key is missing, or a key attribute is empty, too long or of the wrong type.
+        """
+        for attribute in self.table_key_attributes:
+            if attribute not in item:
+                raise ValidationError(
+                    f"key {attribute!r} of table {self.table_name!r} cannot be None", {attribute: "missing"}
+                )
+        for attribute in self.key_tags:
+            if attribute in item:
+                self._check_key_part(attribute, item[attribute])
+
+    def check_key_attribute(self, attribute: str, wire: Wire, *, absent: bool = False) -> None:
+        """Refuse a value DynamoDB would refuse for a key attribute; one that is left out is no value.
+
+        Raises:
+            ValidationError: It is empty, too long or of the wrong type.
+        """
+        if not absent:
+            self._check_key_part(attribute, wire)
+
+    def _check_key_part(self, attribute: str, wire: Wire) -> None:
+        ((tag, payload),) = wire.items()
+        expected = self.key_tags.get(attribute, tag)
+        problem = ""
+        if tag != expected:
+            problem = f"is of DynamoDB type {tag}; the key is declared as {expected}"
+        elif tag in ("S", "B"):
+            length = len(payload.encode() if tag == "S" else payload)
+            longest = MAX_PARTITION_KEY_BYTES if attribute == self.partition_attribute else MAX_SORT_KEY_BYTES
+            if attribute not in self.table_key_attributes:
+                longest = MAX_PARTITION_KEY_BYTES
+            if length == 0:
+                problem = "is empty; DynamoDB allows no empty key"
+            elif length > longest:
+                problem = f"takes {length:,} bytes; DynamoDB allows {longest:,}"
+        if problem:
+            raise ValidationError(
+                f"key {attribute!r} of table {self.table_name!r} {problem}: {read_any(wire)!r:.80}",
+                {attribute: problem},
+            )
+
+    # --- items --------------------------------------------------------------------------------------------------
+
+    def encode(self, model: T) -> Item:
+        """Return the item of a model, its keys and size checked."""
+        item = self.codec.encode(model)
+        self.check_keys(item)
+        check_item_size(item, table_name=self.table_name, key=self.readable_key(self.key_of(item)))
+        return item
+
+    def decode(self, item: Mapping[str, Wire]) -> T:
+        """Return the model of an item that was read.
+
+        Raises:
+            ValidationError: It does not validate; names table, key and fields.
+        """
+        try:
+            return self.codec.decode(item)
+        except ValidationError as error:
+            error.context.update(self.located(item))
+            raise
+
+    def located(self, item: Mapping[str, Wire]) -> dict[str, object]:
+        """Return the context of errors about an item: its table and key."""
+        key = {name: item[name] for name in self.table_key_attributes if name in item}
+        return {"table_name": self.table_name, "key": self.readable_key(key)}
+
+    def stored_model(self, error: ConditionFailedError) -> T | None:
+        """Return the stored item that a failed condition came with, as a model; None when it is no valid one."""
+        if not isinstance(error.item, Mapping):
+            return None
+        try:
+            return self.decode(error.item)
+        except ValidationError:
+            return None
+
+    def with_values(self, model: T, values: Mapping[str, object]) -> T:
+        """Return a copy of the model with these field values, the original unchanged."""
+        return model.model_copy(update=dict(values)) if values else model
+
+    def settle(self, model: T, values: Mapping[str, object]) -> T:
+        """Set on the caller's model what a write has settled, and return it; a frozen model is copied."""
+        if model.model_config.get("frozen"):
+            return self.with_values(model, values)
+        assign(model, dict(values))
+        return model

@@ -1,0 +1,242 @@
+"""Flows on one item: create, put, get, update, delete."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+from pydantic import BaseModel
+
+from dynamodb_wrapper.codec import Item, PartialItem, Step
+from dynamodb_wrapper.exceptions import (
+    ConditionFailedError,
+    ItemAlreadyExistsError,
+    ItemNotFoundError,
+    VersionConflictError,
+)
+from dynamodb_wrapper.expressions import AnyCondition, Condition, Path, as_condition
+from dynamodb_wrapper.operations.effects import Flow, now
+from dynamodb_wrapper.operations.entity import Entity
+from dynamodb_wrapper.operations.requests import Delete, Get, Put, Request
+
+T = TypeVar("T", bound=BaseModel)
+
+KeyValues = tuple[object, object]
+"""The values of the partition and the sort key (None where there is no sort key), as the caller has them."""
+
+
+def create(entity: Entity[T], model: T) -> Flow[T]:
+    """Write a model only if its key is free.
+
+    Raises:
+        ItemAlreadyExistsError: An item is there; it is in ``.item``.
+    """
+    settled = yield from _settled(entity, model, version=1, is_new=True)
+    request = _put(entity, entity.with_values(model, settled), is_absent(entity))
+    try:
+        yield from request.send()
+    except ConditionFailedError as error:
+        raise failed_condition(
+            ItemAlreadyExistsError, "an item with that key exists already", entity, request, error
+        ) from error
+    return entity.settle(model, settled)
+
+
+def put(entity: Entity[T], model: T) -> Flow[T]:
+    """Write a model, replacing what is there; with a version, only what was read (or nothing).
+
+    Raises:
+        VersionConflictError: Another writer changed the item since it was read.
+    """
+    version = _version(entity, model)
+    settled = yield from _settled(entity, model, version=version + 1, is_new=False)
+    condition = None
+    if entity.declaration.version is not None:
+        condition = is_absent(entity)
+        if version:
+            condition |= Path(entity.declaration.version) == version
+    request = _put(entity, entity.with_values(model, settled), condition)
+    try:
+        yield from request.send()
+    except ConditionFailedError as error:
+        raise _version_conflict(entity, request, version, error) from error
+    return entity.settle(model, settled)
+
+
+def update(entity: Entity[T], model: T) -> Flow[T]:
+    """Replace an existing item; with a version, only the version that was read.
+
+    Raises:
+        ItemNotFoundError: There is no item to replace.
+        VersionConflictError: Another writer changed the item since it was read, or the model was never stored.
+    """
+    version = _version(entity, model)
+    settled = yield from _settled(entity, model, version=version + 1, is_new=False)
+    condition = is_present(entity)
+    if entity.declaration.version is not None:
+        attribute = Path(entity.declaration.version)
+        condition &= attribute == version if version else attribute.not_exists()
+    request = _put(entity, entity.with_values(model, settled), condition)
+    try:
+        yield from request.send()
+    except ConditionFailedError as error:
+        if error.item is None:
+            raise ItemNotFoundError(entity.table_name, request.readable_key, error) from error
+        raise _version_conflict(entity, request, version, error) from error
+    return entity.settle(model, settled)
+
+
+def read(
+    entity: Entity[T], key: KeyValues, attributes: Sequence[str | Path] | None, *, consistent: bool
+) -> Flow[T | PartialItem | None]:
+    """Read an item as a model, or some attributes of it; None when there is no item."""
+    if attributes is None:
+        return (yield from get(entity, key, consistent=consistent))
+    return (yield from get_attributes(entity, key, attributes, consistent=consistent))
+
+
+def read_or_raise(
+    entity: Entity[T], key: KeyValues, attributes: Sequence[str | Path] | None, *, consistent: bool
+) -> Flow[T | PartialItem]:
+    """Read an item as `read` does.
+
+    Raises:
+        ItemNotFoundError: There is none.
+    """
+    found = yield from read(entity, key, attributes, consistent=consistent)
+    if found is None:
+        raise ItemNotFoundError(entity.table_name, entity.readable_key(entity.key(*key)))
+    return found
+
+
+def get(entity: Entity[T], key: KeyValues, *, consistent: bool) -> Flow[T | None]:
+    """Read an item as a model, or None."""
+    response = yield from _get_request(entity, key, consistent=consistent).send()
+    item = response.get("Item")
+    return None if item is None else entity.decode(item)
+
+
+def get_attributes(
+    entity: Entity[T], key: KeyValues, attributes: Sequence[str | Path], *, consistent: bool
+) -> Flow[PartialItem | None]:
+    """Read some attributes of an item, or None when there is no item."""
+    chosen = Projection(entity, attributes)
+    # The key comes along, so that an item without any of the attributes is told from no item.
+    names = (*(target.names for target in chosen.targets), (entity.partition_attribute,))
+    response = yield from _get_request(entity, key, consistent=consistent, projection=names).send()
+    item = response.get("Item")
+    return None if item is None else chosen.decode(item)
+
+
+def exists(entity: Entity[T], key: KeyValues, *, consistent: bool) -> Flow[bool]:
+    """Tell whether there is an item, without reading its attributes."""
+    names = ((entity.partition_attribute,),)
+    response = yield from _get_request(entity, key, consistent=consistent, projection=names).send()
+    return "Item" in response
+
+
+def delete(entity: Entity[T], key: KeyValues, *, when: AnyCondition | None) -> Flow[bool]:
+    """Delete an item; True if one was there.
+
+    Raises:
+        ConditionFailedError: ``when`` was false; nothing was deleted.
+    """
+    condition = None if when is None else as_condition(when)
+    wire_key = entity.key(*key)
+    request = Delete(entity.table_name, entity.codec, entity.readable_key(wire_key), wire_key, condition)
+    try:
+        response = yield from request.send()
+    except ConditionFailedError as error:
+        raise failed_condition(
+            ConditionFailedError, "the condition of the delete was false", entity, request, error
+        ) from error
+    return "Attributes" in response
+
+
+class Projection:
+    """Some attributes of an item: how they are asked for, and how they come back."""
+
+    def __init__(self, entity: Entity[T], attributes: Sequence[str | Path]) -> None:
+        paths = [(entry,) if isinstance(entry, str) else entry.steps for entry in attributes]
+        self.targets = tuple(entity.codec.target(steps) for steps in paths)
+        self._entity = entity
+        self._roots = {target.names[0] for target in self.targets}
+        self._whole = {target.label for target in self.targets if len(target.names) == 1}
+
+    def decode(self, item: Item) -> PartialItem:
+        """Return what was asked for, without the keys that were read along."""
+        wanted = {name: wire for name, wire in item.items() if name in self._roots}
+        return self._entity.codec.decode_partial(wanted, self._whole)
+
+
+def _get_request(
+    entity: Entity[T], key: KeyValues, *, consistent: bool, projection: Sequence[tuple[Step, ...]] | None = None
+) -> Get:
+    wire_key = entity.key(*key)
+    return Get(entity.table_name, entity.codec, entity.readable_key(wire_key), wire_key, consistent, projection)
+
+
+def _put(entity: Entity[T], model: T, condition: Condition | None) -> Put:
+    item = entity.encode(model)
+    return Put(entity.table_name, entity.codec, entity.readable_key(entity.key_of(item)), item, condition)
+
+
+def _settled(entity: Entity[T], model: T, *, version: int, is_new: bool) -> Flow[dict[str, object]]:
+    """Return the field values that this write settles: the version and the times."""
+    declaration = entity.declaration
+    settled: dict[str, object] = {}
+    if declaration.version is not None:
+        settled[declaration.version] = version
+    if declaration.created_at is None and declaration.updated_at is None:
+        return settled
+    time = entity.codec.times.show((yield from now()))
+    given = {name for name in model.model_fields_set if getattr(model, name) is not None}
+    if declaration.created_at is not None and declaration.created_at not in given:
+        settled[declaration.created_at] = time
+    if declaration.updated_at is not None and not (is_new and declaration.updated_at in given):
+        settled[declaration.updated_at] = time
+    return settled
+
+
+def _version(entity: Entity[T], model: T) -> int:
+    """Return the version a model was read with; 0 when it was never stored."""
+    name = entity.declaration.version
+    version: int | None = getattr(model, name) if name is not None else None
+    return version or 0
+
+
+def is_absent(entity: Entity[T]) -> Condition:
+    """Return the condition that no item has the key."""
+    return Path(entity.declaration.partition_key).not_exists()
+
+
+def is_present(entity: Entity[T]) -> Condition:
+    """Return the condition that an item has the key."""
+    return Path(entity.declaration.partition_key).exists()
+
+
+def failed_condition(
+    kind: type[ConditionFailedError], message: str, entity: Entity[T], request: Request, error: ConditionFailedError
+) -> ConditionFailedError:
+    """Return a failed condition as the error the caller understands, with the stored item as a model."""
+    failed = kind(
+        message,
+        error,
+        item=entity.stored_model(error),
+        table_name=entity.table_name,
+        key=request.readable_key,
+    )
+    return failed.answered(operation=error.operation or "", request_id=error.request_id, code=error.code)
+
+
+def _version_conflict(
+    entity: Entity[T], request: Request, version: int, error: ConditionFailedError
+) -> ConditionFailedError:
+    read = f"version {version}" if version else "no version (it was never stored)"
+    return failed_condition(
+        VersionConflictError,
+        f"the item was changed by another writer: this model has {read}",
+        entity,
+        request,
+        error,
+    )

@@ -1,0 +1,219 @@
+"""The flow that changes some attributes of one item, atomically."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeVar
+
+from pydantic import BaseModel
+
+from dynamodb_wrapper.codec import Derived, Item, Target
+from dynamodb_wrapper.exceptions import ConditionFailedError, ExpressionError, ItemNotFoundError, ValidationError
+from dynamodb_wrapper.expressions import Action, Add, AnyCondition, Path, Remove, SetIfMissing, as_condition, every
+from dynamodb_wrapper.operations.effects import Flow, now
+from dynamodb_wrapper.operations.entity import Entity
+from dynamodb_wrapper.operations.items import KeyValues, failed_condition, is_present
+from dynamodb_wrapper.operations.requests import Update
+
+T = TypeVar("T", bound=BaseModel)
+
+Changes = Mapping[str | Path, object]
+"""What to change: a field name, dotted path or ``F`` path, to a new value or an action."""
+
+
+def patch(
+    entity: Entity[T],
+    key: KeyValues,
+    changes: Changes | None,
+    fields: Mapping[str, object],
+    *,
+    when: AnyCondition | None,
+    upsert: bool,
+) -> Flow[T]:
+    """Change attributes of an item in one ``UpdateItem`` and return the new model.
+
+    Raises:
+        ItemNotFoundError: There is no item (and ``upsert`` was not asked for).
+        ConditionFailedError: ``when`` was false; the stored item is in ``.item``.
+        ExpressionError: A change cannot be made; says which and why.
+        ValidationError: A value is not one for its field.
+    """
+    merged = _merged(entity, key, changes, fields)
+    time = (yield from now()) if _has_times(entity) else None
+    request = patch_request(entity, entity.key(*key), merged, when=when, upsert=upsert, time=time)
+    try:
+        response = yield from request.send()
+    except ConditionFailedError as error:
+        if error.item is None and not upsert:
+            raise ItemNotFoundError(entity.table_name, request.readable_key, error) from error
+        message = "the condition of the patch was false"
+        raise failed_condition(ConditionFailedError, message, entity, request, error) from error
+    return entity.decode(response["Attributes"])
+
+
+def patch_request(
+    entity: Entity[T],
+    key: Item,
+    changes: Changes,
+    *,
+    when: AnyCondition | None,
+    upsert: bool,
+    time: datetime | None,
+) -> Update:
+    """Return the request of a patch, with the version, the times and derived attributes kept right."""
+    planned = _Plan(entity).of(changes)
+    if not planned:
+        raise ExpressionError("a patch needs at least one change")
+    if upsert:
+        _refuse_fragment(entity, planned)
+    full = [*((change.target, change.value) for change in planned), *_derived_changes(entity, planned)]
+    full += _managed_changes(entity, planned, upsert=upsert, time=time)
+    condition = every(None if upsert else is_present(entity), None if when is None else as_condition(when))
+    return Update(
+        entity.table_name,
+        entity.codec,
+        entity.readable_key(key),
+        key,
+        tuple(full),
+        condition,
+        repeatable=when is None and entity.declaration.version is None,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """One change: the root field it touches, where exactly, and what happens there."""
+
+    root: str
+    target: Target
+    value: object
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the whole field gets a value that is known here."""
+        return len(self.target.names) == 1 and not isinstance(self.value, Action)
+
+
+class _Plan:
+    """Resolves the caller's changes, refusing those a patch may not make."""
+
+    def __init__(self, entity: Entity[T]) -> None:
+        self._entity = entity
+        declaration = entity.declaration
+        self._refused = dict.fromkeys(declaration.table_key.fields, "is part of the key, which cannot change")
+        for entry in declaration.derived:
+            self._refused[entry.attribute] = f"is derived from {', '.join(entry.fields)}; change those"
+        if declaration.version is not None:
+            self._refused[declaration.version] = "is the version, which moves by itself"
+
+    def of(self, changes: Changes) -> list[_Change]:
+        """Return the changes, resolved and checked."""
+        return [
+            self._resolved((name,) if isinstance(name, str) else name.steps, value) for name, value in changes.items()
+        ]
+
+    def _resolved(self, steps: tuple[str | int, ...], value: object) -> _Change:
+        codec = self._entity.codec
+        target = codec.target(steps)
+        member = codec.member(str(target.names[0]))
+        root = member.name if member else str(target.names[0])
+        if root in self._refused:
+            raise ExpressionError(f"{root!r} {self._refused[root]}", {root: self._refused[root]})
+        if value is Remove:
+            value = Remove()
+        if member is not None and len(target.names) == 1:
+            value = self._whole(root, target, value)
+        return _Change(root, target, value)
+
+    def _whole(self, root: str, target: Target, value: object) -> object:
+        """Check a change of a whole field; a value that is stored by absence becomes a removal."""
+        codec, info = self._entity.codec, self._entity.declaration.model_class.model_fields[root]
+        if isinstance(value, Remove) and info.is_required() and not codec.is_left_out(root, None):
+            raise ExpressionError(f"{root!r} is required by the model, so it cannot be removed", {root: "required"})
+        if isinstance(value, Action):
+            return value
+        wire = target.written(value)
+        if target.names[0] in self._entity.key_tags:
+            self._entity.check_key_attribute(str(target.names[0]), wire, absent=codec.is_left_out(root, value))
+        return Remove() if codec.is_left_out(root, value) else value
+
+
+def _merged(entity: Entity[T], key: KeyValues, changes: Changes | None, fields: Mapping[str, object]) -> Changes:
+    if entity.declaration.sort_key is None and isinstance(key[1], Mapping) and changes is None:
+        raise ExpressionError(
+            f"the second positional argument of patch() is the sort key, which {entity.table_name!r} does not have: "
+            "pass changes by name, patch(pk, changes={...})"
+        )
+    twice = [name for name in changes or () if isinstance(name, str) and name in fields]
+    if twice:
+        raise ExpressionError(f"{', '.join(sorted(twice))} stands in both changes= and the keyword arguments")
+    merged: dict[str | Path, object] = dict(changes or {})
+    merged.update(fields)
+    return merged
+
+
+def _has_times(entity: Entity[T]) -> bool:
+    return entity.declaration.updated_at is not None or entity.declaration.created_at is not None
+
+
+def _refuse_fragment(entity: Entity[T], planned: Iterable[_Change]) -> None:
+    """Refuse an upsert that could create an item which is no valid model."""
+    declaration = entity.declaration
+    given = {change.root for change in planned if change.is_plain or isinstance(change.value, SetIfMissing | Add)}
+    given |= set(declaration.table_key.fields)
+    given |= {name for name in (declaration.version, declaration.created_at, declaration.updated_at) if name}
+    missing = [
+        name
+        for name, info in declaration.model_class.model_fields.items()
+        if info.is_required() and name not in given and not entity.codec.may_be_absent(name)
+    ]
+    if missing:
+        raise ValidationError(
+            f"an upsert may create the item, so it must give every required field; missing: {', '.join(missing)}",
+            dict.fromkeys(missing, "required, not given"),
+        )
+
+
+def _derived_changes(entity: Entity[T], planned: list[_Change]) -> Iterable[tuple[Target, object]]:
+    """Recompute the derived attributes whose fields change, from the values given in the same patch."""
+    by_root = {change.root: change for change in planned}
+    for entry in entity.declaration.derived:
+        if not by_root.keys() & set(entry.fields):
+            continue
+        value = entry.compute(*(_known_value(entity, entry, name, by_root.get(name)) for name in entry.fields))
+        target = entity.codec.target((entry.attribute,))
+        if value is not None:
+            entity.check_key_attribute(entry.attribute, target.written(value))
+        yield target, Remove() if value is None else value
+
+
+def _known_value(entity: Entity[T], entry: Derived, name: str, change: _Change | None) -> object:
+    if change is None:
+        raise ExpressionError(
+            f"{entry.attribute!r} is computed from {', '.join(entry.fields)}: a patch that changes one of them "
+            f"must give all, and {name!r} is missing",
+            {name: f"needed for {entry.attribute!r}"},
+        )
+    if isinstance(change.value, Remove) and len(change.target.names) == 1:
+        info = entity.declaration.model_class.model_fields[name]
+        return None if info.is_required() else info.get_default(call_default_factory=True)
+    if not change.is_plain:
+        raise ExpressionError(
+            f"{entry.attribute!r} is computed from {name!r}, so a patch must give {name!r} as a plain value",
+            {name: f"needed for {entry.attribute!r}"},
+        )
+    return change.target.validate(change.value) if change.target.validate else change.value
+
+
+def _managed_changes(
+    entity: Entity[T], planned: Iterable[_Change], *, upsert: bool, time: datetime | None
+) -> Iterable[tuple[Target, object]]:
+    declaration, given = entity.declaration, {change.root for change in planned}
+    if declaration.version is not None:
+        yield entity.codec.target((declaration.version,)), Add(1)
+    if declaration.updated_at is not None and declaration.updated_at not in given:
+        yield entity.codec.target((declaration.updated_at,)), time
+    if upsert and declaration.created_at is not None and declaration.created_at not in given:
+        yield entity.codec.target((declaration.created_at,)), SetIfMissing(time)

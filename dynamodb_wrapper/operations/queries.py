@@ -1,0 +1,136 @@
+"""Flows that page through a selection."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from dynamodb_wrapper.codec import Item
+from dynamodb_wrapper.exceptions import ItemNotFoundError, MultipleItemsFoundError
+from dynamodb_wrapper.expressions import every
+from dynamodb_wrapper.operations.cursors import write_cursor
+from dynamodb_wrapper.operations.effects import Flow, call, emit
+from dynamodb_wrapper.operations.selection import Selection
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[R]):
+    """Some results and where to go on.
+
+    Attributes:
+        items: The results, in order.
+        cursor: Pass it to ``page`` for what follows; None when there is nothing more.
+    """
+
+    items: list[R]
+    cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """The items of one request that are wanted, and the key to go on after them (None at the end)."""
+
+    items: list[Item]
+    resume_key: Item | None
+
+
+def _batches_until(selection: Selection[R], wanted: int | None) -> Callable[[Item | None, int | None], Flow[_Batch]]:
+    """Return a flow function that reads the next batch, given where to start and how many are missing."""
+    sizes = selection.request_sizes(wanted)
+
+    def read(start_key: Item | None, missing: int | None) -> Flow[_Batch]:
+        params = selection.params(limit=sizes.next(missing), start_key=start_key)
+        response = yield from call(selection.operation, params)
+        items: list[Item] = response.get("Items", [])
+        if missing is not None and len(items) > missing:
+            return _Batch(items[:missing], selection.resume_key(items[missing - 1]))
+        return _Batch(items, response.get("LastEvaluatedKey"))
+
+    return read
+
+
+def stream(selection: Selection[R]) -> Flow[None]:
+    """Emit the results page by page; an empty page is not the end, only an absent ``LastEvaluatedKey`` is."""
+    missing = selection.limit
+    read = _batches_until(selection, missing)
+    start_key = selection.start_key
+    while True:
+        batch = yield from read(start_key, missing)
+        yield from emit([selection.decode(item) for item in batch.items])
+        if missing is not None:
+            missing -= len(batch.items)
+        if batch.resume_key is None or missing == 0:
+            return
+        start_key = batch.resume_key
+
+
+def page(selection: Selection[R], size: int) -> Flow[Page[R]]:
+    """Read exactly ``size`` results (fewer only at the end) and the cursor to what follows."""
+    items: list[Item] = []
+    read = _batches_until(selection, size)
+    resume_key = selection.start_key
+    while True:
+        batch = yield from read(resume_key, size - len(items))
+        items += batch.items
+        resume_key = batch.resume_key
+        if resume_key is None or len(items) == size:
+            break
+    cursor = None if resume_key is None else write_cursor(resume_key, selection.identity(), selection.secret)
+    return Page([selection.decode(item) for item in items], cursor)
+
+
+def one(selection: Selection[R]) -> Flow[R]:
+    """Read the only result.
+
+    Raises:
+        ItemNotFoundError: There is none.
+        MultipleItemsFoundError: There is more than one.
+    """
+    found = yield from page(selection, 2)
+    if not found.items:
+        raise ItemNotFoundError(selection.entity.table_name, _described(selection))
+    if len(found.items) > 1:
+        raise MultipleItemsFoundError(
+            f"one() found more than one item in table {selection.entity.table_name!r} for {_described(selection)}"
+        )
+    return found.items[0]
+
+
+def count(selection: Selection[R]) -> Flow[int]:
+    """Count the results on the server; at most ``limit`` when one is set."""
+    total: int = 0
+    start_key = selection.start_key
+    while True:
+        params = selection.params(limit=selection.page_size, start_key=start_key, counting=True)
+        response = yield from call(selection.operation, params)
+        total += response["Count"]
+        start_key = response.get("LastEvaluatedKey")
+        if selection.limit is not None and total >= selection.limit:
+            return selection.limit
+        if start_key is None:
+            return total
+
+
+def collected(selection: Selection[R]) -> Flow[list[R]]:
+    """Read all results into a list."""
+    if selection.limit is not None:
+        found = yield from page(selection, selection.limit)
+        return found.items
+    results: list[R] = []
+    start_key = selection.start_key
+    read = _batches_until(selection, None)
+    while True:
+        batch = yield from read(start_key, None)
+        results += [selection.decode(item) for item in batch.items]
+        if batch.resume_key is None:
+            return results
+        start_key = batch.resume_key
+
+
+def _described(selection: Selection[Any]) -> str:
+    place = "the table" if selection.index.name is None else f"index {selection.index.name!r}"
+    conditions = every(*(selection.key_conditions or ()), selection.filter)
+    return f"{place}" if conditions is None else f"{place} where {conditions!r}"

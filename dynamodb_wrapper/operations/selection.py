@@ -1,0 +1,314 @@
+"""What a query or scan is to read, as a frozen value, and the parameters it renders to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel
+
+from dynamodb_wrapper.codec import Item, ModelCodec, PartialItem
+from dynamodb_wrapper.exceptions import ExpressionError, ValidationError
+from dynamodb_wrapper.expressions import Condition, ExpressionWriter, Path, Written, every, paths_of
+from dynamodb_wrapper.operations.cursors import fingerprint, read_cursor
+from dynamodb_wrapper.operations.declaration import Index
+from dynamodb_wrapper.operations.effects import Params
+from dynamodb_wrapper.operations.entity import Entity
+from dynamodb_wrapper.operations.items import Projection
+from dynamodb_wrapper.operations.requests import without_overlaps
+
+R = TypeVar("R")
+V = TypeVar("V", bound=BaseModel)
+
+_FIRST_FILTERED_PAGE = 100
+_PAGE_GROWTH = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Expressions the caller has written in DynamoDB's own language, with their placeholders."""
+
+    filter: str | None = None
+    key_condition: str | None = None
+    projection: str | None = None
+    names: Mapping[str, str] = field(default_factory=dict)
+    values: Item = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Selection(Generic[R]):
+    """What a query or scan is to read. Frozen: every refinement is a new selection.
+
+    Attributes:
+        entity: The model in its table.
+        index: The key that is used.
+        decode: From an item to a result.
+        key_conditions: On the key's parts; None scans.
+        filter: On other attributes, evaluated after reading.
+        limit: How many results the caller gets in all.
+        page_size: How many items DynamoDB evaluates in one request.
+        projection: Which attributes are read.
+        secret: What cursors are signed with.
+    """
+
+    entity: Entity[Any]
+    index: Index
+    decode: Callable[[Item], R]
+    key_conditions: tuple[Condition, ...] | None = None
+    filter: Condition | None = None
+    limit: int | None = None
+    page_size: int | None = None
+    descending: bool = False
+    consistent: bool = False
+    range_given: bool = False
+    projection: Projection | None = None
+    asked: Asked = Asked()
+    start_key: Item | None = None
+    secret: str | None = None
+
+    def filtered(self, condition: Condition) -> Selection[R]:
+        """Return this selection with one more filter.
+
+        Raises:
+            ExpressionError: It is on a key attribute of the query, or on one the index does not carry.
+        """
+        for path in paths_of(condition):
+            self._check_filter(path)
+        return replace(self, filter=every(self.filter, condition))
+
+    def from_key(self, *values: object) -> Selection[R]:
+        """Return this selection for one partition: a value for each of the key's partition fields.
+
+        Raises:
+            ValidationError: There are too few or too many values, or one is not what the key holds.
+        """
+        names = self.index.partition
+        if len(values) != len(names):
+            raise ValidationError(
+                f"{self._described_key} takes {len(names)} partition value(s) ({', '.join(names)}), got {len(values)}"
+            )
+        for name, value in zip(names, values, strict=True):
+            self.entity.key_part(name, value)
+        return replace(
+            self, key_conditions=tuple(Path(name) == value for name, value in zip(names, values, strict=True))
+        )
+
+    def sorted_by(self, make: Callable[[Path], Condition], *, last: bool) -> Selection[R]:
+        """Return this selection with a condition on the next part of the sort key.
+
+        Args:
+            make: From the part's path to the condition.
+            last: Whether it is a range, after which no further part can be conditioned.
+
+        Raises:
+            ExpressionError: The key has no further sort part.
+        """
+        if self.key_conditions is None:
+            raise ExpressionError("a scan has no key conditions: use .where(...)")
+        used = len(self.key_conditions) - len(self.index.partition)
+        if self.range_given or used >= len(self.index.sort):
+            sort = ", ".join(self.index.sort) or "none"
+            raise ExpressionError(
+                f"{self._described_key} has no further sort part to condition (sort key: {sort}); parts are given "
+                "left to right, by equality, and a range comes last"
+            )
+        condition = make(Path(self.index.sort[used]))
+        return replace(self, key_conditions=(*self.key_conditions, condition), range_given=last)
+
+    @property
+    def _described_key(self) -> str:
+        table = f"table {self.entity.table_name!r}"
+        return table if self.index.name is None else f"index {self.index.name!r} of {table}"
+
+    def consistently(self, consistent: bool) -> Selection[R]:
+        """Return this selection with strongly consistent reads.
+
+        Raises:
+            ExpressionError: It reads a global index, where DynamoDB has none.
+        """
+        if consistent and self.index.name is not None and not self.index.local:
+            raise ExpressionError(
+                f"index {self.index.name!r} is global, and DynamoDB reads global indexes eventually consistent only; "
+                "read the table, or a local index"
+            )
+        return replace(self, consistent=consistent)
+
+    def whole(self) -> Selection[R]:
+        """Return this selection, if its items are whole models.
+
+        Raises:
+            ExpressionError: The index carries some attributes only; they are read with ``.project()``.
+        """
+        carried = self.carried_attributes
+        if self.projection is None and carried is not None and self.decode == self.entity.decode:
+            raise ExpressionError(
+                f"index {self.index.name!r} carries only {', '.join(sorted(carried))}, so its items are no whole "
+                "models: choose what to read with .project(...)"
+            )
+        return self
+
+    def projected(self, attributes: Sequence[str | Path]) -> Selection[PartialItem]:
+        """Return this selection for some attributes; none named means all that the index carries.
+
+        Raises:
+            ExpressionError: The model has no such attribute, or the index does not carry it.
+        """
+        carried = self.carried_attributes
+        if not attributes:
+            attributes = sorted(carried if carried is not None else self.entity.codec.shape.by_name)
+        projection = Projection(self.entity, attributes)
+        for target in projection.targets:
+            if carried is not None and not self.index.local and target.names[0] not in carried:
+                raise ExpressionError(
+                    f"index {self.index.name!r} does not carry {target.label}; it carries {', '.join(sorted(carried))}"
+                )
+        return replace(self, decode=projection.decode, projection=projection)  # type: ignore[return-value,arg-type]
+
+    def restricted(self, attributes: Sequence[Any]) -> Selection[Any]:
+        """Return this selection for one smaller model, or for named attributes."""
+        if len(attributes) == 1 and isinstance(attributes[0], type):
+            return self.viewed(attributes[0])
+        return self.projected(attributes)
+
+    def viewed(self, view: type[V]) -> Selection[V]:
+        """Return this selection, read as a smaller model; only its fields are read.
+
+        Raises:
+            ExpressionError: The view has a field that the stored model (or the index) lacks.
+        """
+        codec = self.entity.codec
+        stored = {
+            name: form for name, form in self.entity.declaration.stored_forms().items() if name in view.model_fields
+        }
+        view_codec = ModelCodec(view, times=codec.times, stored=stored)
+        chosen = self.projected(tuple(view_codec.shape.by_attribute) or tuple(view.model_fields))
+        return replace(chosen, decode=view_codec.decode)  # type: ignore[return-value,arg-type]
+
+    def _check_filter(self, path: Path) -> None:
+        target = self.entity.codec.target(path.steps)
+        attribute = str(target.names[0])
+        if self.key_conditions is not None and attribute in self.entity.key_attributes(self.index):
+            raise ExpressionError(
+                f"{target.label} is part of the key that is queried, and DynamoDB allows no filter on it: "
+                "use the key conditions (.eq, .between, .begins_with, ...)",
+                {target.label: "part of the key"},
+            )
+        carried = self.carried_attributes
+        if carried is not None and attribute not in carried:
+            raise ExpressionError(
+                f"index {self.index.name!r} does not carry {target.label}, so it cannot filter on it; "
+                f"it carries {', '.join(sorted(carried))}",
+                {target.label: "not in the index"},
+            )
+
+    @property
+    def carried_attributes(self) -> frozenset[str] | None:
+        """The stored names the index carries; None for all."""
+        if self.index.projection == "ALL":
+            return None
+        extra = () if self.index.projection == "KEYS_ONLY" else self.index.projection
+        codec = self.entity.codec
+        return frozenset((*self.resume_attributes, *(codec.attribute(name) for name in extra)))
+
+    @property
+    def resume_attributes(self) -> tuple[str, ...]:
+        """The stored names a resume key is made of: the table's key and the index's."""
+        return tuple(dict.fromkeys((*self.entity.table_key_attributes, *self.entity.key_attributes(self.index))))
+
+    @property
+    def operation(self) -> str:
+        """``"Query"`` or ``"Scan"``."""
+        return "Scan" if self.key_conditions is None else "Query"
+
+    def params(self, *, limit: int | None = None, start_key: Item | None = None, counting: bool = False) -> Params:
+        """Return the parameters of one request."""
+        writer = ExpressionWriter(self.entity.codec)
+        writer.adopt(self.asked.names, self.asked.values)
+        params: Params = {"TableName": self.entity.table_name}
+        if self.index.name is not None:
+            params["IndexName"] = self.index.name
+        if self.key_conditions is not None:
+            written = Written(self.asked.key_condition) if self.asked.key_condition else None
+            condition = every(*self.key_conditions, written)
+            assert condition is not None
+            params["KeyConditionExpression"] = writer.condition(condition)
+            if self.descending:
+                params["ScanIndexForward"] = False
+        filter_written = Written(self.asked.filter) if self.asked.filter else None
+        condition = every(self.filter, filter_written)
+        if condition is not None:
+            params["FilterExpression"] = writer.condition(condition)
+        if counting:
+            params["Select"] = "COUNT"
+        elif self.projection is not None:
+            names = [*(target.names for target in self.projection.targets)]
+            names += [(name,) for name in self.resume_attributes]
+            params["ProjectionExpression"] = writer.projection(without_overlaps(names))
+        if self.consistent:
+            params["ConsistentRead"] = True
+        if limit is not None:
+            params["Limit"] = limit
+        if start_key is not None:
+            params["ExclusiveStartKey"] = start_key
+        return {**params, **writer.parameters()}
+
+    def identity(self) -> bytes:
+        """Return what binds a cursor to this selection: everything that decides which items come, in which order."""
+        same = replace(self, projection=None, consistent=False)
+        return fingerprint([self.operation, same.params()])
+
+    def resume_key(self, item: Item) -> Item:
+        """Return the key after which to go on when ``item`` was the last one used."""
+        return {name: item[name] for name in self.resume_attributes}
+
+    def at_cursor(self, cursor: str | None) -> Selection[R]:
+        """Return this selection, starting after a page.
+
+        Raises:
+            InvalidCursorError: The cursor is not one of this selection.
+        """
+        if cursor is None:
+            return self
+        return replace(self, start_key=read_cursor(cursor, self.identity(), self.secret))
+
+    def request_sizes(self, wanted: int | None) -> RequestSizes:
+        """Return how many items to evaluate per request when ``wanted`` results are asked for."""
+        is_filtered = self.filter is not None or self.asked.filter is not None
+        return RequestSizes(self.page_size, wanted, is_filtered)
+
+
+class RequestSizes:
+    """Chooses each request's ``Limit``.
+
+    Without a filter every evaluated item is a result, so no more than wanted are evaluated. With a filter nobody
+    knows, so requests start small and grow: a rare match costs few requests, a frequent one reads little too much.
+    """
+
+    def __init__(self, page_size: int | None, wanted: int | None, is_filtered: bool) -> None:
+        self._page_size = page_size
+        self._is_filtered = is_filtered
+        self._growing = None if wanted is None else max(wanted, _FIRST_FILTERED_PAGE)
+
+    def next(self, missing: int | None) -> int | None:
+        """Return the limit of the next request when so many results are still missing."""
+        if missing is None:
+            return self._page_size
+        if not self._is_filtered:
+            return missing if self._page_size is None else min(missing, self._page_size)
+        if self._page_size is not None or self._growing is None:
+            return self._page_size
+        size = self._growing
+        self._growing *= _PAGE_GROWTH
+        return size
+
+
+def positive(name: str, number: object) -> int:
+    """Return ``number``.
+
+    Raises:
+        ValidationError: It is not a whole number of at least 1.
+    """
+    if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+        raise ValidationError(f"{name} must be a whole number of at least 1, not {number!r}", {name: repr(number)})
+    return number

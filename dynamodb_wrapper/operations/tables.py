@@ -1,0 +1,182 @@
+"""Flows that make, watch and delete the table of a declaration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from dynamodb_wrapper.exceptions import TableInUseError, TableNotFoundError, ValidationError
+from dynamodb_wrapper.operations.declaration import Index
+from dynamodb_wrapper.operations.effects import Flow, Params, call, sleep
+from dynamodb_wrapper.operations.entity import Entity
+
+Progress = Callable[[str], None]
+"""Is told each state while a table is waited for: ``"CREATING"``, ``"ACTIVE"``, ..."""
+
+_POLL_SECONDS = 0.25
+_LONGEST_POLL_SECONDS = 5.0
+
+
+def create_table(entity: Entity[Any], *, wait_seconds: float, progress: Progress) -> Flow[None]:
+    """Make the table with its keys, indexes, billing and stream, wait until it is active, then set its TTL.
+
+    Raises:
+        TableInUseError: It exists already.
+        ValidationError: It is not active after ``wait_seconds``.
+    """
+    yield from call("CreateTable", table_params(entity))
+    yield from wait_until(entity, "ACTIVE", wait_seconds=wait_seconds, progress=progress)
+    yield from _set_ttl(entity)
+
+
+def ensure_table(entity: Entity[Any], *, wait_seconds: float, progress: Progress) -> Flow[bool]:
+    """Make the table unless it exists; True if it was made here. Two processes may do it at once.
+
+    Raises:
+        ValidationError: The existing table has another key, or lacks a declared index.
+    """
+    table = yield from _describe(entity)
+    if table is None:
+        try:
+            yield from create_table(entity, wait_seconds=wait_seconds, progress=progress)
+        except TableInUseError:  # somebody else was faster
+            yield from wait_until(entity, "ACTIVE", wait_seconds=wait_seconds, progress=progress)
+            return False
+        return True
+    yield from wait_until(entity, "ACTIVE", wait_seconds=wait_seconds, progress=progress)
+    _compare(entity, table)
+    return False
+
+
+def delete_table(entity: Entity[Any], *, wait_seconds: float, progress: Progress) -> Flow[bool]:
+    """Delete the table with all its items and wait until it is gone; False if there was none."""
+    try:
+        yield from call("DeleteTable", {"TableName": entity.table_name}, repeatable=True)
+    except TableNotFoundError:
+        return False
+    yield from wait_until(entity, None, wait_seconds=wait_seconds, progress=progress)
+    return True
+
+
+def table_status(entity: Entity[Any]) -> Flow[str | None]:
+    """Return DynamoDB's word for the table's state (``"ACTIVE"``, ``"CREATING"``, ...), or None if there is none."""
+    table = yield from _describe(entity)
+    return None if table is None else str(table["TableStatus"])
+
+
+def wait_until(entity: Entity[Any], wanted: str | None, *, wait_seconds: float, progress: Progress) -> Flow[None]:
+    """Wait until the table and its indexes have a state (None: until the table is gone).
+
+    Raises:
+        ValidationError: They do not have it after ``wait_seconds``.
+    """
+    waited, pause, told = 0.0, _POLL_SECONDS, ""
+    while True:
+        table = yield from _describe(entity)
+        state = _state(table)
+        if state != told:
+            progress("gone" if state is None else state)
+            told = state or ""
+        if state == wanted:
+            return
+        if waited >= wait_seconds:
+            raise ValidationError(
+                f"table {entity.table_name!r} is {state or 'gone'} after {waited:g} s, and {wanted or 'gone'} was waited for"
+            )
+        yield from sleep(pause)
+        waited += pause
+        pause = min(pause * 1.5, _LONGEST_POLL_SECONDS)
+
+
+def table_params(entity: Entity[Any]) -> Params:
+    """Return the parameters of ``CreateTable`` for the declaration."""
+    declaration = entity.declaration
+    options = declaration.options
+    global_indexes = [index for index in declaration.indexes if not index.local]
+    local_indexes = [index for index in declaration.indexes if index.local]
+    params: Params = {
+        "TableName": entity.table_name,
+        "KeySchema": _key_schema(entity, declaration.table_key),
+        "AttributeDefinitions": [
+            {"AttributeName": name, "AttributeType": tag} for name, tag in entity.key_tags.items()
+        ],
+        "BillingMode": "PAY_PER_REQUEST",
+    }
+    throughput = None
+    if options.read_units is not None:
+        throughput = {"ReadCapacityUnits": options.read_units, "WriteCapacityUnits": options.write_units}
+        params |= {"BillingMode": "PROVISIONED", "ProvisionedThroughput": throughput}
+    if global_indexes:
+        shared = {} if throughput is None else {"ProvisionedThroughput": throughput}
+        params["GlobalSecondaryIndexes"] = [_index_params(entity, index) | shared for index in global_indexes]
+    if local_indexes:
+        params["LocalSecondaryIndexes"] = [_index_params(entity, index) for index in local_indexes]
+    if options.stream is not None:
+        params["StreamSpecification"] = {"StreamEnabled": True, "StreamViewType": options.stream}
+    if options.deletion_protection:
+        params["DeletionProtectionEnabled"] = True
+    return params
+
+
+def _index_params(entity: Entity[Any], index: Index) -> Params:
+    projection: Params
+    if isinstance(index.projection, tuple):
+        names = [entity.codec.attribute(name) for name in index.projection]
+        projection = {"ProjectionType": "INCLUDE", "NonKeyAttributes": names}
+    else:
+        projection = {"ProjectionType": index.projection}
+    return {"IndexName": index.name, "KeySchema": _key_schema(entity, index), "Projection": projection}
+
+
+def _key_schema(entity: Entity[Any], index: Index) -> list[Params]:
+    kinds = [*(["HASH"] * len(index.partition)), *(["RANGE"] * len(index.sort))]
+    return [
+        {"AttributeName": name, "KeyType": kind} for name, kind in zip(entity.key_attributes(index), kinds, strict=True)
+    ]
+
+
+def _set_ttl(entity: Entity[Any]) -> Flow[None]:
+    if entity.declaration.ttl is None:
+        return
+    specification = {"Enabled": True, "AttributeName": entity.codec.attribute(entity.declaration.ttl)}
+    yield from call("UpdateTimeToLive", {"TableName": entity.table_name, "TimeToLiveSpecification": specification})
+
+
+def _describe(entity: Entity[Any]) -> Flow[dict[str, Any] | None]:
+    try:
+        response = yield from call("DescribeTable", {"TableName": entity.table_name})
+    except TableNotFoundError:
+        return None
+    table: dict[str, Any] = response["Table"]
+    return table
+
+
+def _state(table: dict[str, Any] | None) -> str | None:
+    if table is None:
+        return None
+    states = [table["TableStatus"], *(index.get("IndexStatus", "ACTIVE") for index in _indexes(table))]
+    return next((state for state in states if state != "ACTIVE"), "ACTIVE")
+
+
+def _indexes(table: dict[str, Any]) -> Iterable[dict[str, Any]]:
+    return [*table.get("GlobalSecondaryIndexes", ()), *table.get("LocalSecondaryIndexes", ())]
+
+
+def _compare(entity: Entity[Any], table: dict[str, Any]) -> None:
+    """Refuse to work on a table that is not the declared one."""
+    expected = table_params(entity)
+    problems = {}
+    if _names(table["KeySchema"]) != _names(expected["KeySchema"]):
+        problems["key"] = f"is {_names(table['KeySchema'])}, declared {_names(expected['KeySchema'])}"
+    existing = {index["IndexName"]: _names(index["KeySchema"]) for index in _indexes(table)}
+    for index in _indexes(expected):
+        name, keys = index["IndexName"], _names(index["KeySchema"])
+        if existing.get(name) != keys:
+            problems[f"index {name}"] = f"is {existing.get(name, 'missing')}, declared {keys}"
+    if problems:
+        details = "; ".join(f"{what} {problem}" for what, problem in problems.items())
+        raise ValidationError(f"table {entity.table_name!r} is not as declared: {details}", problems)
+
+
+def _names(schema: list[dict[str, str]]) -> list[str]:
+    return [f"{part['AttributeName']} ({part['KeyType']})" for part in schema]

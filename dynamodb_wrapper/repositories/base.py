@@ -1,0 +1,376 @@
+"""`BaseDynamoRepository`: subclass it for an entity, and read and write Pydantic models."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, overload
+
+from pydantic import BaseModel
+
+from dynamodb_wrapper.codec import PartialItem, StoredForm, TimeRules
+from dynamodb_wrapper.config import DynamoDBConfig
+from dynamodb_wrapper.exceptions import DeclarationError, ValidationError
+from dynamodb_wrapper.expressions import AnyCondition, Path
+from dynamodb_wrapper.operations import items, patches, tables
+from dynamodb_wrapper.operations.declaration import Declaration, Index, TableOptions
+from dynamodb_wrapper.operations.dynamodb_keywords import with_keywords
+from dynamodb_wrapper.operations.entity import Entity
+from dynamodb_wrapper.operations.selection import Selection
+from dynamodb_wrapper.operations.tables import Progress
+from dynamodb_wrapper.repositories.declarations import Declared, declared_at_class_time
+from dynamodb_wrapper.repositories.patterns import BoundAccessPattern, selection_of
+from dynamodb_wrapper.repositories.query import Query
+from dynamodb_wrapper.transport import connection_for
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.service_resource import Table
+
+T = TypeVar("T", bound=BaseModel)
+
+_log = logging.getLogger("dynamodb_wrapper.repositories")
+
+_TABLE_WAIT_SECONDS = 300.0
+
+
+class BaseDynamoRepository(Generic[T]):
+    """Reads and writes models of one class in one table.
+
+    Declare the table in a subclass, with class attributes or with properties of the same names::
+
+        class OrderRepository(BaseDynamoRepository[Order]):
+            table_name = "orders"
+            primary_key = "customer_id"
+            sort_key = "order_id"
+            by_status = AccessPattern("by_status", partition="status", sort="placed_at")
+
+    A wrong declaration is refused when the class is made. Repositories are cheap and safe to share between threads:
+    all of one configuration use one connection pool.
+
+    Attributes:
+        table_name: On the class, the base name, to which the configuration adds prefix and environment; as a property,
+            the physical name. On an instance it is always the physical name.
+        model_class: The model; read from ``[Order]`` when left out.
+        primary_key: The field of the partition key.
+        sort_key: The field of the sort key, or None.
+        version_attribute: A field (int) for optimistic locking, or None. See `update`.
+        ttl_attribute: The field that says when DynamoDB may delete the item, or None. A datetime is stored as whole
+            seconds since 1970, rounded up.
+        created_at_attribute: The datetime field that ``create`` sets where it was not given; ``created_at`` when the
+            model has one, None for no such field.
+        updated_at_attribute: The datetime field that every write moves; ``updated_at`` when the model has one.
+        stored_as: Fields kept in a form of their own, for example ``{"stages": KeyedList("stage_name")}``.
+        table_options: Billing, stream and deletion protection for `create_table`.
+        config: The configuration.
+    """
+
+    # Any, because a subclass may declare these as class attributes or as properties, and type checkers allow only one
+    # of the two to override a `str`. In a subclass they have the type declared there.
+    table_name: Any = None
+    model_class: Any = None
+    primary_key: Any = None
+    sort_key: Any = None
+    version_attribute: ClassVar[str | None] = None
+    ttl_attribute: ClassVar[str | None] = None
+    created_at_attribute: ClassVar[str | None] = "created_at"
+    updated_at_attribute: ClassVar[str | None] = "updated_at"
+    stored_as: ClassVar[Mapping[str, StoredForm]] = {}
+    table_options: ClassVar[TableOptions] = TableOptions()
+
+    _declaration: ClassVar[Declaration | None] = None
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls._declaration = declared_at_class_time(cls)
+
+    def __init__(self, config: DynamoDBConfig) -> None:
+        """Use a configuration; nothing is opened or read before the first request.
+
+        Raises:
+            ValidationError: ``config`` is no `DynamoDBConfig`.
+            DeclarationError: The class declares no usable table.
+        """
+        if not isinstance(config, DynamoDBConfig):
+            raise ValidationError(f"{type(self).__name__} takes a DynamoDBConfig, not {type(config).__name__}")
+        self.config = config
+        self._connection = connection_for(config)
+        self._entity: Entity[T] = self._made_entity()
+
+    def _made_entity(self) -> Entity[T]:
+        declaration = type(self)._declaration or Declared(type(self), self).declaration()
+        if self.table_name is None:
+            raise DeclarationError(f"{type(self).__name__} declares no table_name")
+        if not isinstance(getattr(type(self), "table_name", None), property):
+            self.table_name = self.config.get_table_name(type(self).table_name)
+        if not isinstance(getattr(type(self), "model_class", None), property):
+            self.model_class = declaration.model_class
+        times = TimeRules.of(
+            assumed=self.config.default_timezone,
+            stored_in_utc=self.config.store_timestamps_in_utc,
+            shown=self.config.user_timezone,
+        )
+        return Entity.of(self.table_name, declaration, self.model_class, times)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.table_name!r})"
+
+    @property
+    def table(self) -> Table:
+        """boto3's own ``Table``, for whatever this class does not offer."""
+        return self._connection.table(self.table_name)
+
+    # --- one item -----------------------------------------------------------------------------------------------
+
+    def create(self, model: T) -> T:
+        """Write a new item and return the model, never overwriting one.
+
+        Sets the version (to 1), ``created_at`` and ``updated_at`` on the model once the write has succeeded; a frozen
+        model is returned as a copy.
+
+        Raises:
+            ItemAlreadyExistsError: An item with that key exists; it is in ``.item``.
+            ValidationError: The model holds what DynamoDB cannot store.
+        """
+        return self._connection.driver.run(items.create(self._entity, model))
+
+    def put(self, model: T) -> T:
+        """Write an item, replacing what is there, and return the model.
+
+        Raises:
+            VersionConflictError: The repository is versioned, and another writer changed the item since it was read.
+            ValidationError: The model holds what DynamoDB cannot store.
+        """
+        return self._connection.driver.run(items.put(self._entity, model))
+
+    @overload
+    def get(self, pk: object, sk: object = None, *, consistent: bool = False, attributes: None = None) -> T | None: ...
+
+    @overload
+    def get(
+        self, pk: object, sk: object = None, *, consistent: bool = False, attributes: Sequence[str | Path]
+    ) -> PartialItem | None: ...
+
+    def get(
+        self,
+        pk: object,
+        sk: object = None,
+        *,
+        consistent: bool = False,
+        attributes: Sequence[str | Path] | None = None,
+    ) -> T | PartialItem | None:
+        """Return the item under a key as a model, or None.
+
+        Args:
+            pk: The partition key's value.
+            sk: The sort key's value, if the table has one.
+            consistent: Read strongly consistent (twice the capacity).
+            attributes: Read these attributes only, as a `PartialItem` instead of a model.
+
+        Raises:
+            ValidationError: The key is not one of this table, or the stored item is no valid model.
+        """
+        return self._connection.driver.run(items.read(self._entity, (pk, sk), attributes, consistent=consistent))
+
+    @overload
+    def get_or_raise(
+        self, pk: object, sk: object = None, *, consistent: bool = False, attributes: None = None
+    ) -> T: ...
+
+    @overload
+    def get_or_raise(
+        self, pk: object, sk: object = None, *, consistent: bool = False, attributes: Sequence[str | Path]
+    ) -> PartialItem: ...
+
+    def get_or_raise(
+        self,
+        pk: object,
+        sk: object = None,
+        *,
+        consistent: bool = False,
+        attributes: Sequence[str | Path] | None = None,
+    ) -> T | PartialItem:
+        """Return the item under a key as `get` does, but never None.
+
+        Raises:
+            ItemNotFoundError: There is no such item; names table and key.
+            ValidationError: The key is not one of this table, or the stored item is no valid model.
+        """
+        return self._connection.driver.run(
+            items.read_or_raise(self._entity, (pk, sk), attributes, consistent=consistent)
+        )
+
+    def exists(self, pk: object, sk: object = None, *, consistent: bool = False) -> bool:
+        """Return whether there is an item under a key, without reading its attributes."""
+        return self._connection.driver.run(items.exists(self._entity, (pk, sk), consistent=consistent))
+
+    def update(self, model: T) -> T:
+        """Replace an existing item and return the model.
+
+        With ``version_attribute``, only the version that was read is replaced, and the model's version moves (by 1)
+        once the write has succeeded. Version 0 or None means never stored, so such a model conflicts.
+
+        Raises:
+            ItemNotFoundError: There is no item with that key.
+            VersionConflictError: Another writer changed the item since it was read; what is stored is in ``.item``.
+            ValidationError: The model holds what DynamoDB cannot store.
+        """
+        return self._connection.driver.run(items.update(self._entity, model))
+
+    def patch(
+        self,
+        pk: object,
+        sk: object = None,
+        /,
+        changes: Mapping[str | Path, object] | None = None,
+        *,
+        when: AnyCondition | None = None,
+        upsert: bool = False,
+        **fields: object,
+    ) -> T:
+        """Change attributes of one item atomically and return the new model.
+
+        Changes are new values or actions: ``patch("c1", "o1", total=Add(5), status="paid", note=Remove())``; places
+        inside an attribute go into ``changes``: ``{"address.city": "Bath"}`` or ``{F.address.city: "Bath"}``. The
+        version, ``updated_at`` and derived index keys are kept right.
+
+        Args:
+            pk: The partition key's value.
+            sk: The sort key's value, if the table has one.
+            changes: Places to new values or actions.
+            when: Change only where this holds.
+            upsert: Create the item if there is none; every required field must then be given.
+            fields: Fields to new values or actions.
+
+        Raises:
+            ItemNotFoundError: There is no such item.
+            ConditionFailedError: ``when`` did not hold; what is stored is in ``.item``.
+            ValidationError: A value is not one for its field, or a change is not possible.
+        """
+        return self._connection.driver.run(
+            patches.patch(self._entity, (pk, sk), changes, fields, when=when, upsert=upsert)
+        )
+
+    def delete(self, pk: object, sk: object = None, *, when: AnyCondition | None = None) -> bool:
+        """Delete an item; True if one was there.
+
+        Raises:
+            ConditionFailedError: ``when`` did not hold (it never does for a missing item); nothing was deleted.
+        """
+        return self._connection.driver.run(items.delete(self._entity, (pk, sk), when=when))
+
+    # --- many items ---------------------------------------------------------------------------------------------
+
+    def list_all(self) -> list[T]:
+        """Read the whole table into a list. For more than a few thousand items, iterate over `scan` instead."""
+        return self.scan().all()
+
+    def scan(self, *, index: str | None = None) -> Query[T]:
+        """Return a lazy query over every item of the table, or of a declared index (by its name)."""
+        return Query(self._connection, self._selection(index))
+
+    def query(self, *partition: object, index: str | None = None) -> Query[T]:
+        """Return a lazy query for one partition of the table, or of a declared index (by its name).
+
+        Raises:
+            ValidationError: A partition value is missing, or not what the key holds.
+        """
+        return Query(self._connection, self._selection(index).from_key(*partition))
+
+    def query_by_pk(self, pk: object, **kwargs: Any) -> list[T]:
+        """Read every item under a partition key.
+
+        Args:
+            pk: The partition key's value (of the index, with ``IndexName``).
+            kwargs: DynamoDB's own query keywords: ``Limit`` (how many items are returned), ``ScanIndexForward``,
+                ``FilterExpression``, ``KeyConditionExpression`` (on the sort key), ``ConsistentRead``, ``IndexName``,
+                ``ExclusiveStartKey``, ``ExpressionAttributeNames``, ``ExpressionAttributeValues``. Expressions are
+                strings or boto3 conditions; values are Python values.
+
+        Raises:
+            ValidationError: The key or a keyword is not one of this table.
+        """
+        return Query(self._connection, with_keywords(lambda name: self._selection(name).from_key(pk), kwargs)).all()
+
+    def count(self, *partition: object, index: str | None = None, where: AnyCondition | None = None) -> int:
+        """Count items on the server: all of the table (or index), or those of one partition."""
+        selection = self._selection(index)
+        return (
+            Query(self._connection, selection.from_key(*partition) if partition else selection)
+            .where(*(() if where is None else (where,)))
+            .count()
+        )
+
+    # --- time zones ---------------------------------------------------------------------------------------------
+
+    def get_with_timezone(
+        self, pk: object, sk: object = None, user_timezone: str | None = None, *, consistent: bool = False
+    ) -> T | None:
+        """Return the item under a key with its datetimes shown in a zone (None: as `get` does)."""
+        entity = self._entity.in_zones(shown=user_timezone)
+        return self._connection.driver.run(items.get(entity, (pk, sk), consistent=consistent))
+
+    def list_all_with_timezone(self, user_timezone: str | None = None) -> list[T]:
+        """Read the whole table with datetimes shown in a zone (None: as `list_all` does)."""
+        return self._query_in(user_timezone, self._entity.declaration.table_key).all()
+
+    def create_with_timezone_context(self, model: T, current_timezone: str | None = None) -> T:
+        """Write a new item as `create` does, its naive datetimes taken to be in a zone (None: the configured one)."""
+        return self._connection.driver.run(items.create(self._entity.in_zones(assumed=current_timezone), model))
+
+    # --- the table ----------------------------------------------------------------------------------------------
+
+    def create_table(self, *, wait_seconds: float = _TABLE_WAIT_SECONDS, progress: Progress | None = None) -> None:
+        """Make the table as declared (keys, indexes, billing, stream, TTL) and wait until it is active.
+
+        Args:
+            wait_seconds: How long to wait at most, default 300.
+            progress: Is told each state; by default they are logged at INFO.
+
+        Raises:
+            TableInUseError: The table exists.
+            ConnectionError: It is not active in time.
+        """
+        self._connection.driver.run(
+            tables.create_table(self._entity, wait_seconds=wait_seconds, progress=progress or self._log_progress)
+        )
+
+    def ensure_table(self, *, wait_seconds: float = _TABLE_WAIT_SECONDS, progress: Progress | None = None) -> bool:
+        """Make the table unless it exists, wait until it is active, and return whether it was made here.
+
+        Raises:
+            ValidationError: The table exists with other keys, or lacks a declared index.
+        """
+        return self._connection.driver.run(
+            tables.ensure_table(self._entity, wait_seconds=wait_seconds, progress=progress or self._log_progress)
+        )
+
+    def delete_table(self, *, wait_seconds: float = _TABLE_WAIT_SECONDS, progress: Progress | None = None) -> bool:
+        """Delete the table with everything in it and wait until it is gone; False if there was none."""
+        return self._connection.driver.run(
+            tables.delete_table(self._entity, wait_seconds=wait_seconds, progress=progress or self._log_progress)
+        )
+
+    def table_status(self) -> str | None:
+        """Return DynamoDB's word for the table's state (``"ACTIVE"``, ``"CREATING"``, ...), None if there is none."""
+        return self._connection.driver.run(tables.table_status(self._entity))
+
+    def health_check(self, *, timeout_seconds: float = 5.0) -> bool:
+        """Return whether DynamoDB answers within the timeout; never raises."""
+        return self._connection.health_check(timeout_seconds=timeout_seconds)
+
+    # --- for subclasses and access patterns ---------------------------------------------------------------------
+
+    def _selection(self, index: str | None) -> Selection[T]:
+        declaration = self._entity.declaration
+        return selection_of(
+            self._connection, self._entity, declaration.table_key if index is None else declaration.index(index)
+        )
+
+    def _bound(self, index: Index) -> BoundAccessPattern[T]:
+        return BoundAccessPattern(self._connection, self._entity, index)
+
+    def _query_in(self, user_timezone: str | None, index: Index) -> Query[T]:
+        return BoundAccessPattern(self._connection, self._entity.in_zones(shown=user_timezone), index).scan()
+
+    def _log_progress(self, state: str) -> None:
+        _log.info("table %s is %s", self.table_name, state)

@@ -1,0 +1,137 @@
+"""Reads a repository class: its attributes or properties become a `Declaration`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, get_args
+
+from pydantic import AwareDatetime, BaseModel
+
+from dynamodb_wrapper.codec import Derived, StoredForm
+from dynamodb_wrapper.exceptions import DeclarationError
+from dynamodb_wrapper.operations.declaration import Declaration, TableOptions, merged_indexes
+from dynamodb_wrapper.repositories.patterns import AccessPattern
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """What a class (or, for properties, an instance) says of its table."""
+
+    owner: type
+    source: object
+
+    def value(self, name: str) -> Any:
+        """Return a declared value, None when it is absent."""
+        return getattr(self.source, name, None)
+
+    def declaration(self) -> Declaration:
+        """Return the checked declaration.
+
+        Raises:
+            DeclarationError: Something is missing or cannot work.
+        """
+        model_class: Any = self.value("model_class") or model_argument(self.owner)
+        primary_key = self.value("primary_key")
+        for name, value in (("model_class", model_class), ("primary_key", primary_key)):
+            if value is None:
+                raise DeclarationError(
+                    f"{self.owner.__name__} declares no {name}: set it as a class attribute or a property"
+                    + (" (or name the model as in BaseDynamoRepository[Order])" if name == "model_class" else "")
+                )
+        patterns = list(_patterns(self.owner))
+        return Declaration(
+            owner=self.owner.__name__,
+            model_class=model_class,
+            partition_key=primary_key,
+            sort_key=self.value("sort_key"),
+            indexes=merged_indexes(self.owner.__name__, (pattern.index for pattern in patterns)),
+            version=self.value("version_attribute"),
+            ttl=self.value("ttl_attribute"),
+            created_at=self._time_field(model_class, "created_at"),
+            updated_at=self._time_field(model_class, "updated_at"),
+            stored=self._stored(),
+            derived=_merged_derived(self.owner.__name__, patterns),
+            options=self.value("table_options") or TableOptions(),
+        )
+
+    def _stored(self) -> Mapping[str, StoredForm]:
+        stored: Mapping[str, StoredForm] = self.value("stored_as") or {}
+        return dict(stored)
+
+    def _time_field(self, model_class: type[BaseModel], default: str) -> str | None:
+        """Return the field a write stamps: the one declared, else the one of the usual name if it is a datetime."""
+        option = f"{default}_attribute"
+        name: str | None = self.value(option)
+        if any(option in vars(cls) for cls in self.owner.__mro__ if cls.__module__ != _BASE_MODULE):
+            return name
+        info = getattr(model_class, "model_fields", {}).get(default)
+        return default if info is not None and _is_datetime(info.annotation) else None
+
+
+_BASE_MODULE = "dynamodb_wrapper.repositories.base"
+
+
+def declared_at_class_time(cls: type) -> Declaration | None:
+    """Return the declaration of a class as soon as it is made; None when it is abstract or depends on the instance.
+
+    Raises:
+        DeclarationError: What is declared cannot work.
+    """
+    source: object = cls
+    names = ("table_name", "model_class", "primary_key", "sort_key")
+    if any(isinstance(getattr(cls, name, None), property) for name in names):
+        source = _probe(cls, [name for name in names if name != "table_name"])
+        if source is None:
+            return None
+    declared = Declared(cls, source)
+    if declared.value("primary_key") is None or (declared.value("model_class") or model_argument(cls)) is None:
+        return None
+    return declared.declaration()
+
+
+def _probe(cls: type, names: Iterable[str]) -> object | None:
+    """Return an uninitialised instance if its properties can be read without a configuration, else None."""
+    instance: object = object.__new__(cls)
+    try:
+        for name in names:
+            getattr(instance, name, None)
+    except Exception:  # noqa: BLE001 - a property may do anything; the declaration is then checked when an instance is made
+        return None
+    return instance
+
+
+def model_argument(cls: type) -> type[BaseModel] | None:
+    """Return the model of ``BaseDynamoRepository[Model]`` in a class's bases, however far up."""
+    for base in cls.__mro__:
+        for generic in getattr(base, "__orig_bases__", ()):
+            for argument in get_args(generic):
+                if isinstance(argument, type) and issubclass(argument, BaseModel):
+                    return argument
+    return None
+
+
+def _patterns(cls: type) -> Iterable[AccessPattern]:
+    """Yield the access patterns of a class and its bases, an overridden one once."""
+    seen: set[str] = set()
+    for base in cls.__mro__:
+        for name, value in vars(base).items():
+            if name not in seen:
+                seen.add(name)
+                if isinstance(value, AccessPattern):
+                    yield value
+
+
+def _merged_derived(owner: str, patterns: Iterable[AccessPattern]) -> tuple[Derived, ...]:
+    by_attribute: dict[str, Derived] = {}
+    for pattern in patterns:
+        for entry in pattern.derived:
+            if by_attribute.setdefault(entry.attribute, entry) != entry:
+                raise DeclarationError(f"{owner}: derived attribute {entry.attribute!r} is declared twice, differently")
+    return tuple(by_attribute.values())
+
+
+def _is_datetime(annotation: Any) -> bool:
+    kinds = [kind for kind in (get_args(annotation) or (annotation,)) if kind is not type(None)]
+    return all(kind is AwareDatetime or (isinstance(kind, type) and issubclass(kind, datetime)) for kind in kinds)

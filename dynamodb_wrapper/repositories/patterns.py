@@ -1,0 +1,106 @@
+"""Named access patterns: how a repository says which questions its table answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Generic, Self, TypeVar, overload
+
+from pydantic import BaseModel
+
+from dynamodb_wrapper.codec import Derived
+from dynamodb_wrapper.operations.declaration import Index, Projection
+from dynamodb_wrapper.operations.entity import Entity
+from dynamodb_wrapper.operations.selection import Selection
+from dynamodb_wrapper.repositories.query import Query
+from dynamodb_wrapper.transport import Connection
+
+if TYPE_CHECKING:
+    from dynamodb_wrapper.repositories.base import BaseDynamoRepository
+
+T = TypeVar("T", bound=BaseModel)
+
+Part = str | Derived
+
+
+class AccessPattern:
+    """A question the table answers by key, declared on a repository class and called on its instances.
+
+    ``by_status = AccessPattern("by_status", partition="status", sort="placed_at")`` declares a global index of that
+    name and lets callers write ``orders.by_status("open").between(monday, friday)``.
+
+    Args:
+        index: The index's name; None for a question to the table's own key.
+        partition: The field of the partition key, or up to four fields (all are given, by equality).
+        sort: The field of the sort key, or up to four (given left to right). A part may be a `Derived` attribute.
+        projection: What the index carries: ``"ALL"`` (default), ``"KEYS_ONLY"``, or the keys and these fields.
+        local: Whether it is a local index (same partition key as the table; exists from the table's creation on).
+    """
+
+    def __init__(
+        self,
+        index: str | None,
+        *,
+        partition: Part | Sequence[Part],
+        sort: Part | Sequence[Part] = (),
+        projection: Projection | Sequence[str] = "ALL",
+        local: bool = False,
+    ) -> None:
+        parts, sorts = _parts(partition), _parts(sort)
+        self.derived = tuple(part for part in (*parts, *sorts) if isinstance(part, Derived))
+        self.index = Index(
+            index,
+            tuple(_name(part) for part in parts),
+            tuple(_name(part) for part in sorts),
+            projection if projection == "ALL" or projection == "KEYS_ONLY" else tuple(projection),
+            local,
+        )
+
+    @overload
+    def __get__(self, repository: None, owner: type) -> Self: ...
+
+    @overload
+    def __get__(self, repository: BaseDynamoRepository[T], owner: type) -> BoundAccessPattern[T]: ...
+
+    def __get__(self, repository: BaseDynamoRepository[T] | None, owner: type) -> Self | BoundAccessPattern[T]:
+        """Bind the pattern to a repository."""
+        return self if repository is None else repository._bound(self.index)
+
+    def __repr__(self) -> str:
+        return f"AccessPattern({self.index!r})"
+
+
+class BoundAccessPattern(Generic[T]):
+    """An access pattern of one repository; call it with the partition key's value(s)."""
+
+    __slots__ = ("_connection", "_entity", "_index")
+
+    def __init__(self, connection: Connection, entity: Entity[T], index: Index) -> None:
+        self._connection = connection
+        self._entity = entity
+        self._index = index
+
+    def __call__(self, *partition: object) -> Query[T]:
+        """Return the query for one partition; nothing is read before it is iterated.
+
+        Raises:
+            ValidationError: A value is missing, or not what the key holds.
+        """
+        return Query(self._connection, selection_of(self._connection, self._entity, self._index).from_key(*partition))
+
+    def scan(self) -> Query[T]:
+        """Return a query over every item in the index."""
+        return Query(self._connection, selection_of(self._connection, self._entity, self._index))
+
+
+def selection_of(connection: Connection, entity: Entity[T], index: Index) -> Selection[T]:
+    """Return the selection of everything under a key."""
+    secret = connection.config.cursor_secret
+    return Selection(entity, index, entity.decode, secret=secret.get_secret_value() if secret else None)
+
+
+def _parts(parts: Part | Sequence[Part]) -> tuple[Part, ...]:
+    return (parts,) if isinstance(parts, str | Derived) else tuple(parts)
+
+
+def _name(part: Part) -> str:
+    return part.attribute if isinstance(part, Derived) else part

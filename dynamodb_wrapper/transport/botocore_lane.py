@@ -1,0 +1,65 @@
+"""The lane through botocore: everything that botocore can do, at botocore's price."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from dynamodb_wrapper.operations.effects import Call, Response
+from dynamodb_wrapper.transport.errors import Endpoint, from_answer, from_botocore
+from dynamodb_wrapper.transport.integrity import checked_body
+
+if TYPE_CHECKING:
+    from botocore.client import BaseClient
+    from botocore.model import OperationModel
+
+
+class BotocoreLane:
+    """Sends a call once through a botocore client.
+
+    Requests and answers have the shapes of botocore's low-level client: ``B`` values are `bytes`, numbers are text, and
+    an answer has ``ResponseMetadata`` with the request id.
+    """
+
+    def __init__(self, client: Callable[[], BaseClient], endpoint: Callable[[BaseClient], Endpoint]) -> None:
+        """Take the client and its address from the connection, anew for each call."""
+        self._client = client
+        self._endpoint = endpoint
+
+    def send(self, call: Call) -> Response:
+        """Return the parsed answer.
+
+        Raises:
+            DynamoDBWrapperError: DynamoDB refused the request, or no whole answer came. What is not botocore's
+                exception is not converted.
+        """
+        client = self._client()
+        from botocore import xform_name
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        method = getattr(client, xform_name(call.operation))
+        try:
+            response: Response = method(**call.params)
+        except ClientError as error:
+            raise from_answer(error, call, self._endpoint(client)) from error
+        except BotoCoreError as error:
+            raise from_botocore(error, call, self._endpoint(client)) from error
+        return response
+
+
+def verify_answers(client: BaseClient) -> None:
+    """Make the client raise `CorruptResponseError` for an answer that did not arrive whole.
+
+    botocore lets an exception of this handler through to the caller of the client's method.
+    """
+    client.meta.events.register("before-parse.dynamodb", _verify_answer)
+
+
+def _verify_answer(operation_model: OperationModel, response_dict: dict[str, Any], **_: object) -> None:
+    headers: Mapping[str, str] = response_dict["headers"]
+    response_dict["body"] = checked_body(
+        response_dict["status_code"],
+        headers,
+        response_dict["body"],
+        may_be_empty=operation_model.output_shape is None,
+    )

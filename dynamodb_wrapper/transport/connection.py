@@ -1,0 +1,194 @@
+"""Connections: one per distinct configuration in a process, shared by everyone who uses that configuration.
+
+How long a connection lives:
+
+- It opens when first used, and again whenever it is used after `reset_connections` or in a forked child; whoever holds
+  it (a repository made long ago) notices nothing.
+- After its own `Connection.close` it refuses to be used; `connection_for` then gives a new one.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from dynamodb_wrapper.exceptions import AccessDeniedError, ConnectionError
+from dynamodb_wrapper.operations.effects import Call
+from dynamodb_wrapper.transport import clients
+from dynamodb_wrapper.transport.botocore_lane import BotocoreLane
+from dynamodb_wrapper.transport.drivers import SyncDriver
+from dynamodb_wrapper.transport.failures import Hint, Verdict, hinted
+from dynamodb_wrapper.transport.forks import ForkSafeLock, generation
+from dynamodb_wrapper.transport.logs import logger
+from dynamodb_wrapper.transport.retry import RetryPolicy
+
+if TYPE_CHECKING:
+    import boto3
+    from botocore.client import BaseClient
+    from botocore.session import Session
+    from mypy_boto3_dynamodb.client import DynamoDBClient
+    from mypy_boto3_dynamodb.service_resource import DynamoDBServiceResource, Table
+
+    from dynamodb_wrapper.config import DynamoDBConfig
+
+_lock = ForkSafeLock()
+_connections: dict[DynamoDBConfig, Connection] = {}
+
+
+@dataclass(slots=True)
+class _Open:
+    """What an open connection holds; made piece by piece, and of one process only."""
+
+    session: Session
+    generation: int = field(default_factory=generation)
+    client: BaseClient | None = None
+    boto3_session: boto3.Session | None = None
+    boto3_client: DynamoDBClient | None = None
+    resource: DynamoDBServiceResource | None = None
+    tables: dict[str, Table] = field(default_factory=dict)
+
+
+class Connection:
+    """The pool, the credentials and the retry quota of one configuration; safe under threads and after a fork.
+
+    Attributes:
+        config: The configuration it was made for.
+        driver: Runs flows over this connection.
+    """
+
+    def __init__(self, config: DynamoDBConfig) -> None:
+        """Open nothing yet. Use `connection_for`, which shares connections."""
+        self.config = config
+        self._lane = BotocoreLane(lambda: self.client, lambda client: clients.endpoint_of(config, client))
+        self.driver = SyncDriver(self._lane, RetryPolicy(config.max_attempts))
+        self._lock = ForkSafeLock()
+        self._open: _Open | None = None
+        self._closed = False
+        if config.debug_logging and logger.level == logging.NOTSET:
+            logger.setLevel(logging.DEBUG)
+
+    def __repr__(self) -> str:
+        """Name the endpoint, and nothing secret."""
+        return f"Connection({clients.endpoint_of(self.config)}{', closed' if self._closed else ''})"
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._closed
+
+    @property
+    def client(self) -> BaseClient:
+        """The low-level botocore client under the driver: one attempt per call, requests not validated.
+
+        Raises:
+            ConnectionError: The connection was closed.
+            CredentialsError: The profile does not exist, or its credentials cannot be loaded.
+            ValidationError: No region is known.
+        """
+        opened = self._open
+        if opened is not None and opened.client is not None and opened.generation == generation():
+            return opened.client
+        with self._lock, clients.our_errors(self.config):
+            opened = self._opened()
+            if opened.client is None:
+                opened.client = clients.new_lane_client(opened.session, self.config)
+            return opened.client
+
+    @property
+    def boto3_session(self) -> boto3.Session:
+        """A boto3 session with this connection's credentials and region."""
+        with self._lock, clients.our_errors(self.config):
+            opened = self._opened()
+            if opened.boto3_session is None:
+                opened.boto3_session = clients.new_boto3_session(opened.session)
+            return opened.boto3_session
+
+    @property
+    def boto3_client(self) -> DynamoDBClient:
+        """boto3's own client, for users: it validates requests and retries by itself."""
+        with self._lock, clients.our_errors(self.config):
+            opened = self._opened()
+            if opened.boto3_client is None:
+                opened.boto3_client = clients.new_boto3_client(self.boto3_session, self.config)
+            return opened.boto3_client
+
+    @property
+    def resource(self) -> DynamoDBServiceResource:
+        """boto3's DynamoDB resource, for users: it validates requests and retries by itself."""
+        with self._lock, clients.our_errors(self.config):
+            opened = self._opened()
+            if opened.resource is None:
+                opened.resource = clients.new_boto3_resource(self.boto3_session, self.config)
+            return opened.resource
+
+    def table(self, name: str) -> Table:
+        """Return the boto3 `Table` of that physical name, the same object each time."""
+        with self._lock:
+            tables = self._opened().tables
+            if name not in tables:
+                tables[name] = self.resource.Table(name)
+            return tables[name]
+
+    def health_check(self, *, timeout_seconds: float = 5.0) -> bool:
+        """Return whether DynamoDB answers now, within the timeout; never raises.
+
+        One ``ListTables`` without retries. Credentials that AWS knows but does not allow to list tables are healthy.
+        """
+        healthy: list[bool] = []
+        # A thread, because neither name resolution nor a credentials provider heeds a timeout.
+        probe = threading.Thread(target=lambda: healthy.append(self._answers()), daemon=True, name="dynamodb-health")
+        probe.start()
+        probe.join(timeout_seconds)
+        return healthy == [True]
+
+    def close(self) -> None:
+        """Close the sockets and refuse further use; closing twice is fine."""
+        with self._lock:
+            self._closed = True
+        self.disconnect()
+
+    def disconnect(self) -> None:
+        """Close the sockets and forget clients, tables and credentials; the next use opens everything anew."""
+        with self._lock:
+            opened, self._open = self._open, None
+        if opened is None or opened.generation != generation():
+            return
+        for client in (opened.client, opened.boto3_client, opened.resource.meta.client if opened.resource else None):
+            if client is not None:
+                client.close()
+
+    def _opened(self) -> _Open:
+        if self._closed:
+            message = "this connection is closed; connection_for(config) or a new repository opens another"
+            raise hinted(ConnectionError(message), Hint(Verdict.FINAL))
+        if self._open is None or self._open.generation != generation():
+            self._open = _Open(clients.new_session(self.config))
+        return self._open
+
+    def _answers(self) -> bool:
+        try:
+            self._lane.send(Call("ListTables", {"Limit": 1}))
+        except AccessDeniedError:
+            return True
+        except Exception:  # noqa: BLE001 - a health check answers "no", whatever is wrong
+            return False
+        return True
+
+
+def connection_for(config: DynamoDBConfig) -> Connection:
+    """Return the process's connection for a configuration; equal configurations share one."""
+    with _lock:
+        connection = _connections.get(config)
+        if connection is None or connection.closed:
+            connection = _connections[config] = Connection(config)
+        return connection
+
+
+def reset_connections() -> None:
+    """Disconnect every connection of the process; each opens anew when it is next used."""
+    with _lock:
+        connections = list(_connections.values())
+    for connection in connections:
+        connection.disconnect()

@@ -1,0 +1,26 @@
+"""What a server cannot do, in one table.
+
+AWS's documented behaviour is ours. A case that a server answers differently is listed here, under the server's name
+and the case's: the name of the test function, or the one in its ``@pytest.mark.case("...")``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Why a server fails a case.
+
+    Attributes:
+        reason: What the server does instead.
+        every_time: The case runs and must fail, so that the entry goes when the server improves. False skips it: for a
+            case that fails now and then, hangs, or does harm.
+    """
+
+    reason: str
+    every_time: bool = True
+
+
+DIFFERENCES: dict[tuple[str, str], Difference] = {}

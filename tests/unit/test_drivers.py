@@ -1,0 +1,210 @@
+"""The blocking driver, with a lane that answers from a list."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from itertools import islice
+
+import pytest
+
+from dynamodb_wrapper.exceptions import ConditionFailedError, ConnectionError, DynamoDBWrapperError
+from dynamodb_wrapper.operations.effects import Call, Emit, Flow, Response, call, emit, now, sleep
+from dynamodb_wrapper.transport import RetryPolicy, SyncDriver
+
+
+class ScriptedLane:
+    """Answers calls from a list; an exception in it is raised."""
+
+    def __init__(self, *answers: Response | Exception) -> None:
+        self.sent: list[Call] = []
+        self._answers: Iterator[Response | Exception] = iter(answers)
+
+    def send(self, call: Call) -> Response:
+        self.sent.append(call)
+        answer = next(self._answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def test_run_returns_what_the_flow_returns_and_gives_it_the_answers() -> None:
+    lane = ScriptedLane({"Count": 1}, {"Count": 2})
+
+    def flow() -> Flow[list[int]]:
+        first = yield from call("Query", {"TableName": "t"})
+        second = yield from call("Scan", {"TableName": "u"})
+        return [first["Count"], second["Count"]]
+
+    assert SyncDriver(lane).run(flow()) == [1, 2]
+    assert [(sent.operation, sent.params) for sent in lane.sent] == [
+        ("Query", {"TableName": "t"}),
+        ("Scan", {"TableName": "u"}),
+    ]
+
+
+def test_the_clock_and_sleep_are_the_drivers() -> None:
+    noon = datetime(2026, 11, 1, 12, tzinfo=UTC)
+    slept: list[float] = []
+
+    def flow() -> Flow[datetime]:
+        yield from sleep(2.5)
+        return (yield from now())
+
+    driver = SyncDriver(ScriptedLane(), clock=lambda: noon, sleep=slept.append)
+    assert driver.run(flow()) == noon
+    assert slept == [2.5]
+
+
+def test_the_default_clock_is_aware_and_in_utc() -> None:
+    time = SyncDriver(ScriptedLane()).run(now())
+    assert time.tzinfo is UTC
+    assert abs((datetime.now(UTC) - time).total_seconds()) < 60
+
+
+def test_a_flow_can_catch_our_errors_and_go_on() -> None:
+    lane = ScriptedLane(ConditionFailedError("no", item={"p": {"S": "x"}}), {"Item": {}})
+
+    def flow() -> Flow[object]:
+        try:
+            yield from call("PutItem", {"TableName": "t"})
+        except ConditionFailedError as error:
+            yield from call("GetItem", {"TableName": "t"})
+            return error.item
+        return None
+
+    assert SyncDriver(lane).run(flow()) == {"p": {"S": "x"}}
+    assert [sent.operation for sent in lane.sent] == ["PutItem", "GetItem"]
+
+
+def test_an_error_nobody_catches_reaches_the_caller_and_finally_runs() -> None:
+    done = []
+
+    def flow() -> Flow[None]:
+        try:
+            yield from call("PutItem", {"TableName": "t"})
+        finally:
+            done.append("cleaned")
+
+    with pytest.raises(DynamoDBWrapperError, match="broken"):
+        SyncDriver(ScriptedLane(DynamoDBWrapperError("broken"))).run(flow())
+    assert done == ["cleaned"]
+
+
+def test_a_bug_is_not_thrown_into_the_flow() -> None:
+    caught = []
+
+    def flow() -> Flow[None]:
+        try:
+            yield from call("PutItem", {"TableName": "t"})
+        except TypeError:
+            caught.append("flow")
+
+    with pytest.raises(TypeError, match="ours"):
+        SyncDriver(ScriptedLane(TypeError("ours"))).run(flow())
+    assert caught == []
+
+
+def test_emitting_in_run_is_a_programming_error() -> None:
+    with pytest.raises(TypeError, match=r"run with stream\(\)"):
+        SyncDriver(ScriptedLane()).run(emit([1]))
+
+
+def pages(closed: list[str]) -> Flow[None]:
+    try:
+        while True:
+            page = yield from call("Query", {"TableName": "t"})
+            yield from emit(page["Items"])
+            if "LastEvaluatedKey" not in page:
+                return
+    finally:
+        closed.append("closed")
+
+
+def test_stream_asks_for_the_next_page_only_when_this_one_is_read() -> None:
+    lane = ScriptedLane(
+        {"Items": [1, 2], "LastEvaluatedKey": {}}, {"Items": [], "LastEvaluatedKey": {}}, {"Items": [3]}
+    )
+    items = SyncDriver(lane).stream(pages([]))
+    assert len(lane.sent) == 0
+    assert list(islice(items, 2)) == [1, 2]
+    assert len(lane.sent) == 1
+    assert list(items) == [3]
+    assert len(lane.sent) == 3
+
+
+def test_closing_the_iterator_closes_the_flow() -> None:
+    closed: list[str] = []
+    items = SyncDriver(ScriptedLane({"Items": [1, 2], "LastEvaluatedKey": {}})).stream(pages(closed))
+    assert next(items) == 1
+    assert closed == []
+    items.close()  # type: ignore[attr-defined]
+    assert closed == ["closed"]
+
+
+def test_an_error_in_a_stream_comes_after_the_items_before_it() -> None:
+    closed: list[str] = []
+    lane = ScriptedLane({"Items": [1], "LastEvaluatedKey": {}}, DynamoDBWrapperError("broken"))
+    items = SyncDriver(lane).stream(pages(closed))
+    assert next(items) == 1
+    with pytest.raises(DynamoDBWrapperError, match="broken"):
+        next(items)
+    assert closed == ["closed"]
+
+
+def test_a_failed_attempt_is_repeated_before_the_flow_hears_of_it() -> None:
+    slept: list[float] = []
+    lane = ScriptedLane(ConnectionError("reset"), {"Item": {}})
+    driver = SyncDriver(lane, RetryPolicy(max_attempts=2, jitter=lambda: 1.0), sleep=slept.append)
+    answer = driver.run(call("GetItem", {"TableName": "t"}))
+    assert answer["ResponseMetadata"]["RetryAttempts"] == 1
+    assert slept == [0.025]
+    assert len(lane.sent) == 2
+
+
+def test_streams_and_runs_may_share_a_driver() -> None:
+    lane = ScriptedLane({"Items": [1, 2]}, {"Count": 7})
+    driver = SyncDriver(lane)
+    items = driver.stream(pages([]))
+    assert next(items) == 1
+    assert driver.run(call("Scan", {}))["Count"] == 7
+    assert next(items) == 2
+
+
+def test_requests_are_logged_without_keys_or_values(caplog: pytest.LogCaptureFixture) -> None:
+    secret = "very-private"
+    metadata = {"ResponseMetadata": {"RequestId": "REQ1"}}
+    lane = ScriptedLane(
+        ConnectionError("reset"), {"Item": {"p": {"S": secret}}, **metadata}, ConditionFailedError("no")
+    )
+    driver = SyncDriver(lane, sleep=lambda _: None)
+    params = {"TableName": "orders", "Key": {"p": {"S": secret}}}
+    with caplog.at_level(logging.DEBUG, logger="dynamodb_wrapper.transport"):
+        driver.run(call("GetItem", params, key={"p": secret}))
+        with pytest.raises(ConditionFailedError):
+            driver.run(call("PutItem", params, key={"p": secret}))
+    read, write = (record.__dict__ for record in caplog.records)
+    assert (read["operation"], read["table_name"], read["attempts"], read["request_id"]) == (
+        "GetItem",
+        "orders",
+        2,
+        "REQ1",
+    )
+    assert read["duration_ms"] >= 0
+    assert (write["operation"], write["attempts"], write["outcome"]) == ("PutItem", 1, "ConditionFailedError")
+    assert "operation=GetItem table_name=orders attempts=2" in caplog.text
+    assert secret not in caplog.text
+
+
+def test_nothing_is_logged_by_default(caplog: pytest.LogCaptureFixture) -> None:
+    SyncDriver(ScriptedLane({})).run(call("GetItem", {}))
+    assert caplog.records == []
+
+
+def test_an_effect_that_emits_nothing_is_no_item() -> None:
+    def flow() -> Flow[None]:
+        yield Emit([])
+        yield Emit([None])
+
+    assert list(SyncDriver(ScriptedLane()).stream(flow())) == [None]
