@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dynamodb_wrapper.codec.derived import Derived
 from dynamodb_wrapper.codec.measure import MAX_ITEM_BYTES, check_item_size, item_bytes
-from dynamodb_wrapper.codec.model import ModelCodec, Target
+from dynamodb_wrapper.codec.model import ModelCodec
 from dynamodb_wrapper.codec.partial import PartialItem
 from dynamodb_wrapper.codec.shapes import Member, Shape, Step
 from dynamodb_wrapper.codec.stored import EpochSeconds, KeyedList, StoredForm
-from dynamodb_wrapper.codec.wire import Item, Refused, TimeRules, Wire, WireEncoder, read_any
+from dynamodb_wrapper.codec.targets import Target
+from dynamodb_wrapper.codec.wire import Item, RefusedValueError, TimeRules, Wire, WireEncoder, read_any
 from dynamodb_wrapper.codec.wire_json import from_json, to_json
 
 __all__ = [
@@ -20,7 +21,7 @@ __all__ = [
     "Member",
     "ModelCodec",
     "PartialItem",
-    "Refused",
+    "RefusedValueError",
     "Shape",
     "Step",
     "StoredForm",

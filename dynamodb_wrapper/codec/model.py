@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Generic, Protocol, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Generic, TypeVar
 
 import pydantic
 from pydantic import BaseModel, TypeAdapter
 
 from dynamodb_wrapper.codec import pydantic_internals
+from dynamodb_wrapper.codec.compiler import ShapeCompiler
 from dynamodb_wrapper.codec.derived import Derived
 from dynamodb_wrapper.codec.partial import PartialItem
-from dynamodb_wrapper.codec.shapes import ANY, Member, ModelShape, Shape, ShapeCompiler, Step
+from dynamodb_wrapper.codec.shapes import ANY, Member, ModelShape, Shape, Step
 from dynamodb_wrapper.codec.stored import StoredForm
-from dynamodb_wrapper.codec.wire import Item, Refused, TimeRules, Wire, WireEncoder
+from dynamodb_wrapper.codec.targets import Target, Validate, invalid, path_label, split_path
+from dynamodb_wrapper.codec.wire import Item, RefusedValueError, TimeRules, Wire, WireEncoder
 from dynamodb_wrapper.codec.wire_json import from_json, to_json
 from dynamodb_wrapper.exceptions import ExpressionError, ValidationError
 
@@ -24,78 +26,6 @@ T = TypeVar("T", bound=BaseModel)
 _NULL: Wire = {"NULL": True}
 _NO_VALUE = object()
 _EMPTY_SET = object()
-
-
-class Validate(Protocol):
-    """Validates one value, raising Pydantic's error; ``strict`` overrides what the model says."""
-
-    def __call__(self, value: Any, /, *, strict: bool | None = None) -> Any: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """A place in an item that an expression speaks of, and how values are encoded for it.
-
-    Attributes:
-        label: How the caller wrote it, for messages.
-        names: The path as it is stored.
-        shape: What is known of the values there.
-        raw: From any value to its wire form, by the value's own type.
-        store: From a validated value to its wire form.
-        validate: Validates a value for that place, or None when nothing is known of it.
-    """
-
-    label: str
-    names: tuple[Step, ...]
-    shape: Shape
-    raw: Callable[[Any], Wire]
-    store: Callable[[Any], Wire]
-    validate: Validate | None = None
-
-    def written(self, value: object) -> Wire:
-        """Return the wire form of a value that is to be stored there.
-
-        Raises:
-            ValidationError: The model would refuse the value, or DynamoDB would.
-        """
-        if self.validate is None:
-            return self._encoded(self.raw, value)
-        try:
-            value = self.validate(value)
-        except pydantic.ValidationError as error:
-            raise _invalid(f"{self.label} cannot be {value!r}", error, self.label) from error
-        return self._encoded(self.store, value)
-
-    def compared(self, value: object) -> Wire:
-        """Return the wire form of a value to compare with: as it would be stored, constraints not applied.
-
-        Raises:
-            ExpressionError: The value can never be there.
-        """
-        if self.validate is None:
-            return self._encoded(self.raw, value)
-        try:
-            valid = self.validate(value, strict=False)
-        except pydantic.ValidationError as error:
-            wire = self._encoded(self.raw, value)
-            if not self.shape.tags or self.shape.tags & wire.keys():
-                return wire
-            raise ExpressionError(
-                f"{self.label} is never {value!r}: it is stored as {_tag_names(self.shape)}",
-                {self.label: error.errors(include_url=False)[0]["msg"]},
-                error,
-            ) from error
-        return self._encoded(self.store, valid)
-
-    def part(self, value: object) -> Wire:
-        """Return the wire form of a piece of a value (a prefix, a substring) by its own type."""
-        return self._encoded(self.raw, value)
-
-    def _encoded(self, encode: Callable[[Any], Wire], value: object) -> Wire:
-        try:
-            return encode(value)
-        except Refused as refused:
-            raise refused.as_validation_error(owner=self.label) from None
 
 
 class ModelCodec(Generic[T]):
@@ -170,7 +100,7 @@ class ModelCodec(Generic[T]):
                 if member is not None:
                     value = self._in_stored_form(member, value)
                 item[attribute] = self._encoder.encode(value)
-            except Refused as refused:
+            except RefusedValueError as refused:
                 raise refused.at(attribute).as_validation_error(owner=self.model_class.__name__) from None
         for entry in self.derived:
             wire = self.derive(entry, [getattr(model, name) for name in entry.fields])
@@ -193,7 +123,7 @@ class ModelCodec(Generic[T]):
         try:
             return self.model_class.model_validate(data)
         except pydantic.ValidationError as error:
-            raise _invalid(f"a stored item is no valid {self.model_class.__name__}", error) from error
+            raise invalid(f"a stored item is no valid {self.model_class.__name__}", error) from error
 
     def encode_json(self, model: T) -> bytes:
         """Return the item of a model as the JSON the protocol carries."""
@@ -275,7 +205,7 @@ class ModelCodec(Generic[T]):
             return None
         try:
             return self._encoder.encode(value)
-        except Refused as refused:
+        except RefusedValueError as refused:
             raise refused.at(entry.attribute).as_validation_error(owner=self.model_class.__name__) from None
 
     def target(self, path: Sequence[Step]) -> Target:
@@ -294,10 +224,10 @@ class ModelCodec(Generic[T]):
             return Target(first, (first, *path[1:]), ANY, self._encoder.encode, self._encoder.encode)
         member = self.shape.find(first)
         if member is None and "." in first:
-            return self.target((*_dotted(first), *path[1:]))
+            return self.target((*split_path(first), *path[1:]))
         if member is None:
             if self.shape.open:
-                return Target(_label(path), tuple(path), ANY, self._encoder.encode, self._encoder.encode)
+                return Target(path_label(path), tuple(path), ANY, self._encoder.encode, self._encoder.encode)
             raise ExpressionError(
                 f"{self.model_class.__name__} has no field {first!r}; it has {', '.join(self.shape.by_name)}",
                 {first: "no such field"},
@@ -324,10 +254,12 @@ class ModelCodec(Generic[T]):
         for step in path[1:]:
             child = shape.child(step)
             if child is None:
-                raise ExpressionError(f"{self.model_class.__name__} has no place {_label(path)!r}: no {step!r} there")
+                raise ExpressionError(
+                    f"{self.model_class.__name__} has no place {path_label(path)!r}: no {step!r} there"
+                )
             name, shape = child
             names.append(name)
-        return self._shape_target(_label(path), tuple(names), shape)
+        return self._shape_target(path_label(path), tuple(names), shape)
 
     def _shape_target(self, label: str, names: tuple[Step, ...], shape: Shape) -> Target:
         encode = self._encoder.encode
@@ -355,7 +287,7 @@ class ModelCodec(Generic[T]):
         try:
             return self._validator(member)(value)
         except pydantic.ValidationError as error:
-            raise _invalid(f"a stored item's {member.name} is not valid", error, member.name) from error
+            raise invalid(f"a stored item's {member.name} is not valid", error, member.name) from error
 
     def _encode_field(self, member: Member, value: object) -> Wire:
         if not pydantic_internals.has_model_serializer(self.model_class):
@@ -379,34 +311,3 @@ def _absent(member: Member) -> object:
     if info.default is None:
         return None
     return _EMPTY_SET if isinstance(info.default, set | frozenset) and not info.default else _NO_VALUE
-
-
-def _invalid(message: str, error: pydantic.ValidationError, prefix: str = "") -> ValidationError:
-    """Return our error for Pydantic's, with what is wrong by field and no values beyond those it is about."""
-    errors = {
-        ".".join([*filter(None, [prefix]), *map(str, entry["loc"])]) or "model": entry["msg"]
-        for entry in error.errors(include_url=False)
-    }
-    details = "; ".join(f"{field}: {reason}" for field, reason in errors.items())
-    return ValidationError(f"{message}: {details}", errors, error)
-
-
-def _tag_names(shape: Shape) -> str:
-    return " or ".join(sorted(shape.tags))
-
-
-def _label(path: Sequence[Step]) -> str:
-    text = str(path[0])
-    for step in path[1:]:
-        text += f"[{step}]" if isinstance(step, int) else f".{step}"
-    return text
-
-
-def _dotted(name: str) -> list[Step]:
-    """Split ``"stages[0].name"`` into its steps."""
-    steps: list[Step] = []
-    for part in name.split("."):
-        head, *indexes = part.replace("]", "").split("[")
-        steps.append(head)
-        steps.extend(int(index) for index in indexes)
-    return steps

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from dynamodb_wrapper.codec.shapes import Member, Shape, Step
-from dynamodb_wrapper.codec.wire import Refused, TimeRules, Wire, read_any
+from dynamodb_wrapper.codec.wire import RefusedValueError, TimeRules, Wire, read_any
 
 
 class StoredForm(Protocol):
@@ -76,7 +76,7 @@ class KeyedList:
             return value
         stored = {str(entry[self.by]): {**entry, self.position: index} for index, entry in enumerate(value)}
         if len(stored) < len(value):
-            raise Refused(f"has two elements with the same {self.by!r}", value)
+            raise RefusedValueError(f"has two elements with the same {self.by!r}", value)
         return stored
 
     def _order(self, entry: Wire) -> Any:

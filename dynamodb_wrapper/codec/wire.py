@@ -66,7 +66,7 @@ class TimeRules:
         try:
             return self.aware(value).astimezone(self.stored).isoformat(timespec="microseconds")
         except OverflowError:
-            raise Refused("is outside the years 1 to 9999 once it is converted to UTC", value) from None
+            raise RefusedValueError("is outside the years 1 to 9999 once it is converted to UTC", value) from None
 
     def show(self, value: dt.datetime) -> dt.datetime:
         """Return the same instant in the zone that readers see."""
@@ -81,7 +81,7 @@ def zone_of(name: str) -> dt.tzinfo:
     return dt.UTC if name.upper() == "UTC" else ZoneInfo(name)
 
 
-class Refused(Exception):
+class RefusedValueError(Exception):
     """A value that DynamoDB cannot hold; becomes a `ValidationError` once its place is known."""
 
     def __init__(self, reason: str, value: object) -> None:
@@ -90,7 +90,7 @@ class Refused(Exception):
         self.value = value
         self.steps: list[str] = []
 
-    def at(self, step: object) -> Refused:
+    def at(self, step: object) -> RefusedValueError:
         """Return this refusal, one level further out."""
         self.steps.insert(0, str(step))
         return self
@@ -108,16 +108,18 @@ class Refused(Exception):
 def number_text(value: Decimal) -> str:
     """Return the one text DynamoDB's own normal form gives a number: no exponent, no trailing zeros."""
     if not value.is_finite():
-        raise Refused("cannot be stored: DynamoDB has no NaN or infinity", value)
+        raise RefusedValueError("cannot be stored: DynamoDB has no NaN or infinity", value)
     text = format(value, "f")
     if "." in text:
         text = text.rstrip("0").rstrip(".")
     if text in ("-0", "0", ""):
         return "0"
     if len(text.lstrip("-").replace(".", "").strip("0")) > MAX_DIGITS:
-        raise Refused(f"has more than {MAX_DIGITS} significant digits, the most a DynamoDB number holds", value)
+        raise RefusedValueError(
+            f"has more than {MAX_DIGITS} significant digits, the most a DynamoDB number holds", value
+        )
     if not _SMALLEST_EXPONENT <= value.adjusted() <= _LARGEST_EXPONENT:
-        raise Refused("is outside DynamoDB's range of numbers, 1E-130 to 9.99E+125", value)
+        raise RefusedValueError("is outside DynamoDB's range of numbers, 1E-130 to 9.99E+125", value)
     return text
 
 
@@ -125,13 +127,13 @@ def _int_text(value: int) -> str:
     if -_SURELY_FITS < value < _SURELY_FITS:
         return str(int(value))
     if abs(value) >= 10 ** (_LARGEST_EXPONENT + 1):
-        raise Refused("is outside DynamoDB's range of numbers, 1E-130 to 9.99E+125", value)
+        raise RefusedValueError("is outside DynamoDB's range of numbers, 1E-130 to 9.99E+125", value)
     return number_text(Decimal(value))
 
 
 def _float_text(value: float) -> str:
     if not math.isfinite(value):
-        raise Refused("cannot be stored: DynamoDB has no NaN or infinity", value)
+        raise RefusedValueError("cannot be stored: DynamoDB has no NaN or infinity", value)
     return number_text(Decimal(repr(float(value))))
 
 
@@ -201,7 +203,7 @@ class WireEncoder:
         """Return the wire form of ``value``.
 
         Raises:
-            Refused: DynamoDB cannot hold it; ``steps`` names the place inside it.
+            RefusedValueError: DynamoDB cannot hold it; ``steps`` names the place inside it.
         """
         encode = self._by_type.get(type(value))
         if encode is None:
@@ -225,7 +227,7 @@ class WireEncoder:
         try:
             plain = to_jsonable_python(value)
         except (PydanticSerializationError, ValueError, TypeError):
-            raise Refused(f"is of type {type(value).__name__}, which has no DynamoDB form", value) from None
+            raise RefusedValueError(f"is of type {type(value).__name__}, which has no DynamoDB form", value) from None
         return self.encode(plain)
 
     def _map(self, value: Mapping[object, object]) -> Wire:
@@ -234,9 +236,9 @@ class WireEncoder:
             try:
                 name = key if type(key) is str else self._key_text(key)
                 if name in entries:
-                    raise Refused("has two keys that are the same text", value)
+                    raise RefusedValueError("has two keys that are the same text", value)
                 entries[name] = self.encode(entry)
-            except Refused as refused:
+            except RefusedValueError as refused:
                 raise refused.at(key) from None
         return {"M": entries}
 
@@ -246,7 +248,7 @@ class WireEncoder:
         wire = self.encode(key)
         text = wire.get("S", wire.get("N"))
         if not isinstance(text, str):
-            raise Refused(f"has a key of type {type(key).__name__}; map keys must be text or numbers", key)
+            raise RefusedValueError(f"has a key of type {type(key).__name__}; map keys must be text or numbers", key)
         return text
 
     def _list(self, value: list[object] | tuple[object, ...]) -> Wire:
@@ -254,7 +256,7 @@ class WireEncoder:
         for index, entry in enumerate(value):
             try:
                 encoded.append(self.encode(entry))
-            except Refused as refused:
+            except RefusedValueError as refused:
                 raise refused.at(index) from None
         return {"L": encoded}
 
@@ -267,7 +269,7 @@ class WireEncoder:
         (tag,) = tags
         payloads = [member[tag] for member in members]
         if len(set(payloads)) < len(payloads):
-            raise Refused("has members that are one and the same value in DynamoDB", value)
+            raise RefusedValueError("has members that are one and the same value in DynamoDB", value)
         return {f"{tag}S": sorted(payloads)}  # the same text for equal sets, in every process
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from dynamodb_wrapper.codec import Refused, WireEncoder
+from dynamodb_wrapper.codec import RefusedValueError, WireEncoder
 from dynamodb_wrapper.exceptions import ExpressionError
 from dynamodb_wrapper.expressions import as_condition
 from dynamodb_wrapper.operations.selection import Asked, Selection, positive
@@ -62,7 +62,8 @@ def with_keywords(make: Callable[[str | None], Selection[R]], keywords: Mapping[
         selection = replace(selection, limit=positive("Limit", keywords["Limit"]))
     if "ExclusiveStartKey" in keywords:
         selection = replace(selection, start_key=_encoded(selection, keywords["ExclusiveStartKey"]))
-    selection = selection.consistently(bool(keywords.get("ConsistentRead", False)))
+    if keywords.get("ConsistentRead"):
+        selection = selection.consistently()
     return replace(selection, asked=asked, descending=not keywords.get("ScanIndexForward", True))
 
 
@@ -72,6 +73,6 @@ def _encoded(selection: Selection[Any], values: Mapping[str, object]) -> dict[st
     for name, value in values.items():
         try:
             encoded[name] = encoder.encode(value)
-        except Refused as refused:
+        except RefusedValueError as refused:
             raise refused.at(name).as_validation_error(owner="query") from None
     return encoded

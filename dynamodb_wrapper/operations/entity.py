@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from dynamodb_wrapper.codec import Item, ModelCodec, TimeRules, Wire, check_item_size, read_any
 from dynamodb_wrapper.codec.pydantic_internals import assign
-from dynamodb_wrapper.exceptions import ConditionFailedError, ValidationError
+from dynamodb_wrapper.exceptions import ConditionFailedError, ExpressionError, ValidationError
 from dynamodb_wrapper.operations.declaration import Declaration, Index
 
 T = TypeVar("T", bound=BaseModel)
@@ -19,6 +19,7 @@ T = TypeVar("T", bound=BaseModel)
 MAX_PARTITION_KEY_BYTES = 2048
 MAX_SORT_KEY_BYTES = 1024
 """AWS, "Quotas": the longest key values."""
+_KEY_KINDS = {"S": "text (S)", "N": "a number (N)", "B": "bytes (B)"}
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,15 @@ class Entity(Generic[T]):
         """
         if value is None:
             raise ValidationError(f"key {name!r} of table {self.table_name!r} cannot be None", {name: "None"})
-        wire = self.codec.target((name,)).compared(value)
+        try:
+            wire = self.codec.target((name,)).compared(value)
+        except ExpressionError as error:
+            raise ValidationError(
+                f"key {name!r} of table {self.table_name!r} cannot be {value!r}: it is declared as "
+                f"{_KEY_KINDS[self.key_tags[self.codec.attribute(name)]]}",
+                {name: f"{value!r} is not what the key holds"},
+                error,
+            ) from error
         self._check_key_part(self.codec.attribute(name), wire)
         return wire
 

@@ -121,18 +121,18 @@ class Selection(Generic[R]):
         table = f"table {self.entity.table_name!r}"
         return table if self.index.name is None else f"index {self.index.name!r} of {table}"
 
-    def consistently(self, consistent: bool) -> Selection[R]:
+    def consistently(self) -> Selection[R]:
         """Return this selection with strongly consistent reads.
 
         Raises:
             ExpressionError: It reads a global index, where DynamoDB has none.
         """
-        if consistent and self.index.name is not None and not self.index.local:
+        if self.index.name is not None and not self.index.local:
             raise ExpressionError(
                 f"index {self.index.name!r} is global, and DynamoDB reads global indexes eventually consistent only; "
                 "read the table, or a local index"
             )
-        return replace(self, consistent=consistent)
+        return replace(self, consistent=True)
 
     def whole(self) -> Selection[R]:
         """Return this selection, if its items are whole models.
@@ -225,33 +225,26 @@ class Selection(Generic[R]):
         """Return the parameters of one request."""
         writer = ExpressionWriter(self.entity.codec)
         writer.adopt(self.asked.names, self.asked.values)
-        params: Params = {"TableName": self.entity.table_name}
-        if self.index.name is not None:
-            params["IndexName"] = self.index.name
-        if self.key_conditions is not None:
-            written = Written(self.asked.key_condition) if self.asked.key_condition else None
-            condition = every(*self.key_conditions, written)
-            assert condition is not None
-            params["KeyConditionExpression"] = writer.condition(condition)
-            if self.descending:
-                params["ScanIndexForward"] = False
-        filter_written = Written(self.asked.filter) if self.asked.filter else None
-        condition = every(self.filter, filter_written)
-        if condition is not None:
-            params["FilterExpression"] = writer.condition(condition)
-        if counting:
-            params["Select"] = "COUNT"
-        elif self.projection is not None:
-            names = [*(target.names for target in self.projection.targets)]
-            names += [(name,) for name in self.resume_attributes]
-            params["ProjectionExpression"] = writer.projection(without_overlaps(names))
-        if self.consistent:
-            params["ConsistentRead"] = True
-        if limit is not None:
-            params["Limit"] = limit
-        if start_key is not None:
-            params["ExclusiveStartKey"] = start_key
-        return {**params, **writer.parameters()}
+        optional = {
+            "IndexName": self.index.name,
+            "KeyConditionExpression": _written(writer, *(self.key_conditions or ()), text=self.asked.key_condition),
+            "ScanIndexForward": False if self.descending else None,
+            "FilterExpression": _written(writer, self.filter, text=self.asked.filter),
+            "Select": "COUNT" if counting else None,
+            "ProjectionExpression": None if counting else self._projection(writer),
+            "ConsistentRead": True if self.consistent else None,
+            "Limit": limit,
+            "ExclusiveStartKey": start_key,
+        }
+        given = {name: value for name, value in optional.items() if value is not None}
+        return {"TableName": self.entity.table_name, **given, **writer.parameters()}
+
+    def _projection(self, writer: ExpressionWriter) -> str | None:
+        """Return what is read: the attributes asked for, and the keys to go on from."""
+        if self.projection is None:
+            return None
+        names = [*(target.names for target in self.projection.targets), *((name,) for name in self.resume_attributes)]
+        return writer.projection(without_overlaps(names))
 
     def identity(self) -> bytes:
         """Return what binds a cursor to this selection: everything that decides which items come, in which order."""
@@ -275,7 +268,7 @@ class Selection(Generic[R]):
     def request_sizes(self, wanted: int | None) -> RequestSizes:
         """Return how many items to evaluate per request when ``wanted`` results are asked for."""
         is_filtered = self.filter is not None or self.asked.filter is not None
-        return RequestSizes(self.page_size, wanted, is_filtered)
+        return RequestSizes(self.page_size, wanted, is_filtered=is_filtered)
 
 
 class RequestSizes:
@@ -285,7 +278,7 @@ class RequestSizes:
     knows, so requests start small and grow: a rare match costs few requests, a frequent one reads little too much.
     """
 
-    def __init__(self, page_size: int | None, wanted: int | None, is_filtered: bool) -> None:
+    def __init__(self, page_size: int | None, wanted: int | None, *, is_filtered: bool) -> None:
         self._page_size = page_size
         self._is_filtered = is_filtered
         self._growing = None if wanted is None else max(wanted, _FIRST_FILTERED_PAGE)
@@ -312,3 +305,9 @@ def positive(name: str, number: object) -> int:
     if isinstance(number, bool) or not isinstance(number, int) or number < 1:
         raise ValidationError(f"{name} must be a whole number of at least 1, not {number!r}", {name: repr(number)})
     return number
+
+
+def _written(writer: ExpressionWriter, *conditions: Condition | None, text: str | None) -> str | None:
+    """Return conditions and an already written expression as one expression string."""
+    condition = every(*conditions, None if text is None else Written(text))
+    return None if condition is None else writer.condition(condition)

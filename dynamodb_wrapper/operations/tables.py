@@ -21,8 +21,7 @@ def create_table(entity: Entity[Any], *, wait_seconds: float, progress: Progress
     """Make the table with its keys, indexes, billing and stream, wait until it is active, then set its TTL.
 
     Raises:
-        TableInUseError: It exists already.
-        ValidationError: It is not active after ``wait_seconds``.
+        TableInUseError: It exists already, or is not active after ``wait_seconds``.
     """
     yield from call("CreateTable", table_params(entity))
     yield from wait_until(entity, "ACTIVE", wait_seconds=wait_seconds, progress=progress)
@@ -68,7 +67,7 @@ def wait_until(entity: Entity[Any], wanted: str | None, *, wait_seconds: float, 
     """Wait until the table and its indexes have a state (None: until the table is gone).
 
     Raises:
-        ValidationError: They do not have it after ``wait_seconds``.
+        TableInUseError: They do not have it after ``wait_seconds``.
     """
     waited, pause, told = 0.0, _POLL_SECONDS, ""
     while True:
@@ -80,8 +79,9 @@ def wait_until(entity: Entity[Any], wanted: str | None, *, wait_seconds: float, 
         if state == wanted:
             return
         if waited >= wait_seconds:
-            raise ValidationError(
-                f"table {entity.table_name!r} is {state or 'gone'} after {waited:g} s, and {wanted or 'gone'} was waited for"
+            raise TableInUseError(
+                f"table {entity.table_name!r} is {state or 'gone'} after {waited:g} s of waiting for "
+                f"{wanted or 'it to be gone'}; wait_seconds sets how long to wait"
             )
         yield from sleep(pause)
         waited += pause

@@ -327,8 +327,7 @@ class BaseDynamoRepository(Generic[T]):
             progress: Is told each state; by default they are logged at INFO.
 
         Raises:
-            TableInUseError: The table exists.
-            ConnectionError: It is not active in time.
+            TableInUseError: The table exists, or is not active in time.
         """
         self._connection.driver.run(
             tables.create_table(self._entity, wait_seconds=wait_seconds, progress=progress or self._log_progress)

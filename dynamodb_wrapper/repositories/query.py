@@ -92,7 +92,7 @@ class QueryBuilder(Generic[R]):
         Raises:
             ExpressionError: The query uses a global index.
         """
-        return cast(Self, self._refined(self._selection.consistently(True)))
+        return cast(Self, self._refined(self._selection.consistently()))
 
     def explain(self) -> dict[str, Any]:
         """Return the parameters of the (first) request, values in wire form, without sending anything."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -55,11 +56,17 @@ def verify_answers(client: BaseClient) -> None:
     client.meta.events.register("before-parse.dynamodb", _verify_answer)
 
 
-def _verify_answer(operation_model: OperationModel, response_dict: dict[str, Any], **_: object) -> None:
+def _verify_answer(
+    operation_model: OperationModel,
+    response_dict: dict[str, Any],
+    customized_response_dict: dict[str, Any],
+    **_: object,
+) -> None:
+    status: int = response_dict["status_code"]
     headers: Mapping[str, str] = response_dict["headers"]
-    response_dict["body"] = checked_body(
-        response_dict["status_code"],
-        headers,
-        response_dict["body"],
-        may_be_empty=operation_model.output_shape is None,
-    )
+    may_be_empty = operation_model.output_shape is None
+    body = response_dict["body"] = checked_body(status, headers, response_dict["body"], may_be_empty=may_be_empty)
+    if status >= 300 and b"hrottlingReasons" in body:  # botocore's model knows them only since August 2025
+        answer: dict[str, Any] = json.loads(body)
+        names = ("ThrottlingReasons", "throttlingReasons")
+        customized_response_dict.update({name: answer[name] for name in names if name in answer})

@@ -121,7 +121,8 @@ def _forget_instances() -> None:
     from moto.core.model_instances import model_data
 
     for model in model_data["dynamodb"].values():
-        getattr(model, "instances_tracked", []).clear()
+        for name in ("instances_tracked", "instances"):  # of moto now, and of moto 5.0
+            vars(model).get(name, []).clear()
 
 
 def _text(value: str | bytes) -> str:

@@ -1,0 +1,119 @@
+"""Places in an item that expressions speak of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import pydantic
+
+from dynamodb_wrapper.codec.shapes import Shape, Step
+from dynamodb_wrapper.codec.wire import RefusedValueError, Wire
+from dynamodb_wrapper.exceptions import ExpressionError, ValidationError
+
+
+class Validate(Protocol):
+    """Validates one value, raising Pydantic's error; ``strict`` overrides what the model says."""
+
+    def __call__(self, value: Any, /, *, strict: bool | None = None) -> Any:
+        """Return the validated value."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A place in an item that an expression speaks of, and how values are encoded for it.
+
+    Attributes:
+        label: How the caller wrote it, for messages.
+        names: The path as it is stored.
+        shape: What is known of the values there.
+        raw: From any value to its wire form, by the value's own type.
+        store: From a validated value to its wire form.
+        validate: Validates a value for that place, or None when nothing is known of it.
+    """
+
+    label: str
+    names: tuple[Step, ...]
+    shape: Shape
+    raw: Callable[[Any], Wire]
+    store: Callable[[Any], Wire]
+    validate: Validate | None = None
+
+    def written(self, value: object) -> Wire:
+        """Return the wire form of a value that is to be stored there.
+
+        Raises:
+            ValidationError: The model would refuse the value, or DynamoDB would.
+        """
+        if self.validate is None:
+            return self._encoded(self.raw, value)
+        try:
+            value = self.validate(value)
+        except pydantic.ValidationError as error:
+            raise invalid(f"{self.label} cannot be {value!r}", error, self.label) from error
+        return self._encoded(self.store, value)
+
+    def compared(self, value: object) -> Wire:
+        """Return the wire form of a value to compare with: as it would be stored, constraints not applied.
+
+        Raises:
+            ExpressionError: The value can never be there.
+        """
+        if self.validate is None:
+            return self._encoded(self.raw, value)
+        try:
+            valid = self.validate(value, strict=False)
+        except pydantic.ValidationError as error:
+            wire = self._encoded(self.raw, value)
+            if not self.shape.tags or self.shape.tags & wire.keys():
+                return wire
+            raise ExpressionError(
+                f"{self.label} is never {value!r}: it is stored as {_tag_names(self.shape)}",
+                {self.label: error.errors(include_url=False)[0]["msg"]},
+                error,
+            ) from error
+        return self._encoded(self.store, valid)
+
+    def part(self, value: object) -> Wire:
+        """Return the wire form of a piece of a value (a prefix, a substring) by its own type."""
+        return self._encoded(self.raw, value)
+
+    def _encoded(self, encode: Callable[[Any], Wire], value: object) -> Wire:
+        try:
+            return encode(value)
+        except RefusedValueError as refused:
+            raise refused.as_validation_error(owner=self.label) from None
+
+
+def invalid(message: str, error: pydantic.ValidationError, prefix: str = "") -> ValidationError:
+    """Return our error for Pydantic's, with what is wrong by field and no values beyond those it is about."""
+    errors = {
+        ".".join([*filter(None, [prefix]), *map(str, entry["loc"])]) or "model": entry["msg"]
+        for entry in error.errors(include_url=False)
+    }
+    details = "; ".join(f"{field}: {reason}" for field, reason in errors.items())
+    return ValidationError(f"{message}: {details}", errors, error)
+
+
+def path_label(path: Sequence[Step]) -> str:
+    """Return a path as a caller would write it: ``stages[0].name``."""
+    text = str(path[0])
+    for step in path[1:]:
+        text += f"[{step}]" if isinstance(step, int) else f".{step}"
+    return text
+
+
+def split_path(name: str) -> list[Step]:
+    """Split ``"stages[0].name"`` into its steps."""
+    steps: list[Step] = []
+    for part in name.split("."):
+        head, *indexes = part.replace("]", "").split("[")
+        steps.append(head)
+        steps.extend(int(index) for index in indexes)
+    return steps
+
+
+def _tag_names(shape: Shape) -> str:
+    return " or ".join(sorted(shape.tags))
