@@ -18,7 +18,6 @@ from typing import Any, Literal, NewType, TypeVar, Union, get_args, get_origin
 import pydantic
 from pydantic import BaseModel, Json, RootModel, TypeAdapter
 from pydantic.fields import FieldInfo
-from typing_extensions import TypeAliasType
 
 from dynamodb_wrapper.codec import pydantic_internals
 from dynamodb_wrapper.codec.shapes import ANY, Member, ModelShape, Reader, Shape, Step
@@ -83,7 +82,7 @@ class ShapeCompiler:
         origin = get_origin(annotation)
         if origin is typing.Annotated:
             return self._annotated(*get_args(annotation))
-        if isinstance(annotation, TypeAliasType) or isinstance(origin, TypeAliasType):
+        if hasattr(origin or annotation, "__value__"):  # a `type X = ...` alias, of typing or of typing_extensions
             return self._compile((origin or annotation).__value__)
         if isinstance(annotation, NewType):
             return self._compile(annotation.__supertype__)

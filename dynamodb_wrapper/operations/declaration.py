@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 from pydantic import BaseModel
@@ -91,10 +92,12 @@ class Declaration:
         model_class: object = self.model_class
         if not (isinstance(model_class, type) and issubclass(model_class, BaseModel)):
             raise self._wrong(f"model_class must be a Pydantic model, not {self.model_class!r}")
-        codec = ModelCodec[Any](self.model_class, stored=self.stored_forms(), derived=self.derived)
+        codec = ModelCodec[Any](self.model_class, stored=self.stored_forms, derived=self.derived)
         self._check_derived(codec)
         for name in self.table_key.fields:
-            self._check_key(codec, name, "primary_key" if name == self.partition_key else "sort_key")
+            user = "primary_key" if name == self.partition_key else "sort_key"
+            self._check_field(name, user)
+            self._check_key(codec, name, user)
         if self.sort_key == self.partition_key:
             raise self._wrong(f"primary_key and sort_key are both {self.sort_key!r}")
         for index in self.indexes:
@@ -121,6 +124,7 @@ class Declaration:
         known = ", ".join(str(index.name) for index in self.indexes) or "none"
         raise self._wrong(f"no index {name!r} is declared; declared are: {known}")
 
+    @cached_property
     def stored_forms(self) -> dict[str, StoredForm]:
         """Return the fields stored in a form of their own: those declared, and a TTL datetime as epoch seconds."""
         forms = dict(self.stored)
@@ -134,9 +138,9 @@ class Declaration:
             if codec.member(entry.attribute) is not None:
                 raise self._wrong(f"the derived attribute {entry.attribute!r} is also a field of the model")
             for name in entry.fields:
-                self._check_field(codec, name, f"the derived attribute {entry.attribute!r}")
+                self._check_field(name, f"the derived attribute {entry.attribute!r}")
 
-    def _check_field(self, codec: ModelCodec[Any], name: str, user: str) -> None:
+    def _check_field(self, name: str, user: str) -> None:
         if name not in self.model_class.model_fields:
             raise self._wrong(
                 f"{user} names {name!r}, which is no field of {self.model_class.__name__}; "
@@ -146,7 +150,7 @@ class Declaration:
     def _check_key(self, codec: ModelCodec[Any], name: str, user: str) -> None:
         if any(entry.attribute == name for entry in self.derived):
             return
-        self._check_field(codec, name, user)
+        self._check_field(name, user)
         member = codec.member(name)
         tags = member.shape.tags if member else frozenset()
         if tags and (len(tags) > 1 or not tags <= _KEY_TAGS):
@@ -174,12 +178,12 @@ class Declaration:
             )
         if isinstance(index.projection, tuple):
             for name in index.projection:
-                self._check_field(codec, name, f"{label} (projection)")
+                self._check_field(name, f"{label} (projection)")
 
     def _check_managed(self, codec: ModelCodec[Any], option: str, name: str | None, tag: str, kind: str) -> None:
         if name is None:
             return
-        self._check_field(codec, name, option)
+        self._check_field(name, option)
         member = codec.member(name)
         if member is not None and member.shape.tags and member.shape.tags != {tag}:
             annotation = self.model_class.model_fields[name].annotation

@@ -39,7 +39,7 @@ class Entity(Generic[T]):
     @classmethod
     def of(cls, table_name: str, declaration: Declaration, model_class: type[T], times: TimeRules) -> Entity[T]:
         """Make the entity with a codec of its own."""
-        codec = ModelCodec(model_class, times=times, stored=declaration.stored_forms(), derived=declaration.derived)
+        codec = ModelCodec(model_class, times=times, stored=declaration.stored_forms, derived=declaration.derived)
         return cls(table_name, declaration, codec)
 
     def in_zones(self, *, assumed: str | None = None, shown: str | None = None) -> Entity[T]:

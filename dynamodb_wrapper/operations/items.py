@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 from pydantic import BaseModel
@@ -187,6 +188,7 @@ def _settled(entity: Entity[T], model: T, *, version: int, is_new: bool) -> Flow
     settled: dict[str, object] = {}
     if declaration.version is not None:
         settled[declaration.version] = version
+    settled.update(_whole_expiry(entity, model))
     if declaration.created_at is None and declaration.updated_at is None:
         return settled
     time = entity.codec.times.show((yield from now()))
@@ -196,6 +198,15 @@ def _settled(entity: Entity[T], model: T, *, version: int, is_new: bool) -> Flow
     if declaration.updated_at is not None and not (is_new and declaration.updated_at in given):
         settled[declaration.updated_at] = time
     return settled
+
+
+def _whole_expiry(entity: Entity[T], model: T) -> dict[str, object]:
+    """Return the expiry as it is stored, in whole seconds, where the model's has a fraction."""
+    name = entity.declaration.ttl
+    expiry = getattr(model, name) if name is not None else None
+    if name is None or not isinstance(expiry, datetime) or not expiry.microsecond:
+        return {}
+    return {name: expiry.replace(microsecond=0) + timedelta(seconds=1)}
 
 
 def _version(entity: Entity[T], model: T) -> int:

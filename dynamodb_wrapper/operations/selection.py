@@ -179,7 +179,7 @@ class Selection(Generic[R]):
         """
         codec = self.entity.codec
         stored = {
-            name: form for name, form in self.entity.declaration.stored_forms().items() if name in view.model_fields
+            name: form for name, form in self.entity.declaration.stored_forms.items() if name in view.model_fields
         }
         view_codec = ModelCodec(view, times=codec.times, stored=stored)
         chosen = self.projected(tuple(view_codec.shape.by_attribute) or tuple(view.model_fields))

@@ -35,16 +35,18 @@ def ensure_table(entity: Entity[Any], *, wait_seconds: float, progress: Progress
         ValidationError: The existing table has another key, or lacks a declared index.
     """
     table = yield from _describe(entity)
-    if table is None:
-        try:
-            yield from create_table(entity, wait_seconds=wait_seconds, progress=progress)
-        except TableInUseError:  # somebody else was faster
-            yield from wait_until(entity, "ACTIVE", wait_seconds=wait_seconds, progress=progress)
-            return False
-        return True
+    if table is not None:
+        _compare(entity, table)
+        yield from wait_until(entity, "ACTIVE", wait_seconds=wait_seconds, progress=progress)
+        return False
+    try:
+        yield from call("CreateTable", table_params(entity))
+    except TableInUseError:  # somebody else was faster, and sets the TTL too
+        yield from wait_until(entity, "ACTIVE", wait_seconds=wait_seconds, progress=progress)
+        return False
     yield from wait_until(entity, "ACTIVE", wait_seconds=wait_seconds, progress=progress)
-    _compare(entity, table)
-    return False
+    yield from _set_ttl(entity)
+    return True
 
 
 def delete_table(entity: Entity[Any], *, wait_seconds: float, progress: Progress) -> Flow[bool]:

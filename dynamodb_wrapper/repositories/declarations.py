@@ -41,6 +41,13 @@ class Declared:
                     + (" (or name the model as in BaseDynamoRepository[Order])" if name == "model_class" else "")
                 )
         patterns = list(_patterns(self.owner))
+        table_key = ((primary_key,), (self.value("sort_key"),) if self.value("sort_key") else ())
+        for pattern in patterns:
+            if pattern.index.name is None and (pattern.index.partition, pattern.index.sort) != table_key:
+                raise DeclarationError(
+                    f"{self.owner.__name__}: an access pattern without an index name is on the table's own key, "
+                    f"{table_key}, not on {pattern.index.fields}"
+                )
         return Declaration(
             owner=self.owner.__name__,
             model_class=model_class,
@@ -86,9 +93,16 @@ def declared_at_class_time(cls: type) -> Declaration | None:
         if source is None:
             return None
     declared = Declared(cls, source)
-    if declared.value("primary_key") is None or (declared.value("model_class") or model_argument(cls)) is None:
+    model_class = declared.value("model_class") or model_argument(cls)
+    if declared.value("primary_key") is None or model_class is None or not _is_complete(model_class):
         return None
     return declared.declaration()
+
+
+def _is_complete(model_class: Any) -> bool:
+    """Whether the model is fully defined; one with open forward references is checked when an instance is made."""
+    rebuild = getattr(model_class, "model_rebuild", None)
+    return rebuild is None or rebuild(raise_errors=False) is not False
 
 
 def _probe(cls: type, names: Iterable[str]) -> object | None:
