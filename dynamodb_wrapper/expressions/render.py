@@ -235,22 +235,8 @@ class ExpressionWriter:
     def _elements(self, target: Target, values: tuple[object, ...]) -> Wire:
         if target.shape.tags and "L" not in target.shape.tags:
             raise ExpressionError(f"{target.label} is no list, so nothing can be appended to it")
-        if len(values) == 1 and isinstance(values[0], list | tuple) and not self._is_element(target, values[0]):
-            values = tuple(values[0])
         element = self._resolver.element_target(target)
-        return {"L": [element.written(value) for value in values]}
-
-    def _is_element(self, target: Target, value: object) -> bool:
-        """Whether a list is itself one element of the target, a list of lists."""
-        element = target.shape.element
-        return (
-            element is not None
-            and "L" in element.tags
-            and not all(
-                isinstance(part, list | tuple | set | frozenset)
-                for part in (value if isinstance(value, list | tuple) else ())
-            )
-        )
+        return {"L": [element.written(value) for value in _spread(target, values)]}
 
     def _members(self, target: Target, values: Iterable[object], action: str) -> Wire:
         if target.shape.tags and not target.shape.is_set:
@@ -282,6 +268,20 @@ class ExpressionWriter:
                 f"an expression has {self._operators} operators and functions and DynamoDB allows {MAX_OPERATORS}"
             )
         return text
+
+
+def _spread(target: Target, values: tuple[object, ...]) -> tuple[object, ...]:
+    """Return the elements: ``Append("x", "y")`` and ``Append(["x", "y"])`` mean the same.
+
+    Where the elements are lists themselves, a lone list of other things is one element.
+    """
+    if len(values) != 1 or not isinstance(values[0], list | tuple):
+        return values
+    element = target.shape.element
+    holds_lists = element is not None and "L" in element.tags
+    if holds_lists and not all(isinstance(part, list | tuple) for part in values[0]):
+        return values
+    return tuple(values[0])
 
 
 def _put(placeholders: dict[str, Any], prefix: str, entry: Any) -> str:

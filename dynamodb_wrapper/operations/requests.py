@@ -7,11 +7,11 @@ parameter name like ``ConditionExpression`` is written in one place.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from dynamodb_wrapper.codec import Item, Step, Target
-from dynamodb_wrapper.expressions import Action, Add, Condition, ExpressionWriter, Remove, Resolver, SetIfMissing
+from dynamodb_wrapper.expressions import Add, Append, Condition, ExpressionWriter, Prepend, Resolver
 from dynamodb_wrapper.operations.effects import Call, Flow, Params, Response, call
 
 
@@ -81,7 +81,7 @@ class Update(Request):
     key: Item
     changes: tuple[tuple[Target, object], ...]
     condition: Condition | None = None
-    repeatable: bool = field(default=False)
+    repeatable: bool = False
 
     def as_call(self) -> Call:
         """Return ``UpdateItem``, answering with the whole new item."""
@@ -100,12 +100,7 @@ class Update(Request):
     @property
     def is_repeatable(self) -> bool:
         """Whether applying it twice leaves what applying it once leaves."""
-        return self.repeatable and all(
-            change is Remove or isinstance(change, Remove | SetIfMissing) or _is_set_members(change)
-            if isinstance(change, Action) or change is Remove
-            else True
-            for _, change in self.changes
-        )
+        return self.repeatable and not any(_accumulates(change) for _, change in self.changes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,5 +139,8 @@ def _condition(condition: Condition | None, writer: ExpressionWriter) -> dict[st
     }
 
 
-def _is_set_members(change: object) -> bool:
-    return isinstance(change, Add) and isinstance(change.value, set | frozenset)
+def _accumulates(change: object) -> bool:
+    """Whether a change adds up when it is applied twice; members of a set do not."""
+    if isinstance(change, Add):
+        return not isinstance(change.value, set | frozenset)
+    return isinstance(change, Append | Prepend)

@@ -354,8 +354,8 @@ class BaseDynamoRepository(Generic[T]):
         return self._connection.driver.run(tables.table_status(self._entity))
 
     def health_check(self, *, timeout_seconds: float = 5.0) -> bool:
-        """Return whether DynamoDB answers within the timeout; never raises."""
-        return self._connection.health_check(timeout_seconds=timeout_seconds)
+        """Return whether DynamoDB answers within the timeout and has the table; never raises."""
+        return self._connection.health_check(timeout_seconds=timeout_seconds, table_name=self.table_name)
 
     # --- for subclasses and access patterns ---------------------------------------------------------------------
 

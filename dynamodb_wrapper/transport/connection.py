@@ -131,14 +131,20 @@ class Connection:
                 tables[name] = self.resource.Table(name)
             return tables[name]
 
-    def health_check(self, *, timeout_seconds: float = 5.0) -> bool:
-        """Return whether DynamoDB answers now, within the timeout; never raises.
+    def health_check(self, *, timeout_seconds: float = 5.0, table_name: str | None = None) -> bool:
+        """Return whether DynamoDB answers now (and has the table), within the timeout; never raises.
 
-        One ``ListTables`` without retries. Credentials that AWS knows but does not allow to list tables are healthy.
+        One ``ListTables`` (``DescribeTable`` for a table) without retries. Credentials that AWS knows but does not
+        allow to do that are healthy.
         """
+        probe_call = Call("ListTables", {"Limit": 1})
+        if table_name is not None:
+            probe_call = Call("DescribeTable", {"TableName": table_name})
         healthy: list[bool] = []
         # A thread, because neither name resolution nor a credentials provider heeds a timeout.
-        probe = threading.Thread(target=lambda: healthy.append(self._answers()), daemon=True, name="dynamodb-health")
+        probe = threading.Thread(
+            target=lambda: healthy.append(self._answers(probe_call)), daemon=True, name="dynamodb-health"
+        )
         probe.start()
         probe.join(timeout_seconds)
         return healthy == [True]
@@ -167,9 +173,9 @@ class Connection:
             self._open = _Open(clients.new_session(self.config))
         return self._open
 
-    def _answers(self) -> bool:
+    def _answers(self, probe: Call) -> bool:
         try:
-            self._lane.send(Call("ListTables", {"Limit": 1}))
+            self._lane.send(probe)
         except AccessDeniedError:
             return True
         except Exception:  # noqa: BLE001 - a health check answers "no", whatever is wrong

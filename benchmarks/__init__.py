@@ -1,0 +1,1 @@
+"""Client cost against peers, as ratios measured in one run."""
