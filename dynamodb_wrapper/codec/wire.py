@@ -18,12 +18,12 @@ from decimal import Decimal
 from enum import Enum
 from pathlib import PurePath
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, Secret, SecretBytes, SecretStr
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from dynamodb_wrapper.exceptions import ValidationError
+from dynamodb_wrapper.utils.timezone import TimezoneManager
 
 Wire = dict[str, Any]
 """One attribute value: a single type tag and its payload."""
@@ -34,6 +34,7 @@ MAX_DIGITS = 38
 """Significant digits of a DynamoDB number (AWS, "Supported data types")."""
 _LARGEST_EXPONENT = 125
 _SMALLEST_EXPONENT = -130
+_ZONES = TimezoneManager("UTC")
 _SURELY_FITS = 10**MAX_DIGITS
 
 
@@ -77,8 +78,12 @@ class TimeRules:
 
 
 def zone_of(name: str) -> dt.tzinfo:
-    """Return the zone of that name; UTC is ``datetime.UTC`` itself."""
-    return dt.UTC if name.upper() == "UTC" else ZoneInfo(name)
+    """Return the zone of that name; UTC is ``datetime.UTC`` itself.
+
+    Raises:
+        ValidationError: There is no such zone.
+    """
+    return dt.UTC if name.upper() == "UTC" else _ZONES.get_timezone(name)
 
 
 class RefusedValueError(Exception):

@@ -86,6 +86,7 @@ class Declaration:
     updated_at: str | None = None
     stored: Mapping[str, StoredForm] = field(default_factory=dict)
     derived: tuple[Derived, ...] = ()
+    forbid_unknown: bool = False
     options: TableOptions = TableOptions()
 
     def __post_init__(self) -> None:

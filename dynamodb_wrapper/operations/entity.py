@@ -39,7 +39,13 @@ class Entity(Generic[T]):
     @classmethod
     def of(cls, table_name: str, declaration: Declaration, model_class: type[T], times: TimeRules) -> Entity[T]:
         """Make the entity with a codec of its own."""
-        codec = ModelCodec(model_class, times=times, stored=declaration.stored_forms, derived=declaration.derived)
+        codec = ModelCodec(
+            model_class,
+            times=times,
+            stored=declaration.stored_forms,
+            derived=declaration.derived,
+            keep_unknown=declaration.forbid_unknown,
+        )
         return cls(table_name, declaration, codec)
 
     def in_zones(self, *, assumed: str | None = None, shown: str | None = None) -> Entity[T]:

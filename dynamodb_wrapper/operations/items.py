@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from dynamodb_wrapper.codec import Item, PartialItem, Step
+from dynamodb_wrapper.codec import Item, PartialItem, Step, read_any
 from dynamodb_wrapper.exceptions import (
     ConditionFailedError,
     ItemAlreadyExistsError,
@@ -127,6 +127,13 @@ def get_attributes(
     response = yield from _get_request(entity, key, consistent=consistent, projection=names).send()
     item = response.get("Item")
     return None if item is None else chosen.decode(item)
+
+
+def get_raw(entity: Entity[T], key: KeyValues, *, consistent: bool) -> Flow[dict[str, Any] | None]:
+    """Read an item as it is stored, as plain Python values; None when there is none."""
+    response = yield from _get_request(entity, key, consistent=consistent).send()
+    item = response.get("Item")
+    return None if item is None else {name: read_any(wire) for name, wire in item.items()}
 
 
 def exists(entity: Entity[T], key: KeyValues, *, consistent: bool) -> Flow[bool]:

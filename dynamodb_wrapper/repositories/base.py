@@ -60,6 +60,8 @@ class BaseDynamoRepository(Generic[T]):
             model has one, None for no such field.
         updated_at_attribute: The datetime field that every write moves; ``updated_at`` when the model has one.
         stored_as: Fields kept in a form of their own, for example ``{"stages": KeyedList("stage_name")}``.
+        forbid_unknown_attributes: Whether an item with attributes that are no field is refused by a model with
+            ``extra="forbid"``; by default such attributes are not shown to it, so that stored data stays readable.
         table_options: Billing, stream and deletion protection for `create_table`.
         config: The configuration.
     """
@@ -75,6 +77,7 @@ class BaseDynamoRepository(Generic[T]):
     created_at_attribute: ClassVar[str | None] = "created_at"
     updated_at_attribute: ClassVar[str | None] = "updated_at"
     stored_as: ClassVar[Mapping[str, StoredForm]] = {}
+    forbid_unknown_attributes: ClassVar[bool] = False
     table_options: ClassVar[TableOptions] = TableOptions()
 
     _declaration: ClassVar[Declaration | None] = None
@@ -198,6 +201,13 @@ class BaseDynamoRepository(Generic[T]):
         return self._connection.driver.run(
             items.read_or_raise(self._entity, (pk, sk), attributes, consistent=consistent)
         )
+
+    def get_raw(self, pk: object, sk: object = None, *, consistent: bool = False) -> dict[str, Any] | None:
+        """Return everything stored under a key as plain Python values, or None.
+
+        Nothing is validated: the way to look at an item that is no valid model (any more).
+        """
+        return self._connection.driver.run(items.get_raw(self._entity, (pk, sk), consistent=consistent))
 
     def exists(self, pk: object, sk: object = None, *, consistent: bool = False) -> bool:
         """Return whether there is an item under a key, without reading its attributes."""

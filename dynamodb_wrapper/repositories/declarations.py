@@ -60,6 +60,7 @@ class Declared:
             updated_at=self._time_field(model_class, "updated_at"),
             stored=self._stored(),
             derived=_merged_derived(self.owner.__name__, patterns),
+            forbid_unknown=bool(self.value("forbid_unknown_attributes")),
             options=self.value("table_options") or TableOptions(),
         )
 

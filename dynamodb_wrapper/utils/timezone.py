@@ -110,14 +110,14 @@ class TimezoneManager:
         self._user = self._default if user_timezone is None else _zone(user_timezone)
 
     @property
-    def default_timezone(self) -> ZoneInfo:
-        """The zone naive datetimes are taken to be in."""
-        return self._default
+    def default_timezone(self) -> str:
+        """The name of the zone naive datetimes are taken to be in."""
+        return str(self._default)
 
     @property
-    def user_timezone(self) -> ZoneInfo:
-        """The zone instants are shown in when no target is named."""
-        return self._user
+    def user_timezone(self) -> str:
+        """The name of the zone instants are shown in when no target is named."""
+        return str(self._user)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, TimezoneManager):
