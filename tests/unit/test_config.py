@@ -859,7 +859,7 @@ def test_an_empty_table_name_is_refused(name: Any) -> None:
 def test_a_configuration_can_set_the_zone_of_the_process(env: pytest.MonkeyPatch) -> None:
     env.setattr(timezones, "_process", {})
     manager = timezones.configure_timezone_from_config(DynamoDBConfig.with_timezone("Europe/London"))
-    assert manager.default_timezone.key == manager.user_timezone.key == "Europe/London"
+    assert manager.default_timezone == manager.user_timezone == "Europe/London"
     DynamoDBConfig(default_timezone="Asia/Tokyo")
     assert timezones.get_timezone_manager() is manager
     assert timezones.utcnow().tzinfo is UTC
