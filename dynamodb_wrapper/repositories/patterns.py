@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Generic, Self, TypeVar, overload
+from typing import Generic, Protocol, Self, TypeVar, overload
 
 from pydantic import BaseModel
 
@@ -14,12 +14,17 @@ from dynamodb_wrapper.operations.selection import Selection
 from dynamodb_wrapper.repositories.query import Query
 from dynamodb_wrapper.transport import Connection
 
-if TYPE_CHECKING:
-    from dynamodb_wrapper.repositories.base import BaseDynamoRepository
-
 T = TypeVar("T", bound=BaseModel)
 
 Part = str | Derived
+
+
+class BindsPatterns(Protocol[T]):
+    """A repository: it binds the access patterns declared on its class."""
+
+    def _bound(self, index: Index) -> BoundAccessPattern[T]:
+        """Return the pattern, ready to be called."""
+        ...
 
 
 class AccessPattern:
@@ -59,9 +64,9 @@ class AccessPattern:
     def __get__(self, repository: None, owner: type) -> Self: ...
 
     @overload
-    def __get__(self, repository: BaseDynamoRepository[T], owner: type) -> BoundAccessPattern[T]: ...
+    def __get__(self, repository: BindsPatterns[T], owner: type) -> BoundAccessPattern[T]: ...
 
-    def __get__(self, repository: BaseDynamoRepository[T] | None, owner: type) -> Self | BoundAccessPattern[T]:
+    def __get__(self, repository: BindsPatterns[T] | None, owner: type) -> Self | BoundAccessPattern[T]:
         """Bind the pattern to a repository."""
         return self if repository is None else repository._bound(self.index)
 
