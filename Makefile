@@ -29,7 +29,7 @@ help: ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(READY) ## A guided tour on real data, on the embedded server: no account, no Docker
-	@$(BIN)/python -m examples.demo
+	@$(BIN)/python -m examples.flights
 
 test: $(READY) $(MINISTACK) ## Every test, with branch coverage
 	@echo "==> tests"

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from dynamodb_wrapper.codec.wire import Item, Wire, read_binary
+from dynamodb_wrapper.codec.wire import Item, RefusedValueError, Wire, read_any, read_binary
 from dynamodb_wrapper.exceptions import ItemTooLargeError, ValidationError
 
 MAX_ITEM_BYTES = 400 * 1024
 """AWS, "Quotas": the most an item may take, names and values together."""
 MAX_DEPTH = 32
-"""AWS, "Quotas": how deep lists and maps may be nested."""
+"""AWS, "Quotas": how deep values may be nested; the value inside the innermost list or map is a level too."""
 
 
 def item_bytes(item: Item) -> int:
     """Return the size of an item in bytes, as AWS's "item sizes and formats" counts it.
 
     Raises:
-        ValidationError: Lists and maps are nested more than 32 levels deep.
+        ValidationError: Values are nested more than 32 levels deep, or text is no valid Unicode; names the attribute.
     """
-    return sum(len(name.encode()) + _value_bytes(wire, 1) for name, wire in item.items())
+    return sum(_attribute_bytes(name, wire) for name, wire in item.items())
 
 
 def check_item_size(item: Item, *, table_name: str, key: object) -> None:
@@ -25,10 +25,11 @@ def check_item_size(item: Item, *, table_name: str, key: object) -> None:
 
     Raises:
         ItemTooLargeError: It is over 400 KB; the message names the largest attribute.
+        ValidationError: An attribute cannot be stored at all, as `item_bytes` says.
     """
     size = item_bytes(item)
     if size > MAX_ITEM_BYTES:
-        sizes = {name: len(name.encode()) + _value_bytes(wire, 1) for name, wire in item.items()}
+        sizes = {name: _attribute_bytes(name, wire) for name, wire in item.items()}
         largest = max(sizes, key=sizes.__getitem__)
         raise ItemTooLargeError(
             f"an item takes {size:,} bytes and DynamoDB holds {MAX_ITEM_BYTES:,}; "
@@ -38,9 +39,19 @@ def check_item_size(item: Item, *, table_name: str, key: object) -> None:
         )
 
 
+def _attribute_bytes(name: str, wire: Wire) -> int:
+    try:
+        return len(name.encode()) + _value_bytes(wire, 1)
+    except RefusedValueError as refused:
+        reason = refused.reason
+    except UnicodeEncodeError as error:
+        reason = f"is no valid Unicode text ({error.reason})"
+    raise ValidationError(f"{name} = {read_any(wire)!r:.80} {reason}", {name: reason}, context={"field": name})
+
+
 def _value_bytes(wire: Wire, depth: int) -> int:
     if depth > MAX_DEPTH:
-        raise ValidationError(f"lists and maps are nested more than {MAX_DEPTH} levels deep, DynamoDB's limit")
+        raise RefusedValueError(f"is nested more than {MAX_DEPTH} levels deep, DynamoDB's limit", wire)
     ((tag, payload),) = wire.items()
     if tag == "S":
         return len(payload.encode())

@@ -55,8 +55,7 @@ class ModelCodec(Generic[T]):
         self._stored = dict(stored or {})
         self._keep_unknown = keep_unknown
         self._encoder = WireEncoder(self.times)
-        self._compiler = ShapeCompiler(self.times, strict=pydantic_internals.is_strict(model_class))
-        self.shape = self._root_shape()
+        self.shape = self._root_shape(ShapeCompiler(self.times, keep_unknown=keep_unknown))
         self._absent = {name: _absent(member) for name, member in self.shape.by_name.items()}
         self._filled = {
             member.attribute: (member, self._absent[name])
@@ -64,11 +63,12 @@ class ModelCodec(Generic[T]):
             if member.info.is_required() and self._absent[name] is not _NO_VALUE
         }
         self._derived_attributes = frozenset(entry.attribute for entry in self.derived)
-        self._validators: dict[str, Validate] = {}
+        self._validators: dict[tuple[type, str], Validate] = {}
+        self._adapters: dict[int, tuple[Shape, TypeAdapter[Any]]] = {}
         self._zoned: dict[TimeRules, ModelCodec[T]] = {}
 
-    def _root_shape(self) -> ModelShape:
-        shape = self._compiler.model(self.model_class)
+    def _root_shape(self, compiler: ShapeCompiler) -> ModelShape:
+        shape = compiler.model(self.model_class)
         root = ModelShape(shape.cls, shape.open, shape.forbids, shape.computed)
         for name, member in shape.by_name.items():
             form = self._stored.get(name)
@@ -77,6 +77,17 @@ class ModelCodec(Generic[T]):
         return root
 
     # --- whole models -------------------------------------------------------------------------------------------
+
+    def made(self, values: Mapping[str, object]) -> T:
+        """Return a model of these field values.
+
+        Raises:
+            ValidationError: A value is wrong or missing, or (as the model's ``extra`` says) a field unknown.
+        """
+        try:
+            return self.model_class.model_validate(dict(values))
+        except pydantic.ValidationError as error:
+            raise invalid(f"this is no valid {self.model_class.__name__}", error) from error
 
     def encode(self, model: T) -> Item:
         """Return the item of a model.
@@ -89,8 +100,11 @@ class ModelCodec(Generic[T]):
         """
         if not isinstance(model, self.model_class):
             raise ValidationError(f"expected a {self.model_class.__name__}, got {type(model).__name__}: {model!r:.80}")
+        dumped: object = model.model_dump(by_alias=True, warnings=False)
+        if not isinstance(dumped, dict):
+            raise ValidationError(f"a {self.model_class.__name__} is written as {dumped!r:.80}, and an item is a dict")
         item: Item = {}
-        for attribute, value in model.model_dump(by_alias=True, warnings=False).items():
+        for attribute, value in dumped.items():
             member = self.shape.by_attribute.get(attribute)
             if member is not None and self.is_left_out(member.name, value):
                 continue
@@ -116,12 +130,13 @@ class ModelCodec(Generic[T]):
         """
         if self._derived_attributes:
             item = {name: wire for name, wire in item.items() if name not in self._derived_attributes}
-        data = self.shape.read(item, keep_unknown=self._keep_unknown)
+        data = self.shape.read(item)
         for attribute, (member, value) in self._filled.items():
             if attribute not in item:
                 member.place(data, None if value is None else member.shape.read({"L": []}))
         try:
-            return self.model_class.model_validate(data)
+            # Not strictly: what DynamoDB has no type for is stored as text.
+            return self.model_class.model_validate(data, strict=False)
         except pydantic.ValidationError as error:
             raise invalid(f"a stored item is no valid {self.model_class.__name__}", error) from error
 
@@ -223,7 +238,7 @@ class ModelCodec(Generic[T]):
         if first in self._derived_attributes:
             return Target(first, (first, *path[1:]), ANY, self._encoder.encode, self._encoder.encode)
         member = self.shape.find(first)
-        if member is None and "." in first:
+        if member is None and ("." in first or "[" in first):
             return self.target((*split_path(first), *path[1:]))
         if member is None:
             if self.shape.open:
@@ -233,14 +248,7 @@ class ModelCodec(Generic[T]):
                 {first: "no such field"},
             )
         if len(path) == 1:
-            return Target(
-                member.name,
-                (member.attribute,),
-                member.shape,
-                self._encoder.encode,
-                lambda value: self._encode_field(member, value),
-                self._validator(member),
-            )
+            return self._field_target(self.model_class, member, member.name, (member.attribute,))
         return self._nested_target(member, path)
 
     def element_target(self, target: Target) -> Target:
@@ -251,7 +259,10 @@ class ModelCodec(Generic[T]):
     def _nested_target(self, member: Member, path: Sequence[Step]) -> Target:
         names: list[Step] = [member.attribute]
         shape = member.shape
+        owner, found = None, None
         for step in path[1:]:
+            owner = shape.model
+            found = owner.find(step) if owner is not None and isinstance(step, str) else None
             child = shape.child(step)
             if child is None:
                 raise ExpressionError(
@@ -259,13 +270,28 @@ class ModelCodec(Generic[T]):
                 )
             name, shape = child
             names.append(name)
+        if owner is not None and found is not None:
+            return self._field_target(owner.cls, found, path_label(path), tuple(names))
         return self._shape_target(path_label(path), tuple(names), shape)
+
+    def _field_target(self, cls: type[BaseModel], member: Member, label: str, names: tuple[Step, ...]) -> Target:
+        return Target(
+            label,
+            names,
+            member.shape,
+            self._encoder.encode,
+            lambda value: self._encode_field(cls, member, value),
+            self._validator(cls, member),
+        )
 
     def _shape_target(self, label: str, names: tuple[Step, ...], shape: Shape) -> Target:
         encode = self._encoder.encode
         if shape.annotation is Any:
             return Target(label, names, shape, encode, encode)
-        adapter: TypeAdapter[Any] = TypeAdapter(shape.annotation)
+        known = self._adapters.get(id(shape))
+        if known is None:
+            known = self._adapters[id(shape)] = (shape, TypeAdapter(shape.annotation))
+        adapter = known[1]
         return Target(
             label,
             names,
@@ -275,27 +301,34 @@ class ModelCodec(Generic[T]):
             adapter.validate_python,
         )
 
-    def _validator(self, member: Member) -> Validate:
-        validate = self._validators.get(member.name)
+    def _validator(self, cls: type[BaseModel], member: Member) -> Validate:
+        validate = self._validators.get((cls, member.name))
         if validate is None:
-            validate = self._validators[member.name] = pydantic_internals.field_validator(
-                self.model_class, member.name, member.shape.annotation
+            validate = self._validators[cls, member.name] = pydantic_internals.field_validator(
+                cls, member.name, member.shape.annotation
             )
         return validate
 
     def _validated(self, member: Member, value: object) -> Any:
         try:
-            return self._validator(member)(value)
+            return self._validator(self.model_class, member)(value, strict=False)
         except pydantic.ValidationError as error:
             raise invalid(f"a stored item's {member.name} is not valid", error, member.name) from error
 
-    def _encode_field(self, member: Member, value: object) -> Wire:
-        if not pydantic_internals.has_model_serializer(self.model_class):
-            value = pydantic_internals.dump_field(self.model_class, member.name, value)
+    def _encode_field(self, cls: type[BaseModel], member: Member, value: object) -> Wire:
+        if not pydantic_internals.has_model_serializer(cls):
+            try:
+                value = pydantic_internals.dump_field(cls, member.name, value)
+            except KeyError:
+                raise ExpressionError(
+                    f"{cls.__name__} leaves {member.name} = {value!r:.80} out of what it writes (exclude)",
+                    {member.name: "excluded"},
+                ) from None
         return self._encoder.encode(self._in_stored_form(member, value))
 
     def _in_stored_form(self, member: Member, value: object) -> object:
-        form = self._stored.get(member.name)
+        """Return what is stored for a dumped value; only fields of the item itself have forms of their own."""
+        form = self._stored.get(member.name) if member is self.shape.by_name.get(member.name) else None
         return value if form is None or value is None else form.store(value, self.times)
 
 

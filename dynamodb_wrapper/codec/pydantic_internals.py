@@ -24,48 +24,72 @@ def has_model_serializer(cls: type[BaseModel]) -> bool:
     return bool(cls.__pydantic_decorators__.model_serializers)
 
 
-def is_strict(cls: type[BaseModel]) -> bool:
-    """Whether the model, or anything inside it, is validated strictly."""
-    return _mentions_strict(cls.__pydantic_core_schema__)
+def has_any_serializer(cls: type) -> bool:
+    """Whether a custom serializer decides how anything of a Pydantic dataclass is written."""
+    decorators = getattr(cls, "__pydantic_decorators__", None)
+    return decorators is not None and bool(decorators.field_serializers or decorators.model_serializers)
 
 
-def _mentions_strict(schema: object) -> bool:
-    if isinstance(schema, dict):
-        return schema.get("strict") is True or any(_mentions_strict(part) for part in schema.values())
-    if isinstance(schema, list | tuple):
-        return any(_mentions_strict(part) for part in schema)
-    return False
+def has_early_validator(cls: type[BaseModel], name: str) -> bool:
+    """Whether a validator of the model is shown the field's value before Pydantic has made it its type."""
+    decorators = cls.__pydantic_decorators__
+    of_fields: tuple[Any, ...] = (*decorators.field_validators.values(), *decorators.validators.values())
+    of_models: tuple[Any, ...] = (*decorators.model_validators.values(), *decorators.root_validators.values())
+    return any(
+        validator.info.mode != "after" and (name in validator.info.fields or "*" in validator.info.fields)
+        for validator in of_fields
+    ) or any(validator.info.mode != "after" for validator in of_models)
+
+
+def complete(cls: type[BaseModel]) -> None:
+    """Finish a model that was put off: forward references, ``defer_build``."""
+    if not cls.__pydantic_complete__ or not isinstance(cls.__pydantic_core_schema__, dict):
+        cls.model_rebuild(force=True, raise_errors=False)
 
 
 def field_validator(cls: type[BaseModel], name: str, annotation: Any) -> Callable[..., Any]:
     """Return a function that validates one field's value as the model would, ``@field_validator`` included.
 
-    Falls back to the annotation with its constraints where the model's schema is not laid out as expected.
+    Validators that look at ``info.data`` find no other fields there. Falls back to the annotation with its constraints
+    where the model's schema is not laid out as expected.
     """
     schema: Any = cls.__pydantic_core_schema__
     definitions: list[Any] = []
+    config: Any = None
     while isinstance(schema, dict) and schema.get("type") != "model-fields":
         if schema["type"] == "definitions":
             definitions = schema["definitions"]
+        config = schema.get("config", config)
         if schema["type"] == "definition-ref":
             schema = next((entry for entry in definitions if entry.get("ref") == schema["schema_ref"]), None)
         else:
             schema = schema.get("schema")
     if not isinstance(schema, dict) or name not in schema["fields"]:
         return TypeAdapter(annotation).validate_python
-    field = schema["fields"][name]["schema"]
-    validator = SchemaValidator(cs.definitions_schema(field, definitions) if definitions else field)
-    return validator.validate_python
+    lone: Any = cs.model_fields_schema({name: cs.model_field(schema["fields"][name]["schema"])})
+    validator = SchemaValidator(cs.definitions_schema(lone, definitions) if definitions else lone, config)
+
+    def validate(value: object, /, *, strict: bool | None = None) -> Any:
+        fields, _, _ = validator.validate_python({name: value}, strict=strict)
+        return fields[name]
+
+    return validate
 
 
 def dump_field(cls: type[BaseModel], name: str, value: object) -> Any:
-    """Return one field's value as ``model_dump(by_alias=True)`` of a whole model would give it."""
+    """Return one field's value as ``model_dump(by_alias=True)`` of a whole model would give it.
+
+    Raises:
+        KeyError: Such a value is left out (``exclude``, ``exclude_if``).
+    """
     lone = cls.__new__(cls)
     object.__setattr__(lone, "__dict__", {name: value})
     object.__setattr__(lone, "__pydantic_fields_set__", {name})
     object.__setattr__(lone, "__pydantic_extra__", None)
     object.__setattr__(lone, "__pydantic_private__", None)
     dumped = cls.__pydantic_serializer__.to_python(lone, include={name}, by_alias=True, warnings=False)
+    if not dumped:
+        raise KeyError(name)
     (only,) = dumped.values()
     return only
 

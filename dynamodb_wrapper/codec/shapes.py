@@ -47,12 +47,17 @@ class Shape:
         return bool(self.tags & {"SS", "NS", "BS"})
 
     def child(self, step: Step) -> tuple[Step, Shape] | None:
-        """Return the stored name and the shape one step further in, or None when there is no such place."""
+        """Return the stored name and the shape one step further in, or None when there is no such place.
+
+        DynamoDB has no places inside sets, indexes in lists only and names in maps only.
+        """
         if self.model is not None and isinstance(step, str):
             member = self.model.find(step)
             return (member.attribute, member.shape) if member else (step, ANY) if self.model.open else None
+        if self.is_set or (self.tags == {"L"} and isinstance(step, str)):
+            return None
         if self.element is not None:
-            return step, self.element
+            return (str(step) if self.tags == {"M"} else step), self.element
         return (step, ANY) if not self.tags or self.tags & {"M", "L"} else None
 
 
@@ -77,6 +82,14 @@ class Member:
     shape: Shape
     info: FieldInfo
 
+    def accepts(self, wire: Wire) -> bool:
+        """Whether that attribute value can be this field's."""
+        if "NULL" in wire:
+            return True
+        if get_origin(self.info.annotation) is Literal:
+            return self.shape.read(wire) in get_args(self.info.annotation)
+        return not self.shape.tags or bool(self.shape.tags & wire.keys())
+
     def place(self, data: dict[str, Any], value: object) -> None:
         """Put a value where validation will look for it."""
         target: Any = data
@@ -87,7 +100,7 @@ class Member:
 
 def _descend(container: Any, step: Step, value: Any, *, always: bool = False) -> Any:
     if isinstance(container, list) and isinstance(step, int):
-        container.extend([None] * (step + 1 - len(container)))
+        container.extend([None] * ((step + 1 if step >= 0 else -step) - len(container)))
         if always or container[step] is None:
             container[step] = value
     elif always or step not in container:
@@ -110,11 +123,11 @@ class ModelShape:
         """Return the field of that Python name, or stored under that name."""
         return self.by_name.get(name) or self.by_attribute.get(name)
 
-    def read(self, attributes: Mapping[str, Wire], *, keep_unknown: bool = False) -> dict[str, Any]:
+    def read(self, attributes: Mapping[str, Wire]) -> dict[str, Any]:
         """Return the attributes under the names validation wants.
 
-        What is stored beyond the fields is handed to validation as the model's ``extra`` says, except that
-        ``extra="forbid"`` does not make an item unreadable unless ``keep_unknown`` asks for it.
+        What is stored beyond the fields is handed to validation as the model's ``extra`` says, except where
+        ``forbids`` keeps it from making the item unreadable.
         """
         data: dict[str, Any] = {}
         for attribute, wire in attributes.items():
@@ -124,19 +137,19 @@ class ModelShape:
                     data[member.path[0]] = member.shape.read(wire)  # type: ignore[index]  # a lone step is a name
                 else:
                     member.place(data, member.shape.read(wire))
-            elif attribute not in self.computed and (keep_unknown or not self.forbids):
+            elif attribute not in self.computed and not self.forbids:
                 data[attribute] = read_any(wire)
         return data
 
+    def unknown(self, attributes: Mapping[str, Wire]) -> int:
+        """Return how many of these attributes are not this model's."""
+        return sum(name not in self.by_attribute and name not in self.computed for name in attributes)
+
     def accepts(self, attributes: Mapping[str, Wire]) -> bool:
-        """Whether these attributes can be this model's: literals agree and nothing required is missing."""
-        for member in self.by_name.values():
-            wire = attributes.get(member.attribute)
-            if wire is None:
-                if member.info.is_required():
-                    return False
-            elif get_origin(member.info.annotation) is Literal and read_any(wire) not in get_args(
-                member.info.annotation
-            ):
-                return False
-        return True
+        """Whether these attributes can be this model's: types and literals agree, nothing required is missing."""
+        return all(
+            member.accepts(attributes[member.attribute])
+            if member.attribute in attributes
+            else not member.info.is_required()
+            for member in self.by_name.values()
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -11,6 +12,9 @@ import pydantic
 from dynamodb_wrapper.codec.shapes import Shape, Step
 from dynamodb_wrapper.codec.wire import RefusedValueError, Wire
 from dynamodb_wrapper.exceptions import ExpressionError, ValidationError
+
+_PART = re.compile(r"([^\[\]]+)((?:\[\d+\])*)")
+_INDEX = re.compile(r"\[(\d+)\]")
 
 
 class Validate(Protocol):
@@ -76,6 +80,26 @@ class Target:
             ) from error
         return self._encoded(self.store, valid)
 
+    def accepts(self, value: object) -> bool:
+        """Whether the model would accept the value there."""
+        try:
+            if self.validate is not None:
+                self.validate(value)
+        except pydantic.ValidationError:
+            return False
+        return True
+
+    def takes_numbers_like(self, value: object) -> bool:
+        """Whether the place holds numbers, and of that kind (whole or not); constraints are not applied."""
+        if self.shape.tags and "N" not in self.shape.tags:
+            return False
+        try:
+            if self.validate is not None:
+                self.validate(value, strict=False)
+        except pydantic.ValidationError as error:
+            return not any(entry["type"].startswith("int_") for entry in error.errors(include_url=False))
+        return True
+
     def part(self, value: object) -> Wire:
         """Return the wire form of a piece of a value (a prefix, a substring) by its own type."""
         return self._encoded(self.raw, value)
@@ -90,11 +114,17 @@ class Target:
 def invalid(message: str, error: pydantic.ValidationError, prefix: str = "") -> ValidationError:
     """Return our error for Pydantic's, with what is wrong by field and no values beyond those it is about."""
     errors = {
-        ".".join([*filter(None, [prefix]), *map(str, entry["loc"])]) or "model": entry["msg"]
+        ".".join([*filter(None, [prefix]), *_inside(prefix, entry["loc"])]) or "model": entry["msg"]
         for entry in error.errors(include_url=False)
     }
     details = "; ".join(f"{field}: {reason}" for field, reason in errors.items())
     return ValidationError(f"{message}: {details}", errors, error)
+
+
+def _inside(prefix: str, places: Sequence[Step]) -> list[str]:
+    """Return the places without the field that the prefix names already."""
+    repeats = bool(prefix) and bool(places) and places[0] == prefix.rsplit(".", 1)[-1]
+    return [str(place) for place in places[repeats:]]
 
 
 def path_label(path: Sequence[Step]) -> str:
@@ -106,12 +136,18 @@ def path_label(path: Sequence[Step]) -> str:
 
 
 def split_path(name: str) -> list[Step]:
-    """Split ``"stages[0].name"`` into its steps."""
+    """Split ``"stages[0].name"`` into its steps.
+
+    Raises:
+        ExpressionError: It is no path.
+    """
     steps: list[Step] = []
     for part in name.split("."):
-        head, *indexes = part.replace("]", "").split("[")
-        steps.append(head)
-        steps.extend(int(index) for index in indexes)
+        match = _PART.fullmatch(part)
+        if match is None:
+            raise ExpressionError(f"{name!r} is no path: names are joined by dots, list indexes stand in brackets")
+        steps.append(match[1])
+        steps.extend(int(index) for index in _INDEX.findall(match[2]))
     return steps
 
 

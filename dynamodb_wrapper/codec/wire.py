@@ -60,7 +60,8 @@ class TimeRules:
 
     def aware(self, value: dt.datetime) -> dt.datetime:
         """Return ``value`` with the assumed zone if it was naive."""
-        return value.replace(tzinfo=self.assumed) if value.tzinfo is None else value
+        # Not "tzinfo is None": a tzinfo may decline to give an offset, and Python calls that naive as well.
+        return value.replace(tzinfo=self.assumed) if value.utcoffset() is None else value
 
     def text(self, value: dt.datetime) -> str:
         """Return the stored form: ISO 8601 in one fixed width, so that text order is time order."""
@@ -114,17 +115,17 @@ def number_text(value: Decimal) -> str:
     """Return the one text DynamoDB's own normal form gives a number: no exponent, no trailing zeros."""
     if not value.is_finite():
         raise RefusedValueError("cannot be stored: DynamoDB has no NaN or infinity", value)
+    if not value:
+        return "0"
+    if not _SMALLEST_EXPONENT <= value.adjusted() <= _LARGEST_EXPONENT:
+        raise RefusedValueError("is outside DynamoDB's range of numbers, 1E-130 to 9.99E+125", value)
     text = format(value, "f")
     if "." in text:
         text = text.rstrip("0").rstrip(".")
-    if text in ("-0", "0", ""):
-        return "0"
     if len(text.lstrip("-").replace(".", "").strip("0")) > MAX_DIGITS:
         raise RefusedValueError(
             f"has more than {MAX_DIGITS} significant digits, the most a DynamoDB number holds", value
         )
-    if not _SMALLEST_EXPONENT <= value.adjusted() <= _LARGEST_EXPONENT:
-        raise RefusedValueError("is outside DynamoDB's range of numbers, 1E-130 to 9.99E+125", value)
     return text
 
 
@@ -266,16 +267,19 @@ class WireEncoder:
         return {"L": encoded}
 
     def _set(self, value: set[object] | frozenset[object]) -> Wire:
-        """Encode a set natively where DynamoDB can (text, numbers or bytes, not empty), else as a list."""
+        """Encode a set natively where DynamoDB can (text, numbers or bytes, not empty), else as a list.
+
+        Sorted: the same for equal sets, in every process.
+        """
         members = self._list(list(value))["L"]
         tags = {tag for member in members for tag in member}
         if len(tags) != 1 or not tags <= {"S", "N", "B"}:
-            return {"L": members}
+            return {"L": sorted(members, key=repr)}
         (tag,) = tags
         payloads = [member[tag] for member in members]
         if len(set(payloads)) < len(payloads):
             raise RefusedValueError("has members that are one and the same value in DynamoDB", value)
-        return {f"{tag}S": sorted(payloads)}  # the same text for equal sets, in every process
+        return {f"{tag}S": sorted(payloads)}
 
 
 def _duration_text(value: dt.timedelta) -> str:

@@ -10,8 +10,15 @@ from dynamodb_wrapper.exceptions import ValidationError
 
 
 def to_json(wire: object) -> bytes:
-    """Return wire dicts as compact JSON; binary payloads become base64 text."""
-    return json.dumps(wire, default=_binary, ensure_ascii=False, separators=(",", ":")).encode()
+    """Return wire dicts as compact JSON; binary payloads become base64 text.
+
+    Raises:
+        ValidationError: A text is no valid Unicode (it has half of a surrogate pair).
+    """
+    try:
+        return json.dumps(wire, default=_binary, ensure_ascii=False, separators=(",", ":")).encode()
+    except UnicodeEncodeError as error:
+        raise ValidationError(f"a text is no valid Unicode ({error.reason})", original_error=error) from error
 
 
 def from_json(text: bytes | str) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from dynamodb_wrapper.exceptions.base import DynamoDBWrapperError, Key
 
@@ -33,7 +34,8 @@ class ConditionFailedError(DynamoDBWrapperError, code="ConditionalCheckFailedExc
     """A condition was false, so nothing was written.
 
     Attributes:
-        item: What is stored under the key, as a model; None when nothing is stored (or it no longer validates).
+        item: What is stored under the key, as a model of the repository; None when nothing is stored (or it no longer
+            validates). Typed Any, because an exception class cannot carry the repository's model type.
         table_name: The physical table name.
         key: The primary key, attribute name to value.
     """
@@ -44,7 +46,7 @@ class ConditionFailedError(DynamoDBWrapperError, code="ConditionalCheckFailedExc
         original_error: BaseException | None = None,
         context: Mapping[str, object] | None = None,
         *,
-        item: object = None,
+        item: Any = None,
         table_name: str | None = None,
         key: Key | None = None,
     ) -> None:
@@ -69,7 +71,7 @@ class CancellationReason:
 
     code: str
     message: str | None = None
-    item: object = None
+    item: Any = None
 
 
 class TransactionCanceledError(DynamoDBWrapperError, code="TransactionCanceledException"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dynamodb_wrapper.expressions.boto3_conditions import AnyCondition, Boto3Condition, as_condition
 from dynamodb_wrapper.expressions.nodes import Condition, F, Fields, Operand, Path, Written, every, paths_of
 from dynamodb_wrapper.expressions.render import ExpressionWriter, Resolver
-from dynamodb_wrapper.expressions.updates import Action, Add, Append, Delete, Prepend, Remove, SetIfMissing
+from dynamodb_wrapper.expressions.updates import Action, Add, Append, Delete, Encoded, Prepend, Remove, SetIfMissing
 
 __all__ = [
     "Action",
@@ -15,6 +15,7 @@ __all__ = [
     "Boto3Condition",
     "Condition",
     "Delete",
+    "Encoded",
     "ExpressionWriter",
     "F",
     "Fields",

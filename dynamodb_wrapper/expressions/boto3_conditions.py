@@ -42,7 +42,7 @@ def as_condition(condition: AnyCondition) -> Condition:
     """
     if isinstance(condition, Condition):
         return condition
-    if not isinstance(condition, Boto3Condition):
+    if isinstance(condition, Operand) or not isinstance(condition, Boto3Condition):  # a path has any attribute
         raise ExpressionError(f"expected a condition like F.total > 100 or Attr('total').gt(100), got {condition!r}")
     expression = condition.get_expression()
     operator, values = expression["operator"], expression["values"]

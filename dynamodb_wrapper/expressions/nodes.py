@@ -52,6 +52,9 @@ class Operand:
     def __ne__(self, other: object) -> Condition:  # type: ignore[override]
         return _compare(self, "<>", other)
 
+    def __bool__(self) -> NoReturn:
+        raise TypeError(f"{self!r} has no truth value here; compare it (== True), and combine with & | ~")
+
     def __lt__(self, other: object) -> Condition:
         return _compare(self, "<", other)
 
@@ -66,20 +69,34 @@ class Operand:
 
     def between(self, low: object, high: object) -> Condition:
         """True where the value is at least ``low`` and at most ``high``."""
+        _refuse_none(low, high)
         return Between(self, low, high)
 
     def in_(self, options: Iterable[object]) -> Condition:
-        """True where the value is one of at most 100 options."""
-        return In(self, tuple(options))
+        """True where the value is one of at most 100 options.
+
+        Raises:
+            ExpressionError: The options are one text, or None is among them.
+        """
+        if isinstance(options, str | bytes):
+            raise ExpressionError(f"in_() takes several options, not one text: {options!r}")
+        # A set has another order in every process, and cursors are bound to the expression's text.
+        chosen = tuple(sorted(options, key=repr) if isinstance(options, set | frozenset) else options)
+        _refuse_none(*chosen)
+        return In(self, chosen)
 
 
 def _compare(left: Operand, comparator: Comparator, right: object) -> Condition:
-    if right is None:
+    _refuse_none(right)
+    return Comparison(left, comparator, right)
+
+
+def _refuse_none(*values: object) -> None:
+    if any(value is None for value in values):
         raise ExpressionError(
             "a comparison with None is ambiguous: use .exists() or .not_exists() for a missing attribute, "
             ".is_type('NULL') for a stored NULL"
         )
-    return Comparison(left, comparator, right)
 
 
 class Path(Operand):
@@ -89,6 +106,8 @@ class Path(Operand):
     """
 
     __slots__ = ("steps",)
+    __iter__ = None  # or list(F.tags) would ask for F.tags[0], F.tags[1], ... without end
+    __contains__ = None
     steps: tuple[Step, ...]
 
     def __init__(self, *steps: Step) -> None:
@@ -128,7 +147,7 @@ class Path(Operand):
         """True where the stored value has that DynamoDB type: S, N, B, SS, NS, BS, L, M, BOOL or NULL."""
         return Function("attribute_type", self, (tag,))
 
-    def begins_with(self, prefix: str | bytes) -> Condition:
+    def begins_with(self, prefix: str | bytes | Path) -> Condition:
         """True where text or bytes begin with ``prefix``."""
         return Function("begins_with", self, (prefix,))
 
@@ -255,8 +274,8 @@ def paths_of(condition: Condition) -> Iterable[Path]:
             yield from _operand_paths(operand, low, high)
         case In(operand, options):
             yield from _operand_paths(operand, *options)
-        case Function(_, path, _):
-            yield path
+        case Function(_, path, arguments):
+            yield from _operand_paths(path, *arguments)
 
 
 def _operand_paths(*operands: object) -> Iterable[Path]:

@@ -21,7 +21,7 @@ from dynamodb_wrapper.expressions.nodes import (
     Some,
     Written,
 )
-from dynamodb_wrapper.expressions.updates import Action, Add, Append, Delete, Prepend, Remove, SetIfMissing
+from dynamodb_wrapper.expressions.updates import Action, Add, Append, Delete, Encoded, Prepend, Remove, SetIfMissing
 
 MAX_EXPRESSION_BYTES = 4096
 """AWS, "Quotas": the longest expression string."""
@@ -59,9 +59,13 @@ class ExpressionWriter:
         self._operators = 0
 
     def adopt(self, names: Mapping[str, str], values: Item) -> None:
-        """Take over placeholders that an already written expression uses; ours keep clear of them."""
-        self._names.update({f"{placeholder}": name for placeholder, name in names.items()})
-        self._values.update(values)
+        """Take over placeholders that an already written expression uses; ours keep clear of them.
+
+        Raises:
+            ExpressionError: A placeholder stands for something else already.
+        """
+        _adopt(self._names, names)
+        _adopt(self._values, values)
 
     def parameters(self) -> dict[str, Any]:
         """Return the placeholder parameters; an empty one is left out, because AWS refuses it."""
@@ -135,10 +139,10 @@ class ExpressionWriter:
                 return f"NOT {self._grouped(part)}"
             case Comparison(left, comparator, right):
                 self._operators += 1
-                return f"{self._operand(left)} {comparator} {self._compared(left, right)}"
+                return f"{self._operand(left)} {comparator} {self._compared(left, right, comparator)}"
             case Between(operand, low, high):
                 self._operators += 1
-                bounds = f"{self._compared(operand, low)} AND {self._compared(operand, high)}"
+                bounds = " AND ".join(self._compared(operand, bound, "BETWEEN") for bound in (low, high))
                 return f"{self._operand(operand)} BETWEEN {bounds}"
             case In(operand, options):
                 return self._in(operand, options)
@@ -163,7 +167,10 @@ class ExpressionWriter:
         target = self._resolver.target(function.path.steps)
         arguments = [self.place(target.names)]
         for argument in function.arguments:
-            arguments.append(self.value(self._argument(function.name, target, argument)))
+            if isinstance(argument, Operand):
+                arguments.append(self._operand(argument))
+            else:
+                arguments.append(self.value(self._argument(function.name, target, argument)))
         return f"{function.name}({', '.join(arguments)})"
 
     def _argument(self, name: str, target: Target, argument: object) -> Wire:
@@ -171,21 +178,32 @@ class ExpressionWriter:
             if argument not in _TYPE_TAGS:
                 raise ExpressionError(f"{argument!r} is no DynamoDB type; they are {', '.join(_TYPE_TAGS)}")
             return {"S": argument}
-        if name == "contains" and target.shape.element is not None and not target.shape.tags & {"S", "B"}:
+        tags = target.shape.tags
+        if name == "contains" and target.shape.element is not None and tags != {"M"}:
             return self._resolver.element_target(target).compared(argument)
-        if name == "begins_with" and not isinstance(argument, str | bytes):
-            raise ExpressionError(f"begins_with() on {target.label} takes text or bytes, not {argument!r}")
-        return target.part(argument)
+        wire = target.part(argument)
+        text = tags & {"S", "B"} if tags else frozenset(("S", "B"))
+        if name == "contains" and (not tags or tags & {"L", "SS", "NS", "BS"}):
+            return wire
+        if not text & wire.keys():
+            taken = " or ".join(sorted(text)) or "none"
+            raise ExpressionError(
+                f"{name}() on {target.label} takes a value of DynamoDB type {taken}, not {argument!r}"
+            )
+        return wire
 
     def _operand(self, operand: Operand) -> str:
         if isinstance(operand, Size):
             self._operators += 1
-            return f"size({self._operand(operand.path)})"
+            target = self._resolver.target(operand.path.steps)
+            if target.shape.tags and target.shape.tags <= {"N", "BOOL"}:
+                raise ExpressionError(f"{target.label} has no size: it is no text, bytes, list, map or set")
+            return f"size({self.place(target.names)})"
         if isinstance(operand, Path):
             return self.place(self._resolver.target(operand.steps).names)
         raise ExpressionError(f"expected a path like F.total, got {operand!r}")
 
-    def _compared(self, left: Operand, right: object) -> str:
+    def _compared(self, left: Operand, right: object, comparator: str = "=") -> str:
         if isinstance(right, Operand):
             return self._operand(right)
         if isinstance(left, Size):
@@ -193,7 +211,11 @@ class ExpressionWriter:
                 raise ExpressionError(f"a size is compared with a whole number, not {right!r}")
             return self.value({"N": str(right)})
         assert isinstance(left, Path)
-        return self.value(self._resolver.target(left.steps).compared(right))
+        target = self._resolver.target(left.steps)
+        wire = target.compared(right)
+        if comparator not in ("=", "<>") and not wire.keys() & {"S", "N", "B"}:
+            raise ExpressionError(f"{target.label} {comparator} {right!r}: only text, numbers and bytes have an order")
+        return self.value(wire)
 
     # --- updates ------------------------------------------------------------------------------------------------
 
@@ -207,7 +229,7 @@ class ExpressionWriter:
             case Add():
                 return self._add(target, place, change)
             case SetIfMissing(value):
-                return "SET", f"{place} = if_not_exists({place}, {self.value(target.written(value))})"
+                return "SET", f"{place} = if_not_exists({place}, {self._written(target, value)})"
             case Append(values) | Prepend(values):
                 elements = self.value(self._elements(target, values))
                 known = f"if_not_exists({place}, {self.value({'L': []})})"
@@ -215,17 +237,23 @@ class ExpressionWriter:
                 return "SET", f"{place} = list_append({both[0]}, {both[1]})"
             case Delete(values):
                 return "DELETE", f"{place} {self.value(self._members(target, values, 'Delete'))}"
-            case Action() | Condition() | Operand():
-                raise ExpressionError(f"{target.label} cannot be set to {change!r}")
-        return "SET", f"{place} = {self.value(target.written(change))}"
+            case Encoded(wire):
+                return "SET", f"{place} = {self.value(wire)}"
+        return "SET", f"{place} = {self._written(target, change)}"
+
+    def _written(self, target: Target, value: object) -> str:
+        if value is Remove or isinstance(value, Action | Condition | Operand):
+            raise ExpressionError(f"{target.label} cannot be set to {value!r}")
+        return self.value(target.written(value))
 
     def _add(self, target: Target, place: str, change: Add) -> tuple[str, str]:
         if isinstance(change.value, set | frozenset):
             return "ADD", f"{place} {self.value(self._members(target, change.value, 'Add'))}"
         wire = target.part(change.value)
-        if "N" not in wire or (target.shape.tags and "N" not in target.shape.tags):
+        if "N" not in wire or not target.takes_numbers_like(change.value):
             raise ExpressionError(
-                f"Add({change.value!r}) does not fit {target.label}: it takes a number, or set members"
+                f"Add({change.value!r}) does not fit {target.label}: Add takes set members or a number, a whole number "
+                "where the field is one"
             )
         if len(target.names) == 1:
             return "ADD", f"{place} {self.value(wire)}"
@@ -233,10 +261,10 @@ class ExpressionWriter:
         return "SET", f"{place} = if_not_exists({place}, {self.value({'N': '0'})}) + {self.value(wire)}"
 
     def _elements(self, target: Target, values: tuple[object, ...]) -> Wire:
-        if target.shape.tags and "L" not in target.shape.tags:
+        if target.shape.tags and ("L" not in target.shape.tags or target.shape.is_set):
             raise ExpressionError(f"{target.label} is no list, so nothing can be appended to it")
         element = self._resolver.element_target(target)
-        return {"L": [element.written(value) for value in _spread(target, values)]}
+        return {"L": [element.written(value) for value in _spread(element, values)]}
 
     def _members(self, target: Target, values: Iterable[object], action: str) -> Wire:
         if target.shape.tags and not target.shape.is_set:
@@ -270,18 +298,22 @@ class ExpressionWriter:
         return text
 
 
-def _spread(target: Target, values: tuple[object, ...]) -> tuple[object, ...]:
+def _spread(element: Target, values: tuple[object, ...]) -> tuple[object, ...]:
     """Return the elements: ``Append("x", "y")`` and ``Append(["x", "y"])`` mean the same.
 
-    Where the elements are lists themselves, a lone list of other things is one element.
+    Where the elements are lists themselves, a lone list is one element, unless all in it are elements.
     """
     if len(values) != 1 or not isinstance(values[0], list | tuple):
         return values
-    element = target.shape.element
-    holds_lists = element is not None and "L" in element.tags
-    if holds_lists and not all(isinstance(part, list | tuple) for part in values[0]):
+    if "L" in element.shape.tags and not all(map(element.accepts, values[0])):
         return values
     return tuple(values[0])
+
+
+def _adopt(known: dict[str, Any], given: Mapping[str, Any]) -> None:
+    for placeholder, entry in given.items():
+        if known.setdefault(placeholder, entry) != entry:
+            raise ExpressionError(f"the placeholder {placeholder!r} is used for two things")
 
 
 def _put(placeholders: dict[str, Any], prefix: str, entry: Any) -> str:

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 
+from dynamodb_wrapper.codec import Wire
+
 
 class Action:
     """A change that is more than a new value."""
@@ -63,3 +65,10 @@ class Delete(Action):
         if len(values) == 1 and isinstance(values[0], set | frozenset | list | tuple):
             members = values[0]
         object.__setattr__(self, "values", frozenset(members))
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded(Action):
+    """Set a value that is in its stored form already; for flows, not for callers."""
+
+    wire: Wire

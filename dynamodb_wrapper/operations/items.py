@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -41,6 +41,17 @@ def create(entity: Entity[T], model: T) -> Flow[T]:
             ItemAlreadyExistsError, "an item with that key exists already", entity, request, error
         ) from error
     return entity.settle(model, settled)
+
+
+def create_from(entity: Entity[T], values: Mapping[str, object]) -> Flow[T]:
+    """Make a model of field values, write it as `create` does, and return it as it will be read: all times aware.
+
+    Raises:
+        ValidationError: A value is wrong or missing, or (as the model's ``extra`` says) a field unknown.
+        ItemAlreadyExistsError: An item is there; it is in ``.item``.
+    """
+    created = yield from create(entity, entity.codec.made(values))
+    return entity.decode(entity.codec.encode(created))
 
 
 def put(entity: Entity[T], model: T) -> Flow[T]:

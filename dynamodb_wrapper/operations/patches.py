@@ -68,8 +68,8 @@ def patch_request(
         raise ExpressionError("a patch needs at least one change")
     if upsert:
         _refuse_fragment(entity, planned)
-    full = [*((change.target, change.value) for change in planned), *_derived_changes(entity, planned)]
-    full += _managed_changes(entity, planned, upsert=upsert, time=time)
+    planned += list(_managed_changes(entity, planned, upsert=upsert, time=time))
+    full = [*((change.target, change.value) for change in planned), *_derived_changes(entity, planned, key)]
     condition = every(None if upsert else is_present(entity), None if when is None else as_condition(when))
     return Update(
         entity.table_name,
@@ -125,12 +125,23 @@ class _Plan:
             value = Remove()
         if member is not None and len(target.names) == 1:
             value = self._whole(root, target, value)
+        elif isinstance(value, Remove):
+            self._refuse_hole(target)
         return _Change(root, target, value)
+
+    def _refuse_hole(self, target: Target) -> None:
+        """Refuse to remove a required field of a nested model: the item could not be read any more."""
+        model = self._entity.codec.target(target.names[:-1]).shape.model if len(target.names) > 1 else None
+        member = model.find(str(target.names[-1])) if model is not None else None
+        if member is not None and member.info.is_required():
+            raise ExpressionError(
+                f"{target.label!r} is required by the model, so it cannot be removed", {target.label: "required"}
+            )
 
     def _whole(self, root: str, target: Target, value: object) -> object:
         """Check a change of a whole field; a value that is stored by absence becomes a removal."""
-        codec, info = self._entity.codec, self._entity.declaration.model_class.model_fields[root]
-        if isinstance(value, Remove) and info.is_required() and not codec.is_left_out(root, None):
+        codec = self._entity.codec
+        if isinstance(value, Remove) and not codec.may_be_absent(root):
             raise ExpressionError(f"{root!r} is required by the model, so it cannot be removed", {root: "required"})
         if isinstance(value, Action):
             return value
@@ -176,13 +187,19 @@ def _refuse_fragment(entity: Entity[T], planned: Iterable[_Change]) -> None:
         )
 
 
-def _derived_changes(entity: Entity[T], planned: list[_Change]) -> Iterable[tuple[Target, object]]:
-    """Recompute the derived attributes whose fields change, from the values given in the same patch."""
+def _derived_changes(entity: Entity[T], planned: list[_Change], key: Item) -> Iterable[tuple[Target, object]]:
+    """Recompute the derived attributes whose fields change, from the key and the values given in the same patch."""
     by_root = {change.root: change for change in planned}
+    known = entity.codec.decode_partial(key) if entity.declaration.derived else {}
     for entry in entity.declaration.derived:
         if not by_root.keys() & set(entry.fields):
             continue
-        value = entry.compute(*(_known_value(entity, entry, name, by_root.get(name)) for name in entry.fields))
+        value = entry.compute(
+            *(
+                known[name] if name in known else _known_value(entity, entry, name, by_root.get(name))
+                for name in entry.fields
+            )
+        )
         target = entity.codec.target((entry.attribute,))
         if value is not None:
             entity.check_key_attribute(entry.attribute, target.written(value))
@@ -209,11 +226,11 @@ def _known_value(entity: Entity[T], entry: Derived, name: str, change: _Change |
 
 def _managed_changes(
     entity: Entity[T], planned: Iterable[_Change], *, upsert: bool, time: datetime | None
-) -> Iterable[tuple[Target, object]]:
+) -> Iterable[_Change]:
     declaration, given = entity.declaration, {change.root for change in planned}
-    if declaration.version is not None:
-        yield entity.codec.target((declaration.version,)), Add(1)
-    if declaration.updated_at is not None and declaration.updated_at not in given:
-        yield entity.codec.target((declaration.updated_at,)), time
-    if upsert and declaration.created_at is not None and declaration.created_at not in given:
-        yield entity.codec.target((declaration.created_at,)), SetIfMissing(time)
+    managed: dict[str | None, object] = {declaration.version: Add(1)}
+    if declaration.updated_at not in given:
+        managed[declaration.updated_at] = time
+    if upsert and declaration.created_at not in given:
+        managed[declaration.created_at] = SetIfMissing(time)
+    return [_Change(name, entity.codec.target((name,)), value) for name, value in managed.items() if name is not None]

@@ -30,7 +30,7 @@ T = TypeVar("T", bound=BaseModel)
 
 _log = logging.getLogger("dynamodb_wrapper.repositories")
 
-_TABLE_WAIT_SECONDS = 300.0
+TABLE_WAIT_SECONDS = 300.0
 
 
 class BaseDynamoRepository(Generic[T]):
@@ -329,7 +329,7 @@ class BaseDynamoRepository(Generic[T]):
 
     # --- the table ----------------------------------------------------------------------------------------------
 
-    def create_table(self, *, wait_seconds: float = _TABLE_WAIT_SECONDS, progress: Progress | None = None) -> None:
+    def create_table(self, *, wait_seconds: float = TABLE_WAIT_SECONDS, progress: Progress | None = None) -> None:
         """Make the table as declared (keys, indexes, billing, stream, TTL) and wait until it is active.
 
         Args:
@@ -343,7 +343,7 @@ class BaseDynamoRepository(Generic[T]):
             tables.create_table(self._entity, wait_seconds=wait_seconds, progress=progress or self._log_progress)
         )
 
-    def ensure_table(self, *, wait_seconds: float = _TABLE_WAIT_SECONDS, progress: Progress | None = None) -> bool:
+    def ensure_table(self, *, wait_seconds: float = TABLE_WAIT_SECONDS, progress: Progress | None = None) -> bool:
         """Make the table unless it exists, wait until it is active, and return whether it was made here.
 
         Raises:
@@ -353,7 +353,7 @@ class BaseDynamoRepository(Generic[T]):
             tables.ensure_table(self._entity, wait_seconds=wait_seconds, progress=progress or self._log_progress)
         )
 
-    def delete_table(self, *, wait_seconds: float = _TABLE_WAIT_SECONDS, progress: Progress | None = None) -> bool:
+    def delete_table(self, *, wait_seconds: float = TABLE_WAIT_SECONDS, progress: Progress | None = None) -> bool:
         """Delete the table with everything in it and wait until it is gone; False if there was none."""
         return self._connection.driver.run(
             tables.delete_table(self._entity, wait_seconds=wait_seconds, progress=progress or self._log_progress)

@@ -92,6 +92,10 @@ class BoundAccessPattern(Generic[T]):
         """
         return Query(self._connection, selection_of(self._connection, self._entity, self._index).from_key(*partition))
 
+    def shown_in(self, timezone: str | None) -> BoundAccessPattern[T]:
+        """Return the pattern with datetimes of its results shown in a zone (None: the configured one)."""
+        return BoundAccessPattern(self._connection, self._entity.in_zones(shown=timezone), self._index)
+
     def scan(self) -> Query[T]:
         """Return a query over every item in the index."""
         return Query(self._connection, selection_of(self._connection, self._entity, self._index))

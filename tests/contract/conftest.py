@@ -9,6 +9,7 @@ import pytest
 
 from tests import servers
 from tests.contract.differences import DIFFERENCES
+from tests.contract.shop import Make, maker
 
 HERE = Path(__file__).parent
 
@@ -26,6 +27,12 @@ def server(running_server: servers.RunningServer) -> Iterator[servers.Server]:
     server = servers.Server(running_server)
     yield server
     server.clean_up()
+
+
+@pytest.fixture
+def make(server: servers.Server) -> Make:
+    """Makes repositories on this server, with their tables."""
+    return maker(server)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

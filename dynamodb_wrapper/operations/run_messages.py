@@ -1,0 +1,195 @@
+"""Flows of a run's log messages: the first in the run's own item, the rest in the table of events.
+
+An item holds 400 KB, and a run may log for days. So the item takes messages as long as they are few and short; with the
+first one that is not, and for all after it, the table of events is used. What is in the item is always the beginning.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Mapping, Sequence
+
+from dynamodb_wrapper.codec import Item, item_bytes
+from dynamodb_wrapper.exceptions import BatchIncompleteError, ConditionFailedError, ItemNotFoundError, ValidationError
+from dynamodb_wrapper.expressions import Add, Append, Condition, F
+from dynamodb_wrapper.models import LogMessage, PipelineRunEvent, PipelineRunLog
+from dynamodb_wrapper.operations import items, patches, queries
+from dynamodb_wrapper.operations.effects import Flow, call, now, sleep
+from dynamodb_wrapper.operations.entity import Entity
+from dynamodb_wrapper.operations.selection import Selection
+
+Runs = Entity[PipelineRunLog]
+Events = Entity[PipelineRunEvent]
+
+INLINE_MESSAGES = 100
+INLINE_MESSAGE_BYTES = 1_000
+"""A run's own item takes so many messages of at most so many bytes each: 100 KB of its 400."""
+
+_COUNTER = 0
+"""The sequence number that is no message: there the table of events counts the numbers given out for a run."""
+_ATTEMPTS = 8
+"""Against other writers of the same run; each failed attempt means that another writer went ahead."""
+_BATCH_ITEMS = 25
+"""AWS, "BatchWriteItem": the most items in one call."""
+_BATCH_TRIES = 10
+_FIRST_PAUSE = 0.05
+_LONGEST_PAUSE = 5.0
+
+
+def start(runs: Runs, events: Events, values: Mapping[str, object]) -> Flow[PipelineRunLog]:
+    """Create a run from its fields; log messages that do not fit into its item become events.
+
+    Raises:
+        ItemAlreadyExistsError: There is a run with that id; it is in ``.item``.
+        ValidationError: A value is wrong or missing, or a field unknown.
+    """
+    run = runs.codec.made(values)
+    prepared = yield from _prepared(events, run.run_id, run.log_messages)
+    inline = len(_fitting(prepared, INLINE_MESSAGES))
+    created = yield from items.create_from(runs, {**values, "log_messages": run.log_messages[:inline]})
+    if inline == len(prepared):
+        return created
+    return (yield from add(runs, events, run.run_id, run.log_messages[inline:]))
+
+
+def add(runs: Runs, events: Events, run_id: str, messages: Iterable[LogMessage]) -> Flow[PipelineRunLog]:
+    """Add messages to a run, in order and after all that are there, and return the run.
+
+    Raises:
+        ItemNotFoundError: There is no such run.
+        ValidationError: A message is neither text nor a record, or too large; nothing was written.
+        BatchIncompleteError: Some messages were not written; their events are in ``.unprocessed``.
+    """
+    if isinstance(messages, str | Mapping):
+        raise ValidationError("messages is a list of messages, not one", {"messages": "not a list"})
+    messages = list(messages)
+    prepared = yield from _prepared(events, run_id, messages)
+    run, inline = yield from _into_item(runs, run_id, messages, prepared)
+    yield from _write_events(events, run_id, prepared[inline:])
+    return run
+
+
+def read(runs: Runs, events: Events, run_id: str) -> Flow[list[LogMessage]]:
+    """Read all messages of a run, in order.
+
+    Raises:
+        ItemNotFoundError: There is no such run.
+    """
+    run = yield from items.get_attributes(runs, (run_id, None), ["log_messages"], consistent=True)
+    if run is None:
+        raise ItemNotFoundError(runs.table_name, runs.readable_key(runs.key(run_id)))
+    numbered = Selection(events, events.declaration.table_key, events.decode, consistent=True).from_key(run_id)
+    rest = yield from queries.collected(numbered.sorted_by(lambda sequence: sequence > _COUNTER, last=True))
+    return [*run.get("log_messages", []), *(event.message for event in rest)]
+
+
+def _into_item(
+    runs: Runs, run_id: str, messages: Sequence[LogMessage], prepared: Sequence[Item]
+) -> Flow[tuple[PipelineRunLog, int]]:
+    """Put the first messages into the run's item and note how many are to follow; return the run and their number.
+
+    Tried as if the item held none yet; if it has too little room for that, again with what the answer says of it.
+    """
+    free = INLINE_MESSAGES
+    for _ in range(_ATTEMPTS):
+        inline = len(_fitting(prepared, free))
+        if inline == 0:
+            break
+        changes: patches.Changes = {
+            "log_messages": Append(list(messages[:inline])),
+            "log_event_count": Add(len(prepared) - inline),
+        }
+        try:
+            room = _has_room_for(inline)
+            return (yield from patches.patch(runs, (run_id, None), changes, {}, when=room, upsert=False)), inline
+        except ConditionFailedError as error:
+            free = _free_places(error.item)
+    noted = {"log_event_count": Add(len(prepared))}
+    return (yield from patches.patch(runs, (run_id, None), None, noted, when=None, upsert=False)), 0
+
+
+def _prepared(events: Events, run_id: str, messages: Sequence[LogMessage]) -> Flow[list[Item]]:
+    """Return each message as the item of an event, still without its number."""
+    time = yield from now()
+    return [
+        events.encode(
+            events.codec.made({"run_id": run_id, "sequence": _COUNTER, "message": message, "created_at": time})
+        )
+        for message in messages
+    ]
+
+
+def _fitting(prepared: Sequence[Item], free: int) -> list[Item]:
+    """Return the first messages that a run's item takes when it has so many places left."""
+    fitting = []
+    for event in prepared[: max(free, 0)]:
+        if item_bytes({"": event["message"]}) > INLINE_MESSAGE_BYTES:
+            break
+        fitting.append(event)
+    return fitting
+
+
+def _has_room_for(count: int) -> Condition:
+    """Return the condition that a run has no events yet, and places for so many messages."""
+    has_no_events = F.log_event_count.not_exists() | (F.log_event_count == 0)
+    has_places = F.log_messages.not_exists() | (F.log_messages.size() <= INLINE_MESSAGES - count)
+    return has_no_events & has_places
+
+
+def _free_places(run: object) -> int:
+    """Return how many messages a run's item can still take; none when it is not known."""
+    if not isinstance(run, PipelineRunLog) or run.log_event_count:
+        return 0
+    return INLINE_MESSAGES - len(run.log_messages)
+
+
+def _write_events(events: Events, run_id: str, prepared: Sequence[Item]) -> Flow[None]:
+    if not prepared:
+        return
+    last = yield from _reserved(events, run_id, len(prepared))
+    numbered = [
+        {**event, "sequence": {"N": str(number)}}
+        for number, event in enumerate(prepared, start=last - len(prepared) + 1)
+    ]
+    for begin in range(0, len(numbered), _BATCH_ITEMS):
+        left = yield from _write_batch(events, numbered[begin : begin + _BATCH_ITEMS])
+        if left:
+            unprocessed = [*left, *numbered[begin + _BATCH_ITEMS :]]
+            raise BatchIncompleteError(
+                f"{len(unprocessed)} of {len(numbered)} log messages were not written to {events.table_name!r}",
+                context={"table_name": events.table_name, "run_id": run_id},
+                unprocessed=[events.decode(item) for item in unprocessed],
+                done=len(numbered) - len(unprocessed),
+            )
+
+
+def _reserved(events: Events, run_id: str, count: int) -> Flow[int]:
+    """Return the last of so many sequence numbers that are given out to nobody else."""
+    request = patches.patch_request(
+        events,
+        events.key(run_id, _COUNTER),
+        {"last_sequence": Add(count)},
+        when=None,
+        upsert=True,
+        time=(yield from now()),
+    )
+    single = request.as_call()
+    # Repeatable although it adds: numbers reserved twice are a gap, and a gap does no harm.
+    response = yield from call(single.operation, single.params, repeatable=True, key=single.key)
+    last = events.decode(response["Attributes"]).last_sequence
+    assert last is not None
+    return last
+
+
+def _write_batch(events: Events, batch: Sequence[Item]) -> Flow[list[Item]]:
+    """Write one batch, its leftovers again with growing pauses, and return what is left in the end."""
+    requests = [{"PutRequest": {"Item": item}} for item in batch]
+    pause = _FIRST_PAUSE
+    for _ in range(_BATCH_TRIES):
+        response = yield from call("BatchWriteItem", {"RequestItems": {events.table_name: requests}})
+        requests = response.get("UnprocessedItems", {}).get(events.table_name, [])
+        if not requests:
+            break
+        yield from sleep(random.uniform(0, pause))
+        pause = min(2 * pause, _LONGEST_PAUSE)
+    return [request["PutRequest"]["Item"] for request in requests]

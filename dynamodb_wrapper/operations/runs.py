@@ -1,0 +1,212 @@
+"""Flows of pipeline runs: reading them newest first, ending them, their stages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import TypeVar
+
+from dynamodb_wrapper.codec import KeyedList, Wire
+from dynamodb_wrapper.exceptions import ConditionFailedError, ItemNotFoundError, ValidationError
+from dynamodb_wrapper.expressions import Condition, Encoded, F, Path, Remove
+from dynamodb_wrapper.models import PipelineRunLog, RunStatus, StageInfo
+from dynamodb_wrapper.operations import items, patches, queries
+from dynamodb_wrapper.operations.effects import Flow, now
+from dynamodb_wrapper.operations.entity import Entity
+from dynamodb_wrapper.operations.requests import Get
+from dynamodb_wrapper.operations.selection import Selection, positive
+
+R = TypeVar("R")
+
+Runs = Entity[PipelineRunLog]
+
+BY_PIPELINE = "by_pipeline"
+BY_STATUS = "by_status"
+BY_PIPELINE_AND_STATUS = "by_pipeline_and_status"
+"""The indexes: the first two are sorted by start time."""
+
+STAGES = KeyedList("stage_name")
+"""How stages are stored: a map by name, so that one is added without reading or rewriting the others."""
+
+_ATTEMPTS = 8
+"""Against other writers of the same run; each failed attempt means that another writer went ahead."""
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+
+
+def of_pipeline(runs: Runs, pipeline_id: str, *, limit: int | None) -> Flow[list[PipelineRunLog]]:
+    """Read the runs of a pipeline, newest first."""
+    return (yield from queries.collected(_newest(runs, BY_PIPELINE, pipeline_id, limit=limit)))
+
+
+def with_status(runs: Runs, status: str, *, pipeline_id: str | None) -> Flow[list[PipelineRunLog]]:
+    """Read the runs that have a status, of one pipeline or of all, newest first."""
+    status = RunStatus.of(status)
+    if pipeline_id is None:
+        return (yield from queries.collected(_newest(runs, BY_STATUS, status)))
+    selection = _newest(runs, BY_PIPELINE_AND_STATUS, pipeline_id).sorted_by(lambda part: part == status, last=False)
+    return _newest_first((yield from queries.collected(selection)))
+
+
+def failed(runs: Runs, *, pipeline_id: str | None, hours: float) -> Flow[list[PipelineRunLog]]:
+    """Read the failed runs that began within so many hours, newest first."""
+    since = yield from _since(hours)
+    if pipeline_id is None:
+        return (yield from queries.collected(_newest(runs, BY_STATUS, RunStatus.FAILED, since=since)))
+    selection = _newest(runs, BY_PIPELINE, pipeline_id, since=since).filtered(F.status == RunStatus.FAILED)
+    return (yield from queries.collected(selection))
+
+
+def recent(runs: Runs, *, pipeline_id: str | None, hours: float, limit: int | None) -> Flow[list[PipelineRunLog]]:
+    """Read the runs that began within so many hours, newest first.
+
+    Without a pipeline, one query for each status. They go in the order a run goes through them, so that a run whose
+    status changes meanwhile is seen, perhaps twice, and then counted as it was seen last.
+    """
+    since = yield from _since(hours)
+    if pipeline_id is not None:
+        return (yield from queries.collected(_newest(runs, BY_PIPELINE, pipeline_id, since=since, limit=limit)))
+    found: dict[str, PipelineRunLog] = {}
+    for status in RunStatus:
+        selection = _newest(runs, BY_STATUS, status, since=since, limit=limit)
+        found.update({run.run_id: run for run in (yield from queries.collected(selection))})
+    return _newest_first(found.values())[:limit]
+
+
+def _newest(
+    runs: Runs, index: str, partition: str, *, since: datetime | None = None, limit: int | None = None
+) -> Selection[PipelineRunLog]:
+    """Return the selection of one partition of an index, from the highest sort key down."""
+    if limit is not None:
+        positive("limit", limit)
+    everything = Selection(runs, runs.declaration.index(index), runs.decode, descending=True, limit=limit)
+    selection = everything.from_key(partition)
+    return selection if since is None else selection.sorted_by(lambda part: part >= since, last=True)
+
+
+def _newest_first(found: Iterable[PipelineRunLog]) -> list[PipelineRunLog]:
+    return sorted(found, key=lambda run: run.start_time, reverse=True)
+
+
+def _since(hours: float) -> Flow[datetime]:
+    time = yield from now()
+    try:
+        if not hours >= 0:
+            raise ValueError(f"{hours!r} is negative")
+        return time - timedelta(hours=hours)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValidationError(
+            f"hours must be a number from 0 that reaches back no further than the year 1, not {hours!r}",
+            {"hours": repr(hours)},
+            error,
+        ) from error
+
+
+# --- status -----------------------------------------------------------------------------------------------------------
+
+
+def change_status(
+    runs: Runs, run_id: str, status: str, *, error_message: str | None, end_time: datetime | None
+) -> Flow[PipelineRunLog]:
+    """Give a run another status; at an end state also its end and how long it took, otherwise neither.
+
+    Raises:
+        ItemNotFoundError: There is no such run.
+        ValidationError: There is no such status, or an end was given for a status that is none.
+    """
+    status = RunStatus.of(status)
+    changes: dict[str | Path, object] = {"status": status}
+    if error_message is not None:
+        changes["error_message"] = error_message
+    if status.is_terminal:
+        return (yield from _end(runs, run_id, changes, end_time))
+    if end_time is not None:
+        raise ValidationError(
+            f"a run that is {status.value} has no end_time", {"end_time": f"{status.value} is no end"}
+        )
+    return (yield from _patch(runs, run_id, {**changes, "end_time": Remove(), "duration_seconds": Remove()}))
+
+
+def _end(runs: Runs, run_id: str, changes: patches.Changes, end_time: datetime | None) -> Flow[PipelineRunLog]:
+    """Write the end with the duration; only over the start time that the duration was computed from."""
+    end = (yield from now()) if end_time is None else runs.codec.times.aware(end_time)
+
+    def attempt() -> Flow[PipelineRunLog]:
+        start = yield from _start_time(runs, run_id)
+        if start is None:
+            return (yield from _patch(runs, run_id, {**changes, "end_time": end}, when=F.start_time.not_exists()))
+        ended = {**changes, "end_time": end, "duration_seconds": _seconds(end - start)}
+        return (yield from _patch(runs, run_id, ended, when=F.start_time == start))
+
+    return (yield from _settled(attempt))
+
+
+def _start_time(runs: Runs, run_id: str) -> Flow[datetime | None]:
+    """Read when a run began; None when its item does not say."""
+    known = yield from items.get_attributes(runs, (run_id, None), ["start_time"], consistent=True)
+    if known is None:
+        raise ItemNotFoundError(runs.table_name, runs.readable_key(runs.key(run_id)))
+    start: datetime | None = known.get("start_time")
+    return start
+
+
+def _seconds(duration: timedelta) -> Decimal:
+    """Return a duration in seconds, exactly."""
+    return Decimal(duration // timedelta(microseconds=1)).scaleb(-6)
+
+
+# --- stages -----------------------------------------------------------------------------------------------------------
+
+
+def add_stage(runs: Runs, run_id: str, stage: StageInfo | Mapping[str, object]) -> Flow[PipelineRunLog]:
+    """Add a stage at the end, or replace the one of its name where it stands; no other stage is touched.
+
+    Raises:
+        ItemNotFoundError: There is no such run.
+        ValidationError: This is no stage.
+    """
+    encoded = runs.codec.element_target(runs.codec.target(("stages",))).written(stage)
+    name = encoded["M"]["stage_name"]["S"]
+    place = Path("stages", name)
+
+    def attempt() -> Flow[PipelineRunLog]:
+        stored = yield from _stored_stages(runs, run_id)
+        if stored is None:
+            return (yield from _patch(runs, run_id, {"stages": [stage]}, when=F.stages.not_exists()))
+        placed = Encoded(STAGES.placed(encoded, stored, name))
+        as_read = place.exists() if name in stored["M"] else place.not_exists()
+        return (yield from _patch(runs, run_id, {place: placed}, when=as_read))
+
+    return (yield from _settled(attempt))
+
+
+def _stored_stages(runs: Runs, run_id: str) -> Flow[Wire | None]:
+    """Read the stages in their stored form, with their positions; None when the item has no such attribute."""
+    key = runs.key(run_id)
+    attribute = runs.codec.attribute("stages")
+    names = ((attribute,), (runs.partition_attribute,))
+    request = Get(runs.table_name, runs.codec, runs.readable_key(key), key, consistent=True, projection=names)
+    response = yield from request.send()
+    if "Item" not in response:
+        raise ItemNotFoundError(runs.table_name, request.readable_key)
+    stored: Wire | None = response["Item"].get(attribute)
+    return stored
+
+
+# --- writing ----------------------------------------------------------------------------------------------------------
+
+
+def _settled(attempt: Callable[[], Flow[R]]) -> Flow[R]:
+    """Run an attempt to change what was just read, again when another writer changed it in between."""
+    for _ in range(_ATTEMPTS - 1):
+        try:
+            return (yield from attempt())
+        except ConditionFailedError:
+            continue
+    return (yield from attempt())
+
+
+def _patch(runs: Runs, run_id: str, changes: patches.Changes, *, when: Condition | None = None) -> Flow[PipelineRunLog]:
+    return patches.patch(runs, (run_id, None), changes, {}, when=when, upsert=False)

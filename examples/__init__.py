@@ -1,0 +1,1 @@
+"""Programs to run and read; `python -m examples.flights` is the one to start with."""

