@@ -58,7 +58,7 @@ fmt: $(READY) ## Format, and fix what ruff can fix
 
 docs: $(READY) ## The documentation, into site/
 	@echo "==> documentation"
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 bench: $(READY) ## Benchmarks against the peers
 	@$(BIN)/python -m benchmarks

@@ -102,8 +102,9 @@ class ShapeCompiler:
         return shape
 
     def _field(self, cls: type[BaseModel], name: str, info: FieldInfo) -> Shape:
-        shape = self._typed_if(pydantic_internals.has_early_validator(cls, name), _annotated(info))
-        return self._custom(shape) if pydantic_internals.has_own_serializer(cls, name) else shape
+        if pydantic_internals.has_own_serializer(cls, name):
+            return self._custom(self._typed_if(False, _annotated(info)))
+        return self._typed_if(pydantic_internals.has_early_validator(cls, name), _annotated(info))
 
     def _custom(self, shape: Shape) -> Shape:
         """Return the shape of values that a custom serializer writes, in what form nobody knows."""
@@ -111,8 +112,8 @@ class ShapeCompiler:
             return replace(shape, tags=frozenset(), read=partial(readers.read_stored_datetime, self._times))
         return replace(shape, tags=frozenset())
 
-    def _typed_if(self, typed: bool, annotation: Any) -> Shape:  # noqa: FBT001
-        outer, self._typed = self._typed, typed
+    def _typed_if(self, typed: object, annotation: Any) -> Shape:
+        outer, self._typed = self._typed, bool(typed)
         try:
             return self.annotation(annotation)
         finally:
@@ -162,12 +163,12 @@ class ShapeCompiler:
         return known
 
     def _annotated(self, annotation: Any, *metadata: Any) -> Shape:
+        if any(isinstance(entry, pydantic.PlainSerializer | pydantic.WrapSerializer) for entry in metadata):
+            return self._custom(self._typed_if(False, annotation))
         early = any(isinstance(entry, (*_SHOWN_FIRST, _INSTANCE_OF)) for entry in metadata)
         shape = self._typed_if(self._typed or early, annotation)
         if any(entry is _JSON or isinstance(entry, _JSON) for entry in metadata):
             return Shape(read=partial(readers.read_json, shape))
-        if any(isinstance(entry, pydantic.PlainSerializer | pydantic.WrapSerializer) for entry in metadata):
-            return self._custom(shape)
         return shape
 
     def _plain(self, annotation: type) -> Shape:
@@ -198,7 +199,8 @@ class ShapeCompiler:
 
     def _enum(self, annotation: type[Enum]) -> Shape:
         tags = frozenset(tag for member in annotation for tag in _tags_of_value(member))
-        if not all(isinstance(member.value, str | int) for member in annotation):
+        # Others are not found by what DynamoDB gives back: a tuple comes as a list, and Pydantic finds small ints only.
+        if not all(isinstance(entry.value, str) or _is_small(entry.value) for entry in annotation):
             return Shape(tags=tags, read=self._choice((member.value, member) for member in annotation))
         return Shape(tags=tags, read=readers.read_typed(annotation) if self._typed else read_any)
 
@@ -240,10 +242,21 @@ class ShapeCompiler:
         return Shape(tags=frozenset("L"), read=partial(readers.read_list, make_list, element), element=element)
 
     def _mapping(self, arguments: tuple[Any, ...]) -> Shape:
-        key, value = (self.annotation(entry) for entry in arguments) if len(arguments) == 2 else (ANY, ANY)
+        key, value = (self._key(arguments[0]), self.annotation(arguments[1])) if len(arguments) == 2 else (ANY, ANY)
         as_text = not key.tags or (key.tags == {"S"} and key.read is read_any)
         read = partial(readers.read_map, value) if as_text else partial(readers.read_keyed_map, key, value)
         return Shape(tags=frozenset("M"), read=read, element=value)
+
+    def _key(self, annotation: Any) -> Shape:
+        """Return the shape of map keys, which are stored as text whatever they are."""
+        fixed = annotation if isinstance(annotation, type) and issubclass(annotation, Enum) else get_args(annotation)
+        if fixed and (fixed is annotation or get_origin(annotation) is Literal):
+            try:
+                choices = [({"S": self._encoder.key_text(value)}, value) for value in fixed]
+            except RefusedValueError:
+                return ANY
+            return Shape(annotation, frozenset("S"), readers.read_choice(choices))
+        return self.annotation(annotation)
 
     def _record(self, cls: type) -> Shape:
         """Return the shape of a dataclass, a TypedDict or a NamedTuple."""
@@ -295,6 +308,10 @@ def _path(cls: type[BaseModel], name: str, info: FieldInfo) -> tuple[Step, ...]:
     if isinstance(alias, pydantic.AliasPath):
         return tuple(alias.path)
     return (alias or name,)
+
+
+def _is_small(value: object) -> bool:
+    return isinstance(value, int) and value.bit_length() < 64
 
 
 def _tags_of_value(value: object) -> tuple[str, ...]:

@@ -108,7 +108,7 @@ class Target:
         try:
             return encode(value)
         except RefusedValueError as refused:
-            raise refused.as_validation_error(owner=self.label) from None
+            raise refused.at(self.label).as_validation_error() from None
 
 
 def invalid(message: str, error: pydantic.ValidationError, prefix: str = "") -> ValidationError:

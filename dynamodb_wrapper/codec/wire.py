@@ -101,13 +101,15 @@ class RefusedValueError(Exception):
         self.steps.insert(0, str(step))
         return self
 
-    def as_validation_error(self, *, owner: str) -> ValidationError:
+    def as_validation_error(self, *, owner: str | None = None) -> ValidationError:
         """Return the error a caller sees: what was wrong, where, and the value."""
         field = ".".join(self.steps) or "value"
         shown = repr(self.value)
         shown = shown if len(shown) <= 120 else f"{shown[:117]}..."
         return ValidationError(
-            f"{owner}: {field} = {shown} {self.reason}", {field: f"{shown} {self.reason}"}, context={"field": field}
+            f"{owner + ': ' if owner else ''}{field} = {shown} {self.reason}",
+            {field: f"{shown} {self.reason}"},
+            context={"field": field},
         )
 
 
@@ -140,7 +142,10 @@ def _int_text(value: int) -> str:
 def _float_text(value: float) -> str:
     if not math.isfinite(value):
         raise RefusedValueError("cannot be stored: DynamoDB has no NaN or infinity", value)
-    return number_text(Decimal(repr(float(value))))
+    try:
+        return number_text(Decimal(repr(float(value))))
+    except RefusedValueError as refused:
+        raise RefusedValueError(refused.reason, value) from None
 
 
 def read_number(text: str) -> int | Decimal:
@@ -240,7 +245,7 @@ class WireEncoder:
         entries: Item = {}
         for key, entry in value.items():
             try:
-                name = key if type(key) is str else self._key_text(key)
+                name = key if type(key) is str else self.key_text(key)
                 if name in entries:
                     raise RefusedValueError("has two keys that are the same text", value)
                 entries[name] = self.encode(entry)
@@ -248,7 +253,12 @@ class WireEncoder:
                 raise refused.at(key) from None
         return {"M": entries}
 
-    def _key_text(self, key: object) -> str:
+    def key_text(self, key: object) -> str:
+        """Return the text that a map key of any type is stored as.
+
+        Raises:
+            RefusedValueError: It is no text or number.
+        """
         if isinstance(key, bool):
             return "true" if key else "false"
         wire = self.encode(key)

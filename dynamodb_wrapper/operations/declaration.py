@@ -6,12 +6,14 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel
 
-from dynamodb_wrapper.codec import Derived, EpochSeconds, ModelCodec, StoredForm
+from dynamodb_wrapper.codec import Derived, EpochSeconds, ModelCodec, StoredForm, TimeRules
 from dynamodb_wrapper.exceptions import DeclarationError
+
+T = TypeVar("T", bound=BaseModel)
 
 Projection = Literal["ALL", "KEYS_ONLY"] | tuple[str, ...]
 StreamView = Literal["KEYS_ONLY", "NEW_IMAGE", "OLD_IMAGE", "NEW_AND_OLD_IMAGES"]
@@ -67,7 +69,7 @@ class TableOptions:
             raise DeclarationError("read_units and write_units are given together, or neither (on-demand billing)")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Declaration:
     """A repository's table: its keys, indexes and the fields the library takes care of.
 
@@ -88,6 +90,7 @@ class Declaration:
     derived: tuple[Derived, ...] = ()
     forbid_unknown: bool = False
     options: TableOptions = TableOptions()
+    _codecs: dict[TimeRules, ModelCodec[Any]] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         model_class: object = self.model_class
@@ -112,6 +115,19 @@ class Declaration:
     def table_key(self) -> Index:
         """The table's own key."""
         return Index(None, (self.partition_key,), (self.sort_key,) if self.sort_key else ())
+
+    def codec_for(self, model_class: type[T], times: TimeRules) -> ModelCodec[T]:
+        """Return the codec of the declared model; made once for each way of treating times."""
+        codec: ModelCodec[Any] | None = self._codecs.get(times)
+        if codec is None:
+            codec = self._codecs[times] = ModelCodec(
+                model_class,
+                times=times,
+                stored=self.stored_forms,
+                derived=self.derived,
+                keep_unknown=self.forbid_unknown,
+            )
+        return codec
 
     def index(self, name: str) -> Index:
         """Return the declared index of that name.

@@ -56,8 +56,7 @@ def with_keywords(make: Callable[[str | None], Selection[R]], keywords: Mapping[
     if isinstance(key_condition, str):
         asked = replace(asked, key_condition=key_condition)
     elif key_condition is not None:
-        condition = as_condition(key_condition)
-        selection = selection.sorted_by(lambda _: condition, last=True)
+        selection = _keyed(selection, as_condition(key_condition))
     if "Limit" in keywords:
         selection = replace(selection, limit=positive("Limit", keywords["Limit"]))
     if "ExclusiveStartKey" in keywords:
@@ -66,6 +65,19 @@ def with_keywords(make: Callable[[str | None], Selection[R]], keywords: Mapping[
         selection = selection.consistently()
     return replace(selection, asked=asked, descending=not keywords.get("ScanIndexForward", True))
 
+
+def _keyed(selection: Selection[R], condition: Condition) -> Selection[R]:
+    """Return the selection with conditions on its sort key; the partition key may be repeated, as boto3 needs it."""
+    attribute = selection.entity.codec.attribute
+    given = {attribute(name): value for name, value in selection.readable_key.items()}
+    for part in condition.conditions if isinstance(condition, Every) else (condition,):
+        names = {attribute(str(path.steps[0])) for path in paths_of(part)}
+        is_equality = isinstance(part, Comparison) and part.comparator == "="
+        if names <= given.keys() and isinstance(part, Comparison) and is_equality and part.right in given.values():
+            continue
+        selection = selection.sorted_by(lambda path, part=part, names=names: _on(path, part, names), last=not is_equality)
+    return selection
+    
 
 def _encoded(selection: Selection[Any], values: Mapping[str, object]) -> dict[str, Any]:
     encoder = WireEncoder(selection.entity.codec.times)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Generic, TypeVar
 
 from pydantic import BaseModel
 
-from dynamodb_wrapper.codec import Item, ModelCodec, TimeRules, Wire, check_item_size, read_any
+from dynamodb_wrapper.codec import Item, ModelCodec, Wire, check_item_size, read_any
 from dynamodb_wrapper.codec.pydantic_internals import assign
 from dynamodb_wrapper.exceptions import ConditionFailedError, ExpressionError, ValidationError
 from dynamodb_wrapper.operations.declaration import Declaration, Index
@@ -30,23 +30,13 @@ class Entity(Generic[T]):
         table_name: The physical table name.
         declaration: Keys, indexes, managed fields.
         codec: The model's codec.
+        cursor_secret: What cursors are signed with.
     """
 
     table_name: str
     declaration: Declaration
     codec: ModelCodec[T]
-
-    @classmethod
-    def of(cls, table_name: str, declaration: Declaration, model_class: type[T], times: TimeRules) -> Entity[T]:
-        """Make the entity with a codec of its own."""
-        codec = ModelCodec(
-            model_class,
-            times=times,
-            stored=declaration.stored_forms,
-            derived=declaration.derived,
-            keep_unknown=declaration.forbid_unknown,
-        )
-        return cls(table_name, declaration, codec)
+    cursor_secret: str | None = field(default=None, repr=False)
 
     def in_zones(self, *, assumed: str | None = None, shown: str | None = None) -> Entity[T]:
         """Return this entity with datetimes read as, or shown in, other zones."""
@@ -131,7 +121,10 @@ class Entity(Generic[T]):
 
     def readable_key(self, key: Mapping[str, Wire]) -> dict[str, object]:
         """Return a wire key as the caller would write it, for errors."""
-        return {name: read_any(wire) for name, wire in key.items()}
+        members = self.codec.shape.by_attribute
+        return {
+            name: members[name].shape.read(wire) if name in members else read_any(wire) for name, wire in key.items()
+        }
 
     def check_keys(self, item: Item) -> None:
         """Refuse an item whose key attributes DynamoDB would refuse.

@@ -64,9 +64,8 @@ def put(entity: Entity[T], model: T) -> Flow[T]:
     settled = yield from _settled(entity, model, version=version + 1, is_new=False)
     condition = None
     if entity.declaration.version is not None:
-        condition = is_absent(entity)
-        if version:
-            condition |= Path(entity.declaration.version) == version
+        attribute = Path(entity.declaration.version)
+        condition = is_absent(entity) | (attribute == version) if version else attribute.not_exists()
     request = _put(entity, entity.with_values(model, settled), condition)
     try:
         yield from request.send()
@@ -261,11 +260,8 @@ def failed_condition(
 def _version_conflict(
     entity: Entity[T], request: Request, version: int, error: ConditionFailedError
 ) -> ConditionFailedError:
-    read = f"version {version}" if version else "no version (it was never stored)"
-    return failed_condition(
-        VersionConflictError,
-        f"the item was changed by another writer: this model has {read}",
-        entity,
-        request,
-        error,
-    )
+    stored = entity.stored_model(error)
+    name = str(entity.declaration.version)
+    found = f"version {getattr(stored, name)} is stored" if stored is not None else "another item is stored"
+    mine = f"this model has version {version}" if version else "this model has no version, as if it was never stored"
+    return failed_condition(VersionConflictError, f"{mine}, but {found}", entity, request, error)

@@ -50,7 +50,19 @@ def patch(
             raise ItemNotFoundError(entity.table_name, request.readable_key, error) from error
         message = "the condition of the patch was false"
         raise failed_condition(ConditionFailedError, message, entity, request, error) from error
-    return entity.decode(response["Attributes"])
+    return _patched(entity, response["Attributes"])
+
+
+def _patched(entity: Entity[T], item: Item) -> T:
+    """Return the model of the item a patch left behind.
+
+    An action (``Add``, say) can take a value past what the model allows, and only the answer shows it.
+    """
+    try:
+        return entity.decode(item)
+    except ValidationError as error:
+        error.message = f"the patch was applied, but {error.message}"
+        raise
 
 
 def patch_request(
@@ -68,6 +80,7 @@ def patch_request(
         raise ExpressionError("a patch needs at least one change")
     if upsert:
         _refuse_fragment(entity, planned)
+        _refuse_underived(entity, planned)
     planned += list(_managed_changes(entity, planned, upsert=upsert, time=time))
     full = [*((change.target, change.value) for change in planned), *_derived_changes(entity, planned, key)]
     condition = every(None if upsert else is_present(entity), None if when is None else as_condition(when))
@@ -185,6 +198,19 @@ def _refuse_fragment(entity: Entity[T], planned: Iterable[_Change]) -> None:
             f"an upsert may create the item, so it must give every required field; missing: {', '.join(missing)}",
             dict.fromkeys(missing, "required, not given"),
         )
+
+
+def _refuse_underived(entity: Entity[T], planned: Iterable[_Change]) -> None:
+    """Refuse an upsert that could create an item without a derived attribute it should have."""
+    given = {change.root for change in planned if change.is_plain} | set(entity.declaration.table_key.fields)
+    for entry in entity.declaration.derived:
+        missing = [name for name in entry.fields if name not in given]
+        if missing:
+            raise ExpressionError(
+                f"an upsert may create the item, so it must give every field that {entry.attribute!r} is computed "
+                f"from, as a plain value; missing: {', '.join(missing)}",
+                dict.fromkeys(missing, f"needed for {entry.attribute!r}"),
+            )
 
 
 def _derived_changes(entity: Entity[T], planned: list[_Change], key: Item) -> Iterable[tuple[Target, object]]:

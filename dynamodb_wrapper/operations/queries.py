@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from dynamodb_wrapper.codec import Item
 from dynamodb_wrapper.exceptions import ItemNotFoundError, MultipleItemsFoundError
-from dynamodb_wrapper.expressions import every
 from dynamodb_wrapper.operations.cursors import write_cursor
 from dynamodb_wrapper.operations.effects import Flow, call, emit
 from dynamodb_wrapper.operations.selection import Selection
@@ -68,7 +67,8 @@ def stream(selection: Selection[R]) -> Flow[None]:
 
 
 def page(selection: Selection[R], size: int) -> Flow[Page[R]]:
-    """Read exactly ``size`` results (fewer only at the end) and the cursor to what follows."""
+    """Read exactly ``size`` results (fewer only at the end, or at the limit) and the cursor to what follows."""
+    size = size if selection.limit is None else min(size, selection.limit)
     items: list[Item] = []
     read = _batches_until(selection, size)
     resume_key = selection.start_key
@@ -78,7 +78,9 @@ def page(selection: Selection[R], size: int) -> Flow[Page[R]]:
         resume_key = batch.resume_key
         if resume_key is None or len(items) == size:
             break
-    cursor = None if resume_key is None else write_cursor(resume_key, selection.identity(), selection.secret)
+    cursor = (
+        None if resume_key is None else write_cursor(resume_key, selection.identity(), selection.entity.cursor_secret)
+    )
     return Page([selection.decode(item) for item in items], cursor)
 
 
@@ -91,10 +93,10 @@ def one(selection: Selection[R]) -> Flow[R]:
     """
     found = yield from page(selection, 2)
     if not found.items:
-        raise ItemNotFoundError(selection.entity.table_name, _described(selection))
+        raise ItemNotFoundError(selection.entity.table_name, selection.readable_key)
     if len(found.items) > 1:
         raise MultipleItemsFoundError(
-            f"one() found more than one item in table {selection.entity.table_name!r} for {_described(selection)}"
+            f"one() found more than one item with {selection.readable_key!r} in table {selection.entity.table_name!r}"
         )
     return found.items[0]
 
@@ -128,9 +130,3 @@ def collected(selection: Selection[R]) -> Flow[list[R]]:
         if batch.resume_key is None:
             return results
         start_key = batch.resume_key
-
-
-def _described(selection: Selection[Any]) -> str:
-    place = "the table" if selection.index.name is None else f"index {selection.index.name!r}"
-    conditions = every(*(selection.key_conditions or ()), selection.filter)
-    return f"{place}" if conditions is None else f"{place} where {conditions!r}"

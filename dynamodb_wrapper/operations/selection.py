@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from dynamodb_wrapper.codec import Item, ModelCodec, PartialItem
 from dynamodb_wrapper.exceptions import ExpressionError, ValidationError
-from dynamodb_wrapper.expressions import Condition, ExpressionWriter, Path, Written, every, paths_of
+from dynamodb_wrapper.expressions import Comparison, Condition, ExpressionWriter, Path, Written, every, paths_of
 from dynamodb_wrapper.operations.cursors import fingerprint, read_cursor
 from dynamodb_wrapper.operations.declaration import Index
 from dynamodb_wrapper.operations.effects import Params
@@ -23,6 +23,8 @@ V = TypeVar("V", bound=BaseModel)
 
 _FIRST_FILTERED_PAGE = 100
 _PAGE_GROWTH = 4
+_LARGEST_PAGE = 1_000_000
+"""More items than DynamoDB evaluates in a request (1 MB); its ``Limit`` is a 32-bit number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,6 @@ class Selection(Generic[R]):
         limit: How many results the caller gets in all.
         page_size: How many items DynamoDB evaluates in one request.
         projection: Which attributes are read.
-        secret: What cursors are signed with.
     """
 
     entity: Entity[Any]
@@ -65,7 +66,6 @@ class Selection(Generic[R]):
     projection: Projection | None = None
     asked: Asked = Asked()
     start_key: Item | None = None
-    secret: str | None = None
 
     def filtered(self, condition: Condition) -> Selection[R]:
         """Return this selection with one more filter.
@@ -133,6 +133,16 @@ class Selection(Generic[R]):
                 "read the table, or a local index"
             )
         return replace(self, consistent=True)
+
+    def reversed(self) -> Selection[R]:
+        """Return this selection from the highest sort key to the lowest.
+
+        Raises:
+            ExpressionError: It is a scan, which has no order.
+        """
+        if self.key_conditions is None:
+            raise ExpressionError("a scan has no order to reverse; query one partition instead")
+        return replace(self, descending=True)
 
     def whole(self) -> Selection[R]:
         """Return this selection, if its items are whole models.
@@ -217,6 +227,15 @@ class Selection(Generic[R]):
         return tuple(dict.fromkeys((*self.entity.table_key_attributes, *self.entity.key_attributes(self.index))))
 
     @property
+    def readable_key(self) -> dict[str, object]:
+        """The values the key must equal, by field, for errors."""
+        return {
+            str(condition.left.steps[0]): condition.right
+            for condition in self.key_conditions or ()
+            if isinstance(condition, Comparison) and condition.comparator == "=" and isinstance(condition.left, Path)
+        }
+
+    @property
     def operation(self) -> str:
         """``"Query"`` or ``"Scan"``."""
         return "Scan" if self.key_conditions is None else "Query"
@@ -263,7 +282,7 @@ class Selection(Generic[R]):
         """
         if cursor is None:
             return self
-        return replace(self, start_key=read_cursor(cursor, self.identity(), self.secret))
+        return replace(self, start_key=read_cursor(cursor, self.identity(), self.entity.cursor_secret))
 
     def request_sizes(self, wanted: int | None) -> RequestSizes:
         """Return how many items to evaluate per request when ``wanted`` results are asked for."""
@@ -285,15 +304,11 @@ class RequestSizes:
 
     def next(self, missing: int | None) -> int | None:
         """Return the limit of the next request when so many results are still missing."""
-        if missing is None:
-            return self._page_size
-        if not self._is_filtered:
-            return missing if self._page_size is None else min(missing, self._page_size)
-        if self._page_size is not None or self._growing is None:
-            return self._page_size
-        size = self._growing
-        self._growing *= _PAGE_GROWTH
-        return size
+        size = self._page_size if missing is None or self._is_filtered else min(missing, self._page_size or missing)
+        if size is None and self._growing is not None:
+            size = self._growing
+            self._growing = min(size * _PAGE_GROWTH, _LARGEST_PAGE)
+        return None if size is None else min(size, _LARGEST_PAGE)
 
 
 def positive(name: str, number: object) -> int:

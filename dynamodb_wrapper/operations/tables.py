@@ -32,12 +32,13 @@ def ensure_table(entity: Entity[Any], *, wait_seconds: float, progress: Progress
     """Make the table unless it exists; True if it was made here. Two processes may do it at once.
 
     Raises:
-        ValidationError: The existing table has another key, or lacks a declared index.
+        ValidationError: The existing table has another key, or a declared index is missing or another one.
     """
     table = yield from _describe(entity)
     if table is not None:
         _compare(entity, table)
         yield from wait_until(entity, "ACTIVE", wait_seconds=wait_seconds, progress=progress)
+        yield from _complete_ttl(entity)
         return False
     try:
         yield from call("CreateTable", table_params(entity))
@@ -144,6 +145,15 @@ def _set_ttl(entity: Entity[Any]) -> Flow[None]:
     yield from call("UpdateTimeToLive", {"TableName": entity.table_name, "TimeToLiveSpecification": specification})
 
 
+def _complete_ttl(entity: Entity[Any]) -> Flow[None]:
+    """Set the TTL where whoever made the table did not get that far."""
+    if entity.declaration.ttl is None:
+        return
+    response = yield from call("DescribeTimeToLive", {"TableName": entity.table_name})
+    if response["TimeToLiveDescription"].get("TimeToLiveStatus", "DISABLED") == "DISABLED":
+        yield from _set_ttl(entity)
+
+
 def _describe(entity: Entity[Any]) -> Flow[dict[str, Any] | None]:
     try:
         response = yield from call("DescribeTable", {"TableName": entity.table_name})
@@ -166,19 +176,27 @@ def _indexes(table: dict[str, Any]) -> Iterable[dict[str, Any]]:
 
 def _compare(entity: Entity[Any], table: dict[str, Any]) -> None:
     """Refuse to work on a table that is not the declared one."""
-    expected = table_params(entity)
-    problems = {}
-    if _names(table["KeySchema"]) != _names(expected["KeySchema"]):
-        problems["key"] = f"is {_names(table['KeySchema'])}, declared {_names(expected['KeySchema'])}"
-    existing = {index["IndexName"]: _names(index["KeySchema"]) for index in _indexes(table)}
-    for index in _indexes(expected):
-        name, keys = index["IndexName"], _names(index["KeySchema"])
-        if existing.get(name) != keys:
-            problems[f"index {name}"] = f"is {existing.get(name, 'missing')}, declared {keys}"
+    existing, declared = _structure(table), _structure(table_params(entity))
+    problems = {
+        name: f"is {existing.get(name, 'missing')}, declared {structure}"
+        for name, structure in declared.items()
+        if existing.get(name) != structure
+    }
     if problems:
         details = "; ".join(f"{what} {problem}" for what, problem in problems.items())
         raise ValidationError(f"table {entity.table_name!r} is not as declared: {details}", problems)
 
 
-def _names(schema: list[dict[str, str]]) -> list[str]:
-    return [f"{part['AttributeName']} ({part['KeyType']})" for part in schema]
+def _structure(table: dict[str, Any]) -> dict[str, str]:
+    """Return the key of a table and of each index as text: names, types, and what an index carries."""
+    types = {part["AttributeName"]: part["AttributeType"] for part in table["AttributeDefinitions"]}
+
+    def key(schema: list[dict[str, str]]) -> str:
+        return ", ".join(f"{part['AttributeName']} {types[part['AttributeName']]} {part['KeyType']}" for part in schema)
+
+    structure = {"key": key(table["KeySchema"])}
+    for index in _indexes(table):
+        projection = index["Projection"]
+        carried = [projection["ProjectionType"], *sorted(projection.get("NonKeyAttributes", ()))]
+        structure[f"index {index['IndexName']}"] = f"{key(index['KeySchema'])} carrying {', '.join(carried)}"
+    return structure

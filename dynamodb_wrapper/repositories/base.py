@@ -19,7 +19,7 @@ from dynamodb_wrapper.operations.entity import Entity
 from dynamodb_wrapper.operations.selection import Selection
 from dynamodb_wrapper.operations.tables import Progress
 from dynamodb_wrapper.repositories.declarations import Declared, declared_at_class_time
-from dynamodb_wrapper.repositories.patterns import BoundAccessPattern, selection_of
+from dynamodb_wrapper.repositories.patterns import BoundAccessPattern
 from dynamodb_wrapper.repositories.query import Query
 from dynamodb_wrapper.transport import connection_for
 
@@ -112,7 +112,13 @@ class BaseDynamoRepository(Generic[T]):
             stored_in_utc=self.config.store_timestamps_in_utc,
             shown=self.config.user_timezone,
         )
-        return Entity.of(self.table_name, declaration, self.model_class, times)
+        secret = self.config.cursor_secret
+        return Entity(
+            self.table_name,
+            declaration,
+            declaration.codec_for(self.model_class, times),
+            None if secret is None else secret.get_secret_value(),
+        )
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.table_name!r})"
@@ -263,8 +269,10 @@ class BaseDynamoRepository(Generic[T]):
     def delete(self, pk: object, sk: object = None, *, when: AnyCondition | None = None) -> bool:
         """Delete an item; True if one was there.
 
+        When an answer is lost, the delete is repeated; False may then mean that the first try deleted the item.
+
         Raises:
-            ConditionFailedError: ``when`` did not hold (it never does for a missing item); nothing was deleted.
+            ConditionFailedError: ``when`` did not hold; nothing was deleted.
         """
         return self._connection.driver.run(items.delete(self._entity, (pk, sk), when=when))
 
@@ -371,9 +379,8 @@ class BaseDynamoRepository(Generic[T]):
 
     def _selection(self, index: str | None) -> Selection[T]:
         declaration = self._entity.declaration
-        return selection_of(
-            self._connection, self._entity, declaration.table_key if index is None else declaration.index(index)
-        )
+        key = declaration.table_key if index is None else declaration.index(index)
+        return Selection(self._entity, key, self._entity.decode)
 
     def _bound(self, index: Index) -> BoundAccessPattern[T]:
         return BoundAccessPattern(self._connection, self._entity, index)

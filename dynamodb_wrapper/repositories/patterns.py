@@ -90,7 +90,7 @@ class BoundAccessPattern(Generic[T]):
         Raises:
             ValidationError: A value is missing, or not what the key holds.
         """
-        return Query(self._connection, selection_of(self._connection, self._entity, self._index).from_key(*partition))
+        return Query(self._connection, Selection(self._entity, self._index, self._entity.decode).from_key(*partition))
 
     def shown_in(self, timezone: str | None) -> BoundAccessPattern[T]:
         """Return the pattern with datetimes of its results shown in a zone (None: the configured one)."""
@@ -98,13 +98,7 @@ class BoundAccessPattern(Generic[T]):
 
     def scan(self) -> Query[T]:
         """Return a query over every item in the index."""
-        return Query(self._connection, selection_of(self._connection, self._entity, self._index))
-
-
-def selection_of(connection: Connection, entity: Entity[T], index: Index) -> Selection[T]:
-    """Return the selection of everything under a key."""
-    secret = connection.config.cursor_secret
-    return Selection(entity, index, entity.decode, secret=secret.get_secret_value() if secret else None)
+        return Query(self._connection, Selection(self._entity, self._index, self._entity.decode))
 
 
 def _parts(parts: Part | Sequence[Part]) -> tuple[Part, ...]:

@@ -83,8 +83,12 @@ class QueryBuilder(Generic[R]):
         return cast(Self, self._refined(replace(self._selection, page_size=positive("page_size", count))))
 
     def descending(self) -> Self:
-        """Return the results from the highest sort key to the lowest."""
-        return cast(Self, self._refined(replace(self._selection, descending=True)))
+        """Return the results from the highest sort key to the lowest.
+
+        Raises:
+            ExpressionError: It is a scan, which has no order.
+        """
+        return cast(Self, self._refined(self._selection.reversed()))
 
     def consistent(self) -> Self:
         """Read strongly consistent; twice the capacity, and not possible on a global index.
@@ -133,11 +137,15 @@ class Query(QueryBuilder[R]):
     def page(self, size: int, cursor: str | None = None) -> Page[R]:
         """Read exactly ``size`` results (fewer only at the end), from where ``cursor`` left off.
 
+        A `limit` bounds each page, not the pages together.
+
         Raises:
             InvalidCursorError: The cursor is damaged, or belongs to another query.
         """
         selection = self._selection.whole().at_cursor(cursor)
-        return self._connection.driver.run(queries.page(selection, positive("size", size)))
+        return self._connection.driver.run(
+            queries.page(selection, positive("size", min(size, selection.limit or size)))
+        )
 
     def first(self) -> R | None:
         """Read the first result, or None."""

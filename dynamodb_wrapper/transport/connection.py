@@ -36,6 +36,16 @@ if TYPE_CHECKING:
 _lock = ForkSafeLock()
 _connections: dict[DynamoDBConfig, Connection] = {}
 
+# What a connection does not depend on: configurations that differ only here share one.
+_ABOVE_THE_WIRE = {
+    "table_prefix": "",
+    "environment": "dev",
+    "cursor_secret": None,
+    "default_timezone": "UTC",
+    "user_timezone": None,
+    "store_timestamps_in_utc": True,
+}
+
 
 @dataclass(slots=True)
 class _Open:
@@ -184,11 +194,16 @@ class Connection:
 
 
 def connection_for(config: DynamoDBConfig) -> Connection:
-    """Return the process's connection for a configuration; equal configurations share one."""
+    """Return the process's connection for a configuration.
+
+    Configurations share one unless they differ in what the wire depends on: endpoint, region, credentials, pool,
+    timeouts, retries, transport, logging.
+    """
+    shared = config.model_copy(update=_ABOVE_THE_WIRE)
     with _lock:
-        connection = _connections.get(config)
+        connection = _connections.get(shared)
         if connection is None or connection.closed:
-            connection = _connections[config] = Connection(config)
+            connection = _connections[shared] = Connection(shared)
         return connection
 
 

@@ -42,13 +42,23 @@ def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m examples.flights", description=__doc__)
     part = parser.add_mutually_exclusive_group()
     part.add_argument("--days", type=int, default=JANUARY_DAYS, help="so many days of January, and two clock changes")
-    part.add_argument("--only", type=date.fromisoformat, nargs="+", metavar="DAY", help="these days, like 2013-02-08")
+    part.add_argument("--only", type=day_of_2013, nargs="+", metavar="DAY", help="these days, like 2013-02-08")
     part.add_argument("--all", action="store_true", help="the whole year, 336,776 flights")
     parser.add_argument(
         "--endpoint", default="embedded", help="embedded (default), aws, or a server like http://localhost:8000"
     )
     parser.add_argument("--drop", action="store_true", help="delete the tables at the end")
     return parser
+
+
+def day_of_2013(text: str) -> date:
+    try:
+        day = date.fromisoformat(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a day like 2013-02-08") from error
+    if day.year != 2013:
+        raise argparse.ArgumentTypeError(f"{day} is not in 2013, and the data is")
+    return day
 
 
 def run(options: argparse.Namespace, screen: Screen) -> None:
@@ -69,8 +79,9 @@ def run(options: argparse.Namespace, screen: Screen) -> None:
     if options.drop:
         for repository in repositories:
             repository.delete_table()
-    left = [] if options.drop or config.is_embedded else [repository.table_name for repository in repositories]
-    say_goodbye(screen, time.monotonic() - started, left)
+    say_goodbye(screen, time.monotonic() - started)
+    if not (options.drop or config.is_embedded):
+        screen.say(f"The tables {config.get_table_name('*')} are left. Run it with --drop to delete them at the end.")
 
 
 def config_for(endpoint: str) -> DynamoDBConfig:
@@ -110,7 +121,7 @@ def place(config: DynamoDBConfig) -> str:
     return config.endpoint_url or f"AWS, region {config.region_name or 'of your profile'}"
 
 
-def say_goodbye(screen: Screen, seconds: float, tables_left: Sequence[str]) -> None:
+def say_goodbye(screen: Screen, seconds: float) -> None:
     screen.chapter("What to try next")
     screen.lines(
         "",
@@ -126,8 +137,6 @@ def say_goodbye(screen: Screen, seconds: float, tables_left: Sequence[str]) -> N
         "  --endpoint http://localhost:8000    on a server of yours, like DynamoDB Local",
         "  --endpoint aws --drop               on AWS; the tables are deleted at the end",
     )
-    if tables_left:
-        screen.say(f"These tables are left: {', '.join(tables_left)}. Run it with --drop to delete them at the end.")
 
 
 if __name__ == "__main__":

@@ -130,8 +130,8 @@ def change(flights: FlightRepository, day: date, screen: Screen) -> None:
 
 def compensate(flights: FlightRepository, flight: str, departure: datetime) -> Flight:
     """Vouchers for a late flight: one atomic request, with a condition that DynamoDB checks."""
-    is_late = F.departure_delay >= 60
-    return flights.patch(flight, departure, vouchers=Add(Decimal("25.50")), when=is_late)
+    late = F.departure_delay >= 60
+    return flights.patch(flight, departure, vouchers=Add(Decimal("25.50")), when=late)
 
 
 def compensate_cancelled(flights: FlightRepository, flight: str, departure: datetime) -> Flight:

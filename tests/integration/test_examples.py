@@ -20,11 +20,12 @@ pytest.importorskip("rich")
 from dynamodb_wrapper import F, RunStatus
 from dynamodb_wrapper.transport import drop_embedded, reset_connection
 from examples.flights import source
-from examples.flights.__main__ import config_for, main
+from examples.flights.__main__ import chosen_days, config_for, main, parser
 from examples.flights.load import PIPELINE
 from examples.flights.models import TIME_ZONE, DaylightSaving, Delay, Flight, FlightStatus
 from examples.flights.repositories import LATE_MINUTES, Repositories
 
+ROOT = Path(__file__).resolve().parent.parent.parent
 NEW_YORK = ZoneInfo(TIME_ZONE)
 BEFORE, AFTER = date(2013, 3, 9), date(2013, 3, 10)  # the clocks went forward in the night between
 
@@ -163,6 +164,18 @@ def test_again_and_away(monkeypatch: pytest.MonkeyPatch) -> None:
     assert main([*arguments, "--drop"]) == 0
     assert [repository.table_status() for repository in repositories] == [None] * 6
     drop_embedded(name)
+
+
+@pytest.mark.parametrize("day", ["2014-01-01", "yesterday"])
+def test_a_day_that_is_not_in_the_data(day: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--only", day])
+    assert day in capsys.readouterr().err
+
+
+def test_the_readme_says_how_many_flights_the_demo_loads() -> None:
+    days = chosen_days(parser().parse_args([]))
+    assert f"{source.count_flights(days):,} real flights" in (ROOT / "README.md").read_text()
 
 
 def test_a_server_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:

@@ -44,9 +44,10 @@ def run(**fields: Any) -> PipelineRunLog:
 class TestEnums:
     @pytest.mark.parametrize("enum", [RunStatus, LogLevel, TableType, DataFormat])
     def test_values_are_the_names_in_lower_case_and_equal_their_text(self, enum: Any) -> None:
-        assert [member.value for member in enum] == [member.name.lower() for member in enum]
+        members: list[Any] = list(enum)
+        assert [member.value for member in members] == [member.name.lower() for member in members]
         assert all(
-            member == member.value and isinstance(member, str) and f"{member}" == member.value for member in enum
+            member == member.value and isinstance(member, str) and f"{member}" == member.value for member in members
         )
 
     def test_members(self) -> None:
@@ -183,8 +184,10 @@ class TestStored:
             end_time=AT + timedelta(seconds=90),
             duration_seconds=Decimal("90.000001"),
             stages=[
-                StageInfo(stage_name="zulu", status="success", start_time=AT, records_processed=5),
-                StageInfo(stage_name="alpha", status="failed", error_message="boom", duration_seconds=Decimal("1.5")),
+                StageInfo(stage_name="zulu", status=RunStatus.SUCCESS, start_time=AT, records_processed=5),
+                StageInfo(
+                    stage_name="alpha", status=RunStatus.FAILED, error_message="boom", duration_seconds=Decimal("1.5")
+                ),
             ],
             data_quality_results=[
                 DataQualityResult(check_name="n", passed=False, expected_value=0, actual_value=Decimal("0.5")),
