@@ -39,6 +39,7 @@ _MARKERS = (
 )
 _SHOWN_FIRST = (pydantic.BeforeValidator, pydantic.PlainValidator, pydantic.WrapValidator)
 _INSTANCE_OF: type = pydantic.InstanceOf
+_NONE = Shape(tags=frozenset(("NULL",)), nullable=True)
 _LEAF_TAGS: tuple[tuple[type, str], ...] = (
     (bool, "BOOL"),
     (str, "S"),
@@ -145,8 +146,9 @@ class ShapeCompiler:
         alias = annotation if origin is None else origin
         if hasattr(alias, "__value__"):  # a TypeAliasType, of `typing` or of `typing_extensions`
             return self._named(alias, lambda: self._compile(alias.__value__))
-        if isinstance(annotation, ForwardRef):  # an alias that contains itself, like pydantic.JsonValue
-            named = (key for key in self._known if getattr(key, "__name__", None) == annotation.__forward_arg__)
+        if isinstance(annotation, str | ForwardRef):  # an alias that contains itself, like pydantic.JsonValue
+            name = annotation if isinstance(annotation, str) else annotation.__forward_arg__
+            named = (key for key in self._known if getattr(key, "__name__", None) == name)
             return self._known.get(next(named, None), ANY)
         if isinstance(annotation, NewType):
             return self._compile(annotation.__supertype__)
@@ -182,6 +184,8 @@ class ShapeCompiler:
             return Shape(tags=frozenset("S"), read=partial(readers.read_datetime, self._times))
         if issubclass(annotation, float):
             return Shape(tags=frozenset("N"), read=readers.read_float)
+        if annotation is type(None):
+            return _NONE
         if annotation is _JSON:
             return Shape(read=partial(readers.read_json, ANY))
         for leaf, tag in _LEAF_TAGS:
@@ -277,8 +281,9 @@ class ShapeCompiler:
         return Shape(tags=frozenset("M"), read=partial(readers.read_fields, fields))
 
     def _union(self, arguments: tuple[Any, ...]) -> Shape:
-        members = [self.annotation(entry) for entry in arguments if entry is not type(None)]
-        nullable = type(None) in arguments or any(member.nullable for member in members)
+        every = [self.annotation(entry) for entry in arguments]
+        members = [member for member in every if member.tags != _NONE.tags]
+        nullable = any(member.nullable for member in every)
         if len(members) == 1:
             return replace(members[0], nullable=nullable, read=partial(readers.read_optional, members[0].read))
         is_known = all(member.tags for member in members)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 
 from dynamodb_wrapper.codec import RefusedValueError, WireEncoder
 from dynamodb_wrapper.exceptions import ExpressionError
-from dynamodb_wrapper.expressions import as_condition
+from dynamodb_wrapper.expressions import Comparison, Condition, Path, as_condition, paths_of
+from dynamodb_wrapper.expressions.nodes import Every
 from dynamodb_wrapper.operations.selection import Asked, Selection, positive
 
 R = TypeVar("R")
@@ -32,8 +34,8 @@ def with_keywords(make: Callable[[str | None], Selection[R]], keywords: Mapping[
     Args:
         make: From an index name (or None) to the selection without keywords.
         keywords: By DynamoDB's names. Values are Python values; expressions are strings or boto3's conditions.
-            ``Limit`` is how many items the caller gets. ``KeyConditionExpression`` is on the sort key, beside the
-            partition key that is given already.
+            ``Limit`` is how many items the caller gets. ``KeyConditionExpression`` is on the sort key (a condition
+            may repeat the partition key that is given already).
 
     Raises:
         ExpressionError: A keyword is not one of DynamoDB's, or has no meaning for a list of models.
@@ -67,17 +69,31 @@ def with_keywords(make: Callable[[str | None], Selection[R]], keywords: Mapping[
 
 
 def _keyed(selection: Selection[R], condition: Condition) -> Selection[R]:
-    """Return the selection with conditions on its sort key; the partition key may be repeated, as boto3 needs it."""
-    attribute = selection.entity.codec.attribute
-    given = {attribute(name): value for name, value in selection.readable_key.items()}
+    """Return the selection with conditions on its sort key; they may repeat the partition key, as boto3 needs it."""
+    given = selection.readable_key
     for part in condition.conditions if isinstance(condition, Every) else (condition,):
-        names = {attribute(str(path.steps[0])) for path in paths_of(part)}
         is_equality = isinstance(part, Comparison) and part.comparator == "="
-        if names <= given.keys() and isinstance(part, Comparison) and is_equality and part.right in given.values():
-            continue
-        selection = selection.sorted_by(lambda path, part=part, names=names: _on(path, part, names), last=not is_equality)
+        repeated = [name for name in given if _is_on(selection, part, name)]
+        if not repeated:
+            selection = selection.sorted_by(partial(_sort_condition, selection, part), last=not is_equality)
+        elif not (isinstance(part, Comparison) and is_equality and part.right == given[repeated[0]]):
+            raise ExpressionError(
+                f"KeyConditionExpression contradicts the key that is given already: {repeated[0]} = "
+                f"{given[repeated[0]]!r}"
+            )
     return selection
-    
+
+
+def _sort_condition(selection: Selection[Any], condition: Condition, path: Path) -> Condition:
+    if not _is_on(selection, condition, str(path.steps[0])):
+        raise ExpressionError(f"KeyConditionExpression takes conditions on {path!r}, the sort key, not {condition!r}")
+    return condition
+
+
+def _is_on(selection: Selection[Any], condition: Condition, name: str) -> bool:
+    attribute = selection.entity.codec.attribute
+    return [attribute(str(path.steps[0])) for path in paths_of(condition)] == [attribute(name)]
+
 
 def _encoded(selection: Selection[Any], values: Mapping[str, object]) -> dict[str, Any]:
     encoder = WireEncoder(selection.entity.codec.times)

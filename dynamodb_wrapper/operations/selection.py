@@ -192,8 +192,14 @@ class Selection(Generic[R]):
             name: form for name, form in self.entity.declaration.stored_forms.items() if name in view.model_fields
         }
         view_codec = ModelCodec(view, times=codec.times, stored=stored)
-        chosen = self.projected(tuple(view_codec.shape.by_attribute) or tuple(view.model_fields))
-        return replace(chosen, decode=view_codec.decode)  # type: ignore[return-value,arg-type]
+        fields = {name: name if codec.member(name) else view_codec.attribute(name) for name in view.model_fields}
+        chosen = self.projected(tuple(fields.values()))
+        names = {codec.attribute(field): view_codec.attribute(name) for name, field in fields.items()}
+
+        def decode(item: Item) -> V:
+            return view_codec.decode({names[name]: wire for name, wire in item.items() if name in names})
+
+        return replace(chosen, decode=decode)  # type: ignore[return-value,arg-type]
 
     def _check_filter(self, path: Path) -> None:
         target = self.entity.codec.target(path.steps)

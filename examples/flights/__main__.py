@@ -130,7 +130,7 @@ def say_goodbye(screen: Screen, seconds: float) -> None:
         "  examples/flights/models.py          what is stored, and in repositories.py how",
         "  docs/tutorial.md                    from nothing to a query in ten minutes",
         "",
-        "To run next, with python -m examples.flights and one of",
+        "To run next, with .venv/bin/python -m examples.flights and one of",
         "",
         "  --only 2013-02-08 2013-02-09        two days of a blizzard",
         "  --all                               the whole year",

@@ -55,7 +55,7 @@ YEARS = {"min_value": dt.datetime(2, 1, 1), "max_value": dt.datetime(9998, 1, 1)
 
 
 def normal(value: Any, assumed: dt.tzinfo) -> Any:
-    """A value in a form where equal means the same: instants in UTC (PEP 495 makes folds unequal), types beside values."""
+    """A value in a form where equal means the same: instants in UTC (folds are never equal), types beside values."""
     if isinstance(value, dt.datetime):
         aware = value.replace(tzinfo=assumed) if value.tzinfo is None else value
         return dt.datetime, aware.astimezone(dt.UTC)
@@ -163,6 +163,8 @@ DIGITS = st.integers(-(10**38) + 1, 10**38 - 1)
 INTS = DIGITS | st.integers(-5, 5) | st.builds(lambda digits, zeros: digits * 10**zeros, DIGITS, st.integers(0, 87))
 DECIMALS = st.builds(as_decimal, DIGITS, st.integers(-130, 125)) | st.decimals(-1000, 1000, places=3)
 FLOATS = st.floats(-9e125, 9e125, allow_subnormal=False).filter(lambda value: value == 0 or abs(value) >= 1e-130)
+# An int that a float cannot hold is told from a float only as long as the float is exact itself.
+EXACT_FLOATS = FLOATS.filter(lambda value: abs(value) < 2**53)
 OFFSETS = st.builds(lambda minutes: dt.timezone(dt.timedelta(minutes=minutes)), st.integers(-1439, 1439))
 AWARE = st.datetimes(**YEARS, timezones=OFFSETS | st.timezones(), allow_imaginary=False)
 NEAR_A_FOLD = st.builds(
@@ -198,7 +200,7 @@ LEAVES: dict[Any, st.SearchStrategy[Any]] = {
     SecretBytes: st.binary(max_size=5).map(SecretBytes),
     Literal["a", 2, Plain.ONE]: st.sampled_from(["a", 2, Plain.ONE]),
     JsonValue: st.recursive(
-        st.none() | st.booleans() | st.integers(-100, 100) | FLOATS | TEXTS,
+        st.none() | st.booleans() | st.integers(-100, 100) | EXACT_FLOATS | TEXTS,
         lambda inner: st.lists(inner, max_size=2) | st.dictionaries(TEXTS, inner, max_size=2),
         max_leaves=4,
     ),
@@ -235,8 +237,9 @@ def _union(members: tuple[Any, ...]) -> Typed:
         list[int]: st.lists(INTS, max_size=2),
         dict[str, dt.datetime]: st.dictionaries(TEXTS, INSTANTS, max_size=2),
     }
+    values |= {float: EXACT_FLOATS} if int in members else {}
     values |= {list[dt.datetime]: st.lists(INSTANTS, max_size=2), list[str]: st.lists(TEXTS, max_size=2)}
-    return Union[members], st.one_of(*(LEAVES[entry] if entry in LEAVES else values[entry] for entry in members))  # noqa: UP007
+    return Union[members], st.one_of(*(values[entry] if entry in values else LEAVES[entry] for entry in members))  # noqa: UP007
 
 
 def _containers(inner: Typed) -> st.SearchStrategy[Typed]:
@@ -375,7 +378,7 @@ def test_corner_21_text_order_is_time_order(instants: list[dt.datetime]) -> None
     assert [codec.target(("at",)).compared(instant)["S"] for instant in instants] == stored
 
 
-# --- models with more to them than fields ------------------------------------------------------------------------------
+# --- models with more to them than fields -----------------------------------------------------------------------------
 
 T = TypeVar("T")
 
