@@ -38,7 +38,7 @@ _MARKERS = (
     typing_extensions.ReadOnly,
 )
 _SHOWN_FIRST = (pydantic.BeforeValidator, pydantic.PlainValidator, pydantic.WrapValidator)
-_INSTANCE_OF: type = pydantic.InstanceOf
+_SHOWN_AS_IS: tuple[type, ...] = (pydantic.InstanceOf, pydantic.SkipValidation)
 _NONE = Shape(tags=frozenset(("NULL",)), nullable=True)
 _LEAF_TAGS: tuple[tuple[type, str], ...] = (
     (bool, "BOOL"),
@@ -167,7 +167,7 @@ class ShapeCompiler:
     def _annotated(self, annotation: Any, *metadata: Any) -> Shape:
         if any(isinstance(entry, pydantic.PlainSerializer | pydantic.WrapSerializer) for entry in metadata):
             return self._custom(self._typed_if(False, annotation))
-        early = any(isinstance(entry, (*_SHOWN_FIRST, _INSTANCE_OF)) for entry in metadata)
+        early = any(isinstance(entry, (*_SHOWN_FIRST, *_SHOWN_AS_IS)) for entry in metadata)
         shape = self._typed_if(self._typed or early, annotation)
         if any(entry is _JSON or isinstance(entry, _JSON) for entry in metadata):
             return Shape(read=partial(readers.read_json, shape))

@@ -175,9 +175,9 @@ class ModelCodec(Generic[T]):
     def in_zones(self, *, assumed: str | None = None, shown: str | None = None) -> ModelCodec[T]:
         """Return this codec with other zones: naive datetimes taken to be in one, results shown in another."""
         times = TimeRules.of(
-            assumed=assumed or str(self.times.assumed),
+            assumed=str(self.times.assumed) if assumed is None else assumed,
             stored_in_utc=True,
-            shown=shown or str(self.times.shown),
+            shown=str(self.times.shown) if shown is None else shown,
         )
         times = replace(times, stored=self.times.stored)
         codec = self._zoned.get(times)

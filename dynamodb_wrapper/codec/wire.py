@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import PurePath
 from typing import Any
 
@@ -309,6 +310,7 @@ _PREPARED: tuple[tuple[type, Callable[[Any], object]], ...] = (
     (SecretBytes, lambda value: value.get_secret_value()),
     (Secret, lambda value: value.get_secret_value()),
     (PurePath, str),
+    *((address, str) for address in (IPv4Address, IPv4Network, IPv6Address, IPv6Network)),  # and interfaces
     (bytearray, bytes),
     (memoryview, bytes),
     (deque, _iterated),

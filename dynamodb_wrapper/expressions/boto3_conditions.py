@@ -10,8 +10,8 @@ from dynamodb_wrapper.expressions.nodes import (
     Comparison,
     Condition,
     Every,
+    Fields,
     Function,
-    In,
     Not,
     Operand,
     Path,
@@ -42,7 +42,7 @@ def as_condition(condition: AnyCondition) -> Condition:
     """
     if isinstance(condition, Condition):
         return condition
-    if isinstance(condition, Operand) or not isinstance(condition, Boto3Condition):  # a path has any attribute
+    if isinstance(condition, Operand | Fields) or not isinstance(condition, Boto3Condition):  # F has any attribute
         raise ExpressionError(f"expected a condition like F.total > 100 or Attr('total').gt(100), got {condition!r}")
     expression = condition.get_expression()
     operator, values = expression["operator"], expression["values"]
@@ -58,7 +58,7 @@ def as_condition(condition: AnyCondition) -> Condition:
         case "BETWEEN":
             return Between(_operand(values[0]), _value(values[1]), _value(values[2]))
         case "IN":
-            return In(_operand(values[0]), tuple(values[1]))
+            return _operand(values[0]).in_(values[1])
     path = _operand(values[0])
     if operator in _FUNCTIONS and isinstance(path, Path):
         return Function(operator, path, tuple(values[1:]))

@@ -277,7 +277,7 @@ class ExpressionWriter:
                 f"{action} on {target.label} takes at least one member, all of them text, numbers or bytes"
             )
         (tag,) = tags
-        return {f"{tag}S": list(dict.fromkeys(wire[tag] for wire in wires))}
+        return {f"{tag}S": sorted({wire[tag] for wire in wires})}
 
     def _refuse_overlap(self, target: Target, seen: list[Target]) -> None:
         for other in seen:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
 from functools import cached_property
-from typing import Any, Literal, TypeVar
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel
+from pydantic import AwareDatetime, BaseModel, FutureDatetime, NaiveDatetime, PastDatetime
 
 from dynamodb_wrapper.codec import Derived, EpochSeconds, ModelCodec, StoredForm, TimeRules
 from dynamodb_wrapper.exceptions import DeclarationError
@@ -20,6 +23,8 @@ StreamView = Literal["KEYS_ONLY", "NEW_IMAGE", "OLD_IMAGE", "NEW_AND_OLD_IMAGES"
 
 MAX_KEY_PARTS = 4
 """AWS, "Multi-attribute keys": the most attributes in one half of an index key."""
+DATETIMES: tuple[type, ...] = (datetime, AwareDatetime, NaiveDatetime, PastDatetime, FutureDatetime)
+"""What a field that holds an instant is annotated with."""
 _INDEX_NAME = re.compile(r"[a-zA-Z0-9_.-]{3,255}")
 _KEY_TAGS = frozenset(("S", "N", "B"))
 
@@ -90,7 +95,9 @@ class Declaration:
     derived: tuple[Derived, ...] = ()
     forbid_unknown: bool = False
     options: TableOptions = TableOptions()
-    _codecs: dict[TimeRules, ModelCodec[Any]] = field(default_factory=dict, init=False, repr=False)
+    _codecs: dict[tuple[type[BaseModel], TimeRules], ModelCodec[Any]] = field(
+        default_factory=dict, init=False, repr=False
+    )
 
     def __post_init__(self) -> None:
         model_class: object = self.model_class
@@ -106,10 +113,11 @@ class Declaration:
             raise self._wrong(f"primary_key and sort_key are both {self.sort_key!r}")
         for index in self.indexes:
             self._check_index(codec, index)
-        self._check_managed(codec, "version_attribute", self.version, "N", "a whole number")
-        self._check_managed(codec, "ttl_attribute", self.ttl, "N", "a datetime, or a number of seconds since 1970")
-        self._check_managed(codec, "created_at_attribute", self.created_at, "S", "a datetime")
-        self._check_managed(codec, "updated_at_attribute", self.updated_at, "S", "a datetime")
+        self._check_managed(codec, "version_attribute", self.version, (int,), "a whole number")
+        expiries = (*DATETIMES, int, float, Decimal)
+        self._check_managed(codec, "ttl_attribute", self.ttl, expiries, "a datetime, or a number of seconds since 1970")
+        self._check_managed(codec, "created_at_attribute", self.created_at, DATETIMES, "a datetime")
+        self._check_managed(codec, "updated_at_attribute", self.updated_at, DATETIMES, "a datetime")
 
     @property
     def table_key(self) -> Index:
@@ -118,15 +126,23 @@ class Declaration:
 
     def codec_for(self, model_class: type[T], times: TimeRules) -> ModelCodec[T]:
         """Return the codec of the declared model; made once for each way of treating times."""
-        codec: ModelCodec[Any] | None = self._codecs.get(times)
+        codec: ModelCodec[Any] | None = self._codecs.get((model_class, times))
         if codec is None:
-            codec = self._codecs[times] = ModelCodec(
+            codec = self._codecs[model_class, times] = ModelCodec(
                 model_class,
                 times=times,
                 stored=self.stored_forms,
                 derived=self.derived,
                 keep_unknown=self.forbid_unknown,
             )
+        return codec
+
+    def view_codec_for(self, view: type[T], times: TimeRules) -> ModelCodec[T]:
+        """Return the codec of a smaller model over the same items; made once, too."""
+        codec: ModelCodec[Any] | None = self._codecs.get((view, times))
+        if codec is None:
+            stored = {name: form for name, form in self.stored_forms.items() if name in view.model_fields}
+            codec = self._codecs[view, times] = ModelCodec(view, times=times, stored=stored)
         return codec
 
     def index(self, name: str) -> Index:
@@ -197,17 +213,31 @@ class Declaration:
             for name in index.projection:
                 self._check_field(name, f"{label} (projection)")
 
-    def _check_managed(self, codec: ModelCodec[Any], option: str, name: str | None, tag: str, kind: str) -> None:
+    def _check_managed(
+        self, codec: ModelCodec[Any], option: str, name: str | None, kinds: tuple[type, ...], described: str
+    ) -> None:
         if name is None:
             return
         self._check_field(name, option)
+        annotation = self.model_class.model_fields[name].annotation
         member = codec.member(name)
-        if member is not None and member.shape.tags and member.shape.tags != {tag}:
-            annotation = self.model_class.model_fields[name].annotation
-            raise self._wrong(f"{option} {name!r} is of type {annotation!r}; it must be {kind}")
+        tags = member.shape.tags if member is not None else frozenset()
+        expected = {"N"} if int in kinds else {"S"}  # with a form of its own, a datetime of a TTL is a number too
+        if (tags and tags != expected) or not all(issubclass(kind, kinds) for kind in classes_of(annotation)):
+            raise self._wrong(f"{option} {name!r} is of type {annotation!r}; it must be {described}")
 
     def _wrong(self, reason: str) -> DeclarationError:
         return DeclarationError(f"{self.owner}: {reason}")
+
+
+def classes_of(annotation: Any) -> Iterable[type]:
+    """Yield the classes that a value of an annotation can be of, as far as they are plain classes; not ``None``."""
+    if get_origin(annotation) in (Annotated, Union, UnionType):
+        arguments = get_args(annotation)
+        for argument in arguments[:1] if get_origin(annotation) is Annotated else arguments:
+            yield from classes_of(argument)
+    elif isinstance(annotation, type) and annotation not in (NoneType, Any):
+        yield annotation
 
 
 def merged_indexes(owner: str, indexes: Iterable[Index]) -> tuple[Index, ...]:

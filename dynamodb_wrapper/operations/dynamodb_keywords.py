@@ -46,6 +46,7 @@ def with_keywords(make: Callable[[str | None], Selection[R]], keywords: Mapping[
             f"unknown query keyword(s) {', '.join(sorted(unknown))}; known are {', '.join(KEYWORDS)}",
             dict.fromkeys(unknown, "unknown"),
         )
+    keywords = {name: value for name, value in keywords.items() if value is not None}
     selection = make(keywords.get("IndexName"))
     names = dict(keywords.get("ExpressionAttributeNames") or {})
     values = _encoded(selection, keywords.get("ExpressionAttributeValues") or {})

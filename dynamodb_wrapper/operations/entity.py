@@ -157,7 +157,7 @@ class Entity(Generic[T]):
         if tag != expected:
             problem = f"is of DynamoDB type {tag}; the key is declared as {expected}"
         elif tag in ("S", "B"):
-            length = len(payload.encode() if tag == "S" else payload)
+            length = _byte_length(attribute, payload)
             longest = MAX_PARTITION_KEY_BYTES if attribute == self.partition_attribute else MAX_SORT_KEY_BYTES
             if attribute not in self.table_key_attributes:
                 longest = MAX_PARTITION_KEY_BYTES
@@ -172,6 +172,16 @@ class Entity(Generic[T]):
             )
 
     # --- items --------------------------------------------------------------------------------------------------
+
+    def check_class(self, model: object) -> None:
+        """Refuse what is no model of this entity, a plain dict for example.
+
+        Raises:
+            ValidationError: It is of another class; says which.
+        """
+        expected = self.codec.model_class
+        if not isinstance(model, expected):
+            raise ValidationError(f"expected a {expected.__name__}, got a {type(model).__name__}: {model!r:.80}")
 
     def encode(self, model: T) -> Item:
         """Return the item of a model, its keys and size checked."""
@@ -216,3 +226,11 @@ class Entity(Generic[T]):
             return self.with_values(model, values)
         assign(model, dict(values))
         return model
+
+
+def _byte_length(attribute: str, payload: str | bytes) -> int:
+    try:
+        return len(payload.encode() if isinstance(payload, str) else payload)
+    except UnicodeEncodeError as error:
+        reason = f"is no valid Unicode text ({error.reason})"
+        raise ValidationError(f"key {attribute!r} {reason}: {payload!r:.80}", {attribute: reason}, error) from error

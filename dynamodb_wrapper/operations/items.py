@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import MAXYEAR, datetime, timedelta
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
@@ -54,6 +54,19 @@ def create_from(entity: Entity[T], values: Mapping[str, object]) -> Flow[T]:
     return entity.decode(entity.codec.encode(created))
 
 
+def create_in_zone(entity: Entity[T], model: T, zone: str | None) -> Flow[T]:
+    """Write a model as `create` does, its naive datetimes taken to be in a zone.
+
+    They become aware on the model too: the next write would take them to be in the configured zone, another instant.
+    """
+    zoned = entity.in_zones(assumed=zone)
+    as_read = zoned.decode(zoned.encode(model)) if zone is not None else model
+    fields = type(as_read).model_fields
+    aware = {name: getattr(as_read, name) for name in fields if getattr(as_read, name) != getattr(model, name)}
+    created = yield from create(zoned, model)
+    return entity.settle(created, aware)
+
+
 def put(entity: Entity[T], model: T) -> Flow[T]:
     """Write a model, replacing what is there; with a version, only what was read (or nothing).
 
@@ -92,7 +105,7 @@ def update(entity: Entity[T], model: T) -> Flow[T]:
         yield from request.send()
     except ConditionFailedError as error:
         if error.item is None:
-            raise ItemNotFoundError(entity.table_name, request.readable_key, error) from error
+            raise not_found(entity, request, error) from error
         raise _version_conflict(entity, request, version, error) from error
     return entity.settle(model, settled)
 
@@ -201,6 +214,7 @@ def _put(entity: Entity[T], model: T, condition: Condition | None) -> Put:
 
 def _settled(entity: Entity[T], model: T, *, version: int, is_new: bool) -> Flow[dict[str, object]]:
     """Return the field values that this write settles: the version and the times."""
+    entity.check_class(model)
     declaration = entity.declaration
     settled: dict[str, object] = {}
     if declaration.version is not None:
@@ -223,13 +237,20 @@ def _whole_expiry(entity: Entity[T], model: T) -> dict[str, object]:
     expiry = getattr(model, name) if name is not None else None
     if name is None or not isinstance(expiry, datetime) or not expiry.microsecond:
         return {}
-    return {name: expiry.replace(microsecond=0) + timedelta(seconds=1)}
+    whole = expiry.replace(microsecond=0)
+    return {name: whole if whole.year == MAXYEAR else whole + timedelta(seconds=1)}
+
+
+def not_found(entity: Entity[T], request: Request, error: ConditionFailedError) -> ItemNotFoundError:
+    """Return the error of a condition that failed because there is no item."""
+    missing = ItemNotFoundError(entity.table_name, request.readable_key, error)
+    return missing.answered(operation=error.operation or "", request_id=error.request_id, code=error.code)
 
 
 def _version(entity: Entity[T], model: T) -> int:
     """Return the version a model was read with; 0 when it was never stored."""
     name = entity.declaration.version
-    version: int | None = getattr(model, name) if name is not None else None
+    version: int | None = getattr(model, name, None) if name is not None else None
     return version or 0
 
 

@@ -10,11 +10,11 @@ from typing import TypeVar
 from pydantic import BaseModel
 
 from dynamodb_wrapper.codec import Derived, Item, Target
-from dynamodb_wrapper.exceptions import ConditionFailedError, ExpressionError, ItemNotFoundError, ValidationError
+from dynamodb_wrapper.exceptions import ConditionFailedError, ExpressionError, ValidationError
 from dynamodb_wrapper.expressions import Action, Add, AnyCondition, Path, Remove, SetIfMissing, as_condition, every
 from dynamodb_wrapper.operations.effects import Flow, now
 from dynamodb_wrapper.operations.entity import Entity
-from dynamodb_wrapper.operations.items import KeyValues, failed_condition, is_present
+from dynamodb_wrapper.operations.items import KeyValues, failed_condition, is_present, not_found
 from dynamodb_wrapper.operations.requests import Update
 
 T = TypeVar("T", bound=BaseModel)
@@ -47,7 +47,7 @@ def patch(
         response = yield from request.send()
     except ConditionFailedError as error:
         if error.item is None and not upsert:
-            raise ItemNotFoundError(entity.table_name, request.readable_key, error) from error
+            raise not_found(entity, request, error) from error
         message = "the condition of the patch was false"
         raise failed_condition(ConditionFailedError, message, entity, request, error) from error
     return _patched(entity, response["Attributes"])

@@ -100,7 +100,7 @@ class Update(Request):
     @property
     def is_repeatable(self) -> bool:
         """Whether applying it twice leaves what applying it once leaves."""
-        return self.repeatable and not any(_accumulates(change) for _, change in self.changes)
+        return self.repeatable and not any(_accumulates(target, change) for target, change in self.changes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +139,10 @@ def _condition(condition: Condition | None, writer: ExpressionWriter) -> dict[st
     }
 
 
-def _accumulates(change: object) -> bool:
-    """Whether a change adds up when it is applied twice; members of a set do not."""
+def _accumulates(target: Target, change: object) -> bool:
+    """Whether a change adds up when it is applied twice; members of a set do not, places in a list may."""
+    if any(isinstance(step, int) for step in target.names):  # the elements behind a removed one move up
+        return True
     if isinstance(change, Add):
         return not isinstance(change.value, set | frozenset)
     return isinstance(change, Append | Prepend)

@@ -12,7 +12,7 @@ from dynamodb_wrapper.exceptions import ConditionFailedError, ItemNotFoundError,
 from dynamodb_wrapper.expressions import Condition, Encoded, F, Path, Remove
 from dynamodb_wrapper.models import PipelineRunLog, RunStatus, StageInfo
 from dynamodb_wrapper.operations import items, patches, queries
-from dynamodb_wrapper.operations.effects import Flow, now
+from dynamodb_wrapper.operations.effects import Flow, now, sleep
 from dynamodb_wrapper.operations.entity import Entity
 from dynamodb_wrapper.operations.requests import Get
 from dynamodb_wrapper.operations.selection import Selection, positive
@@ -30,6 +30,7 @@ STAGES = KeyedList("stage_name")
 """How stages are stored: a map by name, so that one is added without reading or rewriting the others."""
 
 _ATTEMPTS = 8
+_FIRST_PAUSE_SECONDS = 0.01
 """Against other writers of the same run; each failed attempt means that another writer went ahead."""
 
 
@@ -140,7 +141,7 @@ def _end(runs: Runs, run_id: str, changes: patches.Changes, end_time: datetime |
         ended = {**changes, "end_time": end, "duration_seconds": _seconds(end - start)}
         return (yield from _patch(runs, run_id, ended, when=F.start_time == start))
 
-    return (yield from _settled(attempt))
+    return (yield from _until_it_holds(attempt))
 
 
 def _start_time(runs: Runs, run_id: str) -> Flow[datetime | None]:
@@ -175,11 +176,22 @@ def add_stage(runs: Runs, run_id: str, stage: StageInfo | Mapping[str, object]) 
         stored = yield from _stored_stages(runs, run_id)
         if stored is None:
             return (yield from _patch(runs, run_id, {"stages": [stage]}, when=F.stages.not_exists()))
+        if "M" not in stored:
+            return (yield from _as_map(runs, run_id, stage, stored))
         placed = Encoded(STAGES.placed(encoded, stored, name))
         as_read = place.exists() if name in stored["M"] else place.not_exists()
         return (yield from _patch(runs, run_id, {place: placed}, when=as_read))
 
-    return (yield from _settled(attempt))
+    return (yield from _until_it_holds(attempt))
+
+
+def _as_map(runs: Runs, run_id: str, stage: StageInfo | Mapping[str, object], stored: Wire) -> Flow[PipelineRunLog]:
+    """Add a stage to stages that somebody stored as a plain list, storing them as a map from now on."""
+    (tag,) = stored
+    known: list[StageInfo] = runs.codec.decode_partial({runs.codec.attribute("stages"): stored})["stages"] or []
+    added = StageInfo.model_validate(stage)
+    by_name = {entry.stage_name: entry for entry in known} | {added.stage_name: added}
+    return (yield from _patch(runs, run_id, {"stages": list(by_name.values())}, when=F.stages.is_type(tag)))
 
 
 def _stored_stages(runs: Runs, run_id: str) -> Flow[Wire | None]:
@@ -198,14 +210,17 @@ def _stored_stages(runs: Runs, run_id: str) -> Flow[Wire | None]:
 # --- writing ----------------------------------------------------------------------------------------------------------
 
 
-def _settled(attempt: Callable[[], Flow[R]]) -> Flow[R]:
+def _until_it_holds(attempt: Callable[[], Flow[R]]) -> Flow[R]:
     """Run an attempt to change what was just read, again when another writer changed it in between."""
-    for _ in range(_ATTEMPTS - 1):
+    for number in range(_ATTEMPTS):
         try:
             return (yield from attempt())
-        except ConditionFailedError:
-            continue
-    return (yield from attempt())
+        except ConditionFailedError as error:
+            if number == _ATTEMPTS - 1:
+                error.message = f"other writers changed the run {_ATTEMPTS} times in a row, each time before this write"
+                raise
+        yield from sleep(_FIRST_PAUSE_SECONDS * 2**number)
+    raise AssertionError("the last attempt returns or raises")
 
 
 def _patch(runs: Runs, run_id: str, changes: patches.Changes, *, when: Condition | None = None) -> Flow[PipelineRunLog]:

@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel
 
-from dynamodb_wrapper.codec import Item, ModelCodec, PartialItem
+from dynamodb_wrapper.codec import Item, PartialItem
 from dynamodb_wrapper.exceptions import ExpressionError, ValidationError
 from dynamodb_wrapper.expressions import Comparison, Condition, ExpressionWriter, Path, Written, every, paths_of
 from dynamodb_wrapper.operations.cursors import fingerprint, read_cursor
@@ -188,10 +188,7 @@ class Selection(Generic[R]):
             ExpressionError: The view has a field that the stored model (or the index) lacks.
         """
         codec = self.entity.codec
-        stored = {
-            name: form for name, form in self.entity.declaration.stored_forms.items() if name in view.model_fields
-        }
-        view_codec = ModelCodec(view, times=codec.times, stored=stored)
+        view_codec = self.entity.declaration.view_codec_for(view, codec.times)
         fields = {name: name if codec.member(name) else view_codec.attribute(name) for name in view.model_fields}
         chosen = self.projected(tuple(fields.values()))
         names = {codec.attribute(field): view_codec.attribute(name) for name, field in fields.items()}

@@ -23,9 +23,9 @@ def create_table(entity: Entity[Any], *, wait_seconds: float, progress: Progress
     Raises:
         TableInUseError: It exists already, or is not active after ``wait_seconds``.
     """
-    yield from call("CreateTable", table_params(entity))
+    yield from call("CreateTable", table_params(entity), repeatable=False)
     yield from wait_until(entity, "ACTIVE", wait_seconds=wait_seconds, progress=progress)
-    yield from _set_ttl(entity)
+    yield from _ensure_ttl(entity)
 
 
 def ensure_table(entity: Entity[Any], *, wait_seconds: float, progress: Progress) -> Flow[bool]:
@@ -35,19 +35,19 @@ def ensure_table(entity: Entity[Any], *, wait_seconds: float, progress: Progress
         ValidationError: The existing table has another key, or a declared index is missing or another one.
     """
     table = yield from _describe(entity)
+    made_here = table is None
+    if table is None:
+        try:
+            # Repeatable: if the first try made the table, the repeat ends in the branch below, and all is well.
+            yield from call("CreateTable", table_params(entity))
+        except TableInUseError:
+            made_here = False
+            table = yield from _describe(entity)
     if table is not None:
         _compare(entity, table)
-        yield from wait_until(entity, "ACTIVE", wait_seconds=wait_seconds, progress=progress)
-        yield from _complete_ttl(entity)
-        return False
-    try:
-        yield from call("CreateTable", table_params(entity))
-    except TableInUseError:  # somebody else was faster, and sets the TTL too
-        yield from wait_until(entity, "ACTIVE", wait_seconds=wait_seconds, progress=progress)
-        return False
     yield from wait_until(entity, "ACTIVE", wait_seconds=wait_seconds, progress=progress)
-    yield from _set_ttl(entity)
-    return True
+    yield from _ensure_ttl(entity)
+    return made_here
 
 
 def delete_table(entity: Entity[Any], *, wait_seconds: float, progress: Progress) -> Flow[bool]:
@@ -72,13 +72,14 @@ def wait_until(entity: Entity[Any], wanted: str | None, *, wait_seconds: float, 
     Raises:
         TableInUseError: They do not have it after ``wait_seconds``.
     """
-    waited, pause, told = 0.0, _POLL_SECONDS, ""
+    waited, pause = 0.0, _POLL_SECONDS
+    told: str | None = ""
     while True:
         table = yield from _describe(entity)
         state = _state(table)
         if state != told:
             progress("gone" if state is None else state)
-            told = state or ""
+            told = state
         if state == wanted:
             return
         if waited >= wait_seconds:
@@ -138,20 +139,33 @@ def _key_schema(entity: Entity[Any], index: Index) -> list[Params]:
     ]
 
 
-def _set_ttl(entity: Entity[Any]) -> Flow[None]:
+def _ensure_ttl(entity: Entity[Any]) -> Flow[None]:
+    """Set the declared TTL where it is not set yet; another process may be doing the same."""
     if entity.declaration.ttl is None:
         return
-    specification = {"Enabled": True, "AttributeName": entity.codec.attribute(entity.declaration.ttl)}
-    yield from call("UpdateTimeToLive", {"TableName": entity.table_name, "TimeToLiveSpecification": specification})
-
-
-def _complete_ttl(entity: Entity[Any]) -> Flow[None]:
-    """Set the TTL where whoever made the table did not get that far."""
-    if entity.declaration.ttl is None:
+    attribute = entity.codec.attribute(entity.declaration.ttl)
+    if (yield from _ttl_attribute(entity)) == attribute:
         return
+    specification = {"Enabled": True, "AttributeName": attribute}
+    try:
+        yield from call("UpdateTimeToLive", {"TableName": entity.table_name, "TimeToLiveSpecification": specification})
+    except ValidationError as error:
+        existing = yield from _ttl_attribute(entity)
+        if existing != attribute:
+            raise ValidationError(
+                f"table {entity.table_name!r} should expire items by {attribute!r}, and DynamoDB refuses to set that; "
+                f"it expires them by {existing!r}",
+                {"ttl_attribute": f"is {existing!r}, declared {attribute!r}"},
+                error,
+            ) from error
+
+
+def _ttl_attribute(entity: Entity[Any]) -> Flow[str | None]:
+    """Return the attribute by which the table expires items, or None."""
     response = yield from call("DescribeTimeToLive", {"TableName": entity.table_name})
-    if response["TimeToLiveDescription"].get("TimeToLiveStatus", "DISABLED") == "DISABLED":
-        yield from _set_ttl(entity)
+    description = response["TimeToLiveDescription"]
+    enabled = description.get("TimeToLiveStatus") in ("ENABLED", "ENABLING")
+    return description.get("AttributeName") if enabled else None
 
 
 def _describe(entity: Entity[Any]) -> Flow[dict[str, Any] | None]:

@@ -332,8 +332,11 @@ class BaseDynamoRepository(Generic[T]):
         return self._query_in(user_timezone, self._entity.declaration.table_key).all()
 
     def create_with_timezone_context(self, model: T, current_timezone: str | None = None) -> T:
-        """Write a new item as `create` does, its naive datetimes taken to be in a zone (None: the configured one)."""
-        return self._connection.driver.run(items.create(self._entity.in_zones(assumed=current_timezone), model))
+        """Write a new item as `create` does, its naive datetimes taken to be in a zone (None: the configured one).
+
+        On the model that is returned they are aware, so that they stay the same instant in later writes.
+        """
+        return self._connection.driver.run(items.create_in_zone(self._entity, model, current_timezone))
 
     # --- the table ----------------------------------------------------------------------------------------------
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
-from pydantic import AwareDatetime, BaseModel
+from pydantic import BaseModel
 
 from dynamodb_wrapper.codec import Derived, StoredForm
 from dynamodb_wrapper.exceptions import DeclarationError
-from dynamodb_wrapper.operations.declaration import Declaration, TableOptions, merged_indexes
+from dynamodb_wrapper.operations.declaration import DATETIMES, Declaration, TableOptions, classes_of, merged_indexes
 from dynamodb_wrapper.repositories.patterns import AccessPattern
 
 
@@ -32,7 +31,7 @@ class Declared:
         Raises:
             DeclarationError: Something is missing or cannot work.
         """
-        model_class: Any = self.value("model_class") or model_argument(self.owner)
+        model_class = self._model_class()
         primary_key = self.value("primary_key")
         for name, value in (("model_class", model_class), ("primary_key", primary_key)):
             if value is None:
@@ -64,6 +63,16 @@ class Declared:
             options=self.value("table_options") or TableOptions(),
         )
 
+    def _model_class(self) -> Any:
+        declared: Any = self.value("model_class")
+        argument = model_argument(self.owner)
+        if declared is None or argument is None or not isinstance(declared, type) or issubclass(declared, argument):
+            return declared or argument
+        raise DeclarationError(
+            f"{self.owner.__name__}: model_class is {declared.__name__}, but the class is declared with "
+            f"[{argument.__name__}]; name one model"
+        )
+
     def _stored(self) -> Mapping[str, StoredForm]:
         stored: Mapping[str, StoredForm] = self.value("stored_as") or {}
         return dict(stored)
@@ -87,6 +96,13 @@ def declared_at_class_time(cls: type) -> Declaration | None:
     Raises:
         DeclarationError: What is declared cannot work.
     """
+    table_name = getattr(cls, "table_name", None)
+    if (
+        table_name is not None
+        and not isinstance(table_name, property)
+        and not (isinstance(table_name, str) and table_name)
+    ):
+        raise DeclarationError(f"{cls.__name__}: table_name must be a name or a property, not {table_name!r}")
     source: object = cls
     names = ("table_name", "model_class", "primary_key", "sort_key")
     if any(isinstance(getattr(cls, name, None), property) for name in names):
@@ -111,19 +127,28 @@ def _probe(cls: type, names: Iterable[str]) -> object | None:
     instance: object = object.__new__(cls)
     try:
         for name in names:
-            getattr(instance, name, None)
+            getattr(instance, name)
     except Exception:  # noqa: BLE001 - a property may do anything; the declaration is then checked when an instance is made
         return None
     return instance
 
 
-def model_argument(cls: type) -> type[BaseModel] | None:
-    """Return the model of ``BaseDynamoRepository[Model]`` in a class's bases, however far up."""
-    for base in cls.__mro__:
-        for generic in getattr(base, "__orig_bases__", ()):
-            for argument in get_args(generic):
-                if isinstance(argument, type) and issubclass(argument, BaseModel):
-                    return argument
+def model_argument(cls: type, known: Mapping[Any, Any] | None = None) -> type[BaseModel] | None:
+    """Return the model of ``BaseDynamoRepository[Model]`` in a class's bases, however far up.
+
+    Args:
+        cls: The repository class.
+        known: What its type variables stand for.
+    """
+    for base in vars(cls).get("__orig_bases__", cls.__bases__):
+        origin = get_origin(base) or base
+        if not hasattr(origin, "primary_key"):  # no repository: a mixin, Generic
+            continue
+        arguments = [(known or {}).get(argument, argument) for argument in get_args(base)]
+        above = model_argument(origin, dict(zip(origin.__parameters__, arguments, strict=False)))
+        for argument in (above, *arguments):
+            if isinstance(argument, type) and issubclass(argument, BaseModel):
+                return argument
     return None
 
 
@@ -148,5 +173,5 @@ def _merged_derived(owner: str, patterns: Iterable[AccessPattern]) -> tuple[Deri
 
 
 def _is_datetime(annotation: Any) -> bool:
-    kinds = [kind for kind in (get_args(annotation) or (annotation,)) if kind is not type(None)]
-    return all(kind is AwareDatetime or (isinstance(kind, type) and issubclass(kind, datetime)) for kind in kinds)
+    kinds = list(classes_of(annotation))
+    return bool(kinds) and all(issubclass(kind, DATETIMES) for kind in kinds)

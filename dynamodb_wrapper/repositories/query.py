@@ -144,7 +144,7 @@ class Query(QueryBuilder[R]):
         """
         selection = self._selection.whole().at_cursor(cursor)
         return self._connection.driver.run(
-            queries.page(selection, positive("size", min(size, selection.limit or size)))
+            queries.page(selection, min(positive("size", size), selection.limit or size))
         )
 
     def first(self) -> R | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from dynamodb_wrapper.exceptions import DynamoDBWrapperError
 from dynamodb_wrapper.transport.clients import our_errors
+from dynamodb_wrapper.transport.connection import Connection
 from dynamodb_wrapper.transport.forks import ForkSafeLock, generation
 from dynamodb_wrapper.transport.singleton import DynamoDBSingleton
 
@@ -29,7 +30,7 @@ class AWSServices:
 
     def __init__(self) -> None:
         self._lock = ForkSafeLock()
-        self._clients: dict[str, Any] = {}
+        self._clients: dict[tuple[str, Connection], Any] = {}
         self._generation = generation()
         self._overrides: dict[str, list[_StandIn]] = {}
 
@@ -42,13 +43,14 @@ class AWSServices:
         with self._lock:
             if overrides := self._overrides.get(name):
                 return overrides[-1].stand_in
+            connection = DynamoDBSingleton().connection
             if name == "dynamodb":
-                return DynamoDBSingleton().connection.boto3_client
+                return connection.boto3_client
             if self._generation != generation():
                 self._clients, self._generation = {}, generation()
-            if name not in self._clients:
-                self._clients[name] = _new_client(name)
-            return self._clients[name]
+            if (name, connection) not in self._clients:
+                self._clients[name, connection] = _new_client(name)
+            return self._clients[name, connection]
 
     @property
     def cognito_client(self) -> Any:

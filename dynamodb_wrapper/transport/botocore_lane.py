@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from dynamodb_wrapper.operations.effects import Call, Response
-from dynamodb_wrapper.transport.errors import Endpoint, from_answer, from_botocore
+from dynamodb_wrapper.transport.errors import Endpoint, from_answer, from_botocore, from_credentials_service
 from dynamodb_wrapper.transport.integrity import checked_body
 
 if TYPE_CHECKING:
@@ -42,6 +42,8 @@ class BotocoreLane:
         try:
             response: Response = method(**call.params)
         except ClientError as error:
+            if error.operation_name != call.operation:
+                raise from_credentials_service(error, call, self._endpoint(client)) from error
             raise from_answer(error, call, self._endpoint(client)) from error
         except BotoCoreError as error:
             raise from_botocore(error, call, self._endpoint(client)) from error

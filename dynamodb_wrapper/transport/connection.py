@@ -34,17 +34,19 @@ if TYPE_CHECKING:
     from dynamodb_wrapper.config import DynamoDBConfig
 
 _lock = ForkSafeLock()
-_connections: dict[DynamoDBConfig, Connection] = {}
+_connections: dict[tuple[object, ...], Connection] = {}
 
 # What a connection does not depend on: configurations that differ only here share one.
-_ABOVE_THE_WIRE = {
-    "table_prefix": "",
-    "environment": "dev",
-    "cursor_secret": None,
-    "default_timezone": "UTC",
-    "user_timezone": None,
-    "store_timestamps_in_utc": True,
-}
+_ABOVE_THE_WIRE = frozenset(
+    (
+        "table_prefix",
+        "environment",
+        "cursor_secret",
+        "default_timezone",
+        "user_timezone",
+        "store_timestamps_in_utc",
+    )
+)
 
 
 @dataclass(slots=True)
@@ -64,7 +66,8 @@ class Connection:
     """The pool, the credentials and the retry quota of one configuration; safe under threads and after a fork.
 
     Attributes:
-        config: The configuration it was made for.
+        config: The configuration it was first made for; what names tables and shows times may differ in those of
+            others who share it.
         driver: Runs flows over this connection.
     """
 
@@ -163,6 +166,9 @@ class Connection:
         """Close the sockets and refuse further use; closing twice is fine."""
         with self._lock:
             self._closed = True
+        with _lock:
+            if _connections.get(_wire_key(self.config)) is self:
+                del _connections[_wire_key(self.config)]
         self.disconnect()
 
     def disconnect(self) -> None:
@@ -193,17 +199,21 @@ class Connection:
         return True
 
 
+def _wire_key(config: DynamoDBConfig) -> tuple[object, ...]:
+    return tuple(getattr(config, name) for name in type(config).model_fields if name not in _ABOVE_THE_WIRE)
+
+
 def connection_for(config: DynamoDBConfig) -> Connection:
     """Return the process's connection for a configuration.
 
     Configurations share one unless they differ in what the wire depends on: endpoint, region, credentials, pool,
     timeouts, retries, transport, logging.
     """
-    shared = config.model_copy(update=_ABOVE_THE_WIRE)
+    key = _wire_key(config)
     with _lock:
-        connection = _connections.get(shared)
-        if connection is None or connection.closed:
-            connection = _connections[shared] = Connection(shared)
+        connection = _connections.get(key)
+        if connection is None:
+            connection = _connections[key] = Connection(config)
         return connection
 
 

@@ -107,6 +107,19 @@ def from_answer(error: ClientError, call: Call, endpoint: Endpoint) -> DynamoDBW
     return hinted(ours, _hint(ours, code, status, metadata.get("HTTPHeaders", {})))
 
 
+def from_credentials_service(error: ClientError, call: Call, endpoint: Endpoint) -> CredentialsError:
+    """Return our error for a call that was never sent, because AWS refused to renew the credentials for it."""
+    status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    code = str(error.response.get("Error", {}).get("Code", ""))
+    message = (
+        f"AWS credentials for {endpoint} could not be renewed: {error.operation_name} was refused with {code or status}"
+    )
+    is_passing = status >= 500 or issubclass(error_class_for(code), ThrottlingError)
+    return hinted(
+        CredentialsError(message, error, context_of(call)), Hint(Verdict.SAFE if is_passing else Verdict.FINAL)
+    )
+
+
 def from_botocore(error: BotoCoreError, call: Call | None, endpoint: Endpoint) -> DynamoDBWrapperError:
     """Return our error for a request that botocore could not send, or got no answer to.
 

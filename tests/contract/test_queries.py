@@ -21,6 +21,7 @@ from dynamodb_wrapper import (
     ExpressionError,
     F,
     InvalidCursorError,
+    ItemAlreadyExistsError,
     ItemNotFoundError,
     MultipleItemsFoundError,
     Query,
@@ -640,7 +641,7 @@ def test_query_by_pk_takes_dynamodbs_keywords(twenty: Orders) -> None:
     assert ids(by_pk("c1", ExclusiveStartKey={"customer_id": "c1", "order_id": "o17"})) == ["o18", "o19"]
     assert ids(by_pk("sent", IndexName="by_status")) == ["o00"]
     start = later(2)
-    assert ids(by_pk("paid", IndexName="by_status", KeyConditionExpression=Key("placed_at").ge(start))) == [
+    assert ids(by_pk("paid", IndexName="by_status", KeyConditionExpression=Key("placed_at").gte(start))) == [
         "o12",
         "o16",
     ]
@@ -658,7 +659,7 @@ def test_query_by_pk_refuses_what_it_cannot_keep(twenty: Orders) -> None:
         ({"FilterExpression": 5}, ExpressionError, "condition"),
         ({"KeyConditionExpression": Key("total").eq(5)}, ExpressionError, "total"),
         ({"KeyConditionExpression": Key("customer_id").eq("c2")}, ExpressionError, "customer_id"),
-        ({"KeyConditionExpression": Key("order_id").eq("x") & Attr("total").eq(5)}, ExpressionError, "total"),
+        ({"KeyConditionExpression": Key("order_id").eq("x") & Attr("total").eq(5)}, ExpressionError, "sort"),
         ({"ExpressionAttributeValues": {":a": float("nan")}}, ValidationError, ":a"),
     ]
     with requests() as sent:
@@ -731,6 +732,22 @@ def test_naive_datetimes_are_in_the_zone_of_the_call(make: Make) -> None:
     assert placed == {"utc": aware, "ny": aware + timedelta(hours=4), "none": aware, "aware": aware}
     repository.create(order("c1", "after", placed_at=noon))
     assert repository.get_or_raise("c1", "after").placed_at == aware
+
+
+def test_a_naive_datetime_stays_the_same_instant_in_later_writes(make: Make) -> None:
+    repository = make(Orders)
+    given = order("c1", "o1", placed_at=datetime(2026, 7, 1, 12))  # noqa: DTZ001
+    created = repository.create_with_timezone_context(given, "America/New_York")
+    instant = datetime(2026, 7, 1, 16, tzinfo=UTC)
+    assert created is given
+    assert created.placed_at == instant
+    assert repository.get("c1", "o1") == created
+    assert repository.update(created).placed_at == instant
+    assert repository.get_or_raise("c1", "o1").placed_at == instant
+    failed = order("c1", "o1", placed_at=datetime(2026, 7, 1, 12))  # noqa: DTZ001
+    with pytest.raises(ItemAlreadyExistsError):
+        repository.create_with_timezone_context(failed, "America/New_York")
+    assert failed.placed_at.tzinfo is None
 
 
 def test_the_configured_zones(make: Make) -> None:

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from enum import Enum, IntEnum, StrEnum
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar, Union
 from zoneinfo import ZoneInfo
@@ -51,7 +51,7 @@ ZONES = ("UTC", "America/New_York", "Europe/London", "Asia/Kathmandu", "Australi
 YEARS = {"min_value": dt.datetime(2, 1, 1), "max_value": dt.datetime(9998, 1, 1)}  # noqa: DTZ001
 
 
-# --- what must be equal -----------------------------------------------------------------------------------------------
+# --- what must be equal ---------------------------------------------------------------------------------------------
 
 
 def normal(value: Any, assumed: dt.tzinfo) -> Any:
@@ -102,7 +102,7 @@ def check_round_trip(model: BaseModel, times: TimeRules = TimeRules()) -> None: 
             assert decoded == model
 
 
-# --- types and their values -------------------------------------------------------------------------------------------
+# --- types and their values -----------------------------------------------------------------------------------------
 
 
 class Colour(StrEnum):
@@ -196,6 +196,7 @@ LEAVES: dict[Any, st.SearchStrategy[Any]] = {
     Path: st.text("ab/.- ü", max_size=8).map(Path),
     AnyUrl: st.sampled_from(["https://user@a.example:8080/p?q=1#f", "redis://h/0"]).map(AnyUrl),
     IPv4Address: st.ip_addresses(v=4),
+    IPv6Network: st.ip_addresses(v=6).map(IPv6Network),
     SecretStr: TEXTS.map(SecretStr),
     SecretBytes: st.binary(max_size=5).map(SecretBytes),
     Literal["a", 2, Plain.ONE]: st.sampled_from(["a", 2, Plain.ONE]),
@@ -210,6 +211,8 @@ LEAVES: dict[Any, st.SearchStrategy[Any]] = {
     ),
     Visit: st.builds(Visit, INSTANTS, FLOATS, st.sets(st.sampled_from(Colour)), st.builds(Visit, INSTANTS, FLOATS)),
     Stay: st.builds(Stay, INTS, INSTANTS, FLOATS),
+    pydantic.SkipValidation[dt.date]: st.dates(),
+    pydantic.InstanceOf[uuid.UUID]: st.uuids(),
     Annotated[int, Field(ge=-(10**30))]: st.integers(-(10**30), 10**37),
     Annotated[str, Field(min_length=1), AfterValidator(lambda text: text)]: st.text(min_size=1, max_size=3),
 }
@@ -378,7 +381,7 @@ def test_corner_21_text_order_is_time_order(instants: list[dt.datetime]) -> None
     assert [codec.target(("at",)).compared(instant)["S"] for instant in instants] == stored
 
 
-# --- models with more to them than fields -----------------------------------------------------------------------------
+# --- models with more to them than fields ---------------------------------------------------------------------------
 
 T = TypeVar("T")
 

@@ -1,0 +1,101 @@
+"""Attribute values without a model: Python to wire form and back."""
+
+from __future__ import annotations
+
+import base64
+import string
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dynamodb_wrapper.codec import RefusedValueError, TimeRules, WireEncoder, from_json, read_any, to_json
+from dynamodb_wrapper.codec.wire import number_text, read_number
+from dynamodb_wrapper.exceptions import ValidationError
+
+ENCODER = WireEncoder(TimeRules())
+
+DIGITS = st.integers(-(10**38) + 1, 10**38 - 1)
+NUMBERS = DIGITS | st.builds(lambda digits, exponent: Decimal(digits).scaleb(exponent), DIGITS, st.integers(-90, 80))
+KEYABLE = st.text(max_size=8) | NUMBERS | st.binary(max_size=8)
+VALUES = st.recursive(
+    st.none() | st.booleans() | KEYABLE,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+        | st.sets(st.text(max_size=3), min_size=1, max_size=3)
+        | st.sets(NUMBERS, min_size=1, max_size=3)
+        | st.sets(st.binary(max_size=3), min_size=1, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@given(VALUES)
+def test_plain_values_come_back(value: Any) -> None:
+    wire = ENCODER.encode(value)
+    assert read_any(wire) == value
+    assert read_any(from_json(to_json(wire))) == value
+    assert ENCODER.encode(read_any(wire)) == wire
+
+
+@given(NUMBERS)
+def test_corner_16_numbers_are_in_dynamodbs_own_form(number: int | Decimal) -> None:
+    text = ENCODER.encode(number)["N"]
+    assert set(text) <= set(string.digits + "-.")
+    assert Decimal(text) == number
+    assert text == number_text(Decimal(text)), "one text for one number"
+    if "." in text:
+        assert not text.endswith(("0", "."))
+    assert text.removeprefix("-").startswith(("0.", *"123456789")) or text == "0"
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("0", 0),
+        ("-0", 0),
+        ("007", 7),
+        ("1.0", 1),
+        ("-1.50", Decimal("-1.5")),
+        ("1E+30", 10**30),
+        ("1e-3", Decimal("0.001")),
+        ("1" * 38, int("1" * 38)),
+        ("0." + "1" * 38, Decimal("0." + "1" * 38)),
+        ("1" + "0" * 125, 10**125),
+    ],
+)
+def test_any_writers_numbers_are_read_exactly(text: str, number: int | Decimal) -> None:
+    read = read_number(text)
+    assert (read, type(read)) == (number, type(number))
+
+
+def test_corner_19_binary_payloads_may_be_base64_text() -> None:
+    text = base64.b64encode(b"\x00\xff").decode()
+    assert (
+        read_any({"B": text}) == read_any({"B": b"\x00\xff"}) == read_any({"B": bytearray(b"\x00\xff")}) == b"\x00\xff"
+    )
+    assert read_any({"BS": [text]}) == {b"\x00\xff"}
+    assert to_json({"B": b"\x00\xff"}) == to_json({"B": bytearray(b"\x00\xff")}) == b'{"B":"AP8="}'
+
+
+def test_refusals_name_the_place() -> None:
+    with pytest.raises(RefusedValueError) as caught:
+        ENCODER.encode({"a": [1, {"b c": (Decimal("NaN"),)}]})
+    assert caught.value.steps == ["a", "1", "b c", "0"]
+    error = caught.value.as_validation_error(owner="Order")
+    assert str(error).startswith("Order: a.1.b c.0 = Decimal('NaN') cannot be stored: DynamoDB has no NaN")
+    assert isinstance(error, ValidationError)
+
+
+def test_long_values_are_cut_in_messages() -> None:
+    with pytest.raises(RefusedValueError) as caught:
+        ENCODER.encode({1: 2, "1": "x" * 10_000})
+    assert len(str(caught.value.as_validation_error(owner="Order"))) < 600
+
+
+def test_only_wire_values_are_written_as_json() -> None:
+    with pytest.raises(TypeError, match="Decimal"):
+        to_json({"N": Decimal(1)})
