@@ -70,8 +70,9 @@ class TestEnums:
 
 
 class TestDefaults:
-    @pytest.mark.parametrize("model", [pipeline(), table(), run()])
-    def test_times_are_aware_and_now(self, model: Any) -> None:
+    @pytest.mark.parametrize("make", [pipeline, table, run])
+    def test_times_are_aware_and_now(self, make: Any) -> None:
+        model = make()
         for time in (model.created_at, model.updated_at):
             assert time.utcoffset() == timedelta(0)
             assert abs(datetime.now(UTC) - time) < timedelta(minutes=1)
