@@ -235,7 +235,7 @@ class ModelCodec(Generic[T]):
         first = path[0]
         if not isinstance(first, str):
             raise ExpressionError(f"a path starts with an attribute name, not {first!r}")
-        if first in self._derived_attributes:
+        if first in self._derived_attributes or first in self.shape.computed:
             return Target(first, (first, *path[1:]), ANY, self._encoder.encode, self._encoder.encode)
         member = self.shape.find(first)
         if member is None and ("." in first or "[" in first):

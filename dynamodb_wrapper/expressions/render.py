@@ -185,8 +185,11 @@ class ExpressionWriter:
         text = tags & {"S", "B"} if tags else frozenset(("S", "B"))
         if name == "contains" and (not tags or tags & {"L", "SS", "NS", "BS"}):
             return wire
+        if not text:
+            stored = " or ".join(sorted(tags))
+            raise ExpressionError(f"{name}() works on text and bytes, and {target.label} is stored as {stored}")
         if not text & wire.keys():
-            taken = " or ".join(sorted(text)) or "none"
+            taken = " or ".join(sorted(text))
             raise ExpressionError(
                 f"{name}() on {target.label} takes a value of DynamoDB type {taken}, not {argument!r}"
             )

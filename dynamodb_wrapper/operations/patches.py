@@ -118,6 +118,8 @@ class _Plan:
         self._refused = dict.fromkeys(declaration.table_key.fields, "is part of the key, which cannot change")
         for entry in declaration.derived:
             self._refused[entry.attribute] = f"is derived from {', '.join(entry.fields)}; change those"
+        for name in entity.codec.shape.computed:
+            self._refused[name] = "is computed by the model; change what it is computed from"
         if declaration.version is not None:
             self._refused[declaration.version] = "is the version, which moves by itself"
 
@@ -156,6 +158,8 @@ class _Plan:
         codec = self._entity.codec
         if isinstance(value, Remove) and not codec.may_be_absent(root):
             raise ExpressionError(f"{root!r} is required by the model, so it cannot be removed", {root: "required"})
+        if isinstance(value, SetIfMissing) and target.names[0] in self._entity.key_tags:
+            self._entity.check_key_attribute(str(target.names[0]), target.written(value.value))
         if isinstance(value, Action):
             return value
         wire = target.written(value)
