@@ -27,7 +27,7 @@ def write_cursor(key: Item, query: bytes, secret: str | None) -> str:
     encoded, not encrypted.
     """
     payload = _FORMAT + query + to_json(key)
-    return base64.urlsafe_b64encode(_seal(payload, secret) + payload).decode().rstrip("=")
+    return _text(_seal(payload, secret) + payload)
 
 
 def read_cursor(cursor: str, query: bytes, secret: str | None) -> Item:
@@ -40,6 +40,8 @@ def read_cursor(cursor: str, query: bytes, secret: str | None) -> Item:
         raw = base64.b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError, AttributeError) as error:
         raise InvalidCursorError("this is no cursor of ours: it is not URL-safe text", original_error=error) from error
+    if _text(raw) != cursor:  # base64 has several spellings of the same bytes; ours is one
+        raise InvalidCursorError("the cursor is damaged; start over without one")
     seal, payload = raw[:_SEAL_BYTES], raw[_SEAL_BYTES:]
     if not payload.startswith(_FORMAT) or not hmac.compare_digest(seal, _seal(payload, secret)):
         raise InvalidCursorError(
@@ -51,6 +53,10 @@ def read_cursor(cursor: str, query: bytes, secret: str | None) -> Item:
             "it came from"
         )
     return _key(payload[1 + _QUERY_BYTES :])
+
+
+def _text(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
 
 
 def _key(text: bytes) -> Item:
