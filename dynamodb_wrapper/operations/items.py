@@ -181,7 +181,7 @@ def delete(entity: Entity[T], key: KeyValues, *, when: AnyCondition | None) -> F
         raise failed_condition(
             ConditionFailedError, "the condition of the delete was false", entity, request, error
         ) from error
-    return "Attributes" in response
+    return bool(response.get("Attributes"))
 
 
 class Projection:
