@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 
 import pydantic
 from pydantic import BaseModel, TypeAdapter
+from pydantic_core import PydanticSerializationError
 
 from dynamodb_wrapper.codec import pydantic_internals
 from dynamodb_wrapper.codec.compiler import ShapeCompiler
@@ -100,7 +101,38 @@ class ModelCodec(Generic[T]):
         """
         if not isinstance(model, self.model_class):
             raise ValidationError(f"expected a {self.model_class.__name__}, got {type(model).__name__}: {model!r:.80}")
-        dumped: object = model.model_dump(by_alias=True, warnings=False)
+        try:
+            item = self._encoded(model, model.model_dump(by_alias=True, warnings="error"))
+        except PydanticSerializationError:
+            # A field holds what its annotation does not say: assigned past validation, or harmless, like an int for a
+            # Decimal. What could not be read back is not written.
+            item = self._encoded(model, self._dumped_anyway(model))
+            self._check_readable(item)
+        except (RecursionError, ValueError) as error:
+            raise self._unwritable(error) from error
+        return item
+
+    def _check_readable(self, item: Item) -> None:
+        try:
+            self.decode(item)
+        except ValidationError as error:
+            error.message = (
+                f"this {self.model_class.__name__} could not be read again, so it is not written: "
+                + "; ".join(f"{field}: {reason}" for field, reason in error.errors.items())
+            )
+            raise
+
+    def _dumped_anyway(self, model: T) -> object:
+        try:
+            return model.model_dump(by_alias=True, warnings=False)
+        except (RecursionError, ValueError) as error:
+            raise self._unwritable(error) from error
+
+    def _unwritable(self, error: Exception) -> ValidationError:
+        reason = "contains itself or is nested too deeply" if isinstance(error, RecursionError) else str(error)
+        return ValidationError(f"a {self.model_class.__name__} cannot be written: {reason}", original_error=error)
+
+    def _encoded(self, model: T, dumped: object) -> Item:
         if not isinstance(dumped, dict):
             raise ValidationError(f"a {self.model_class.__name__} is written as {dumped!r:.80}, and an item is a dict")
         item: Item = {}

@@ -17,6 +17,35 @@ _PART = re.compile(r"([^\[\]]+)((?:\[\d+\])*)")
 _INDEX = re.compile(r"\[(\d+)\]")
 
 
+# What Pydantic calls a value of the right kind that breaks a rule of the model: such a value may be compared with.
+_CONSTRAINTS = frozenset(
+    (
+        "assertion_error",
+        "bytes_too_long",
+        "bytes_too_short",
+        "date_future",
+        "date_past",
+        "datetime_future",
+        "datetime_past",
+        "decimal_max_digits",
+        "decimal_max_places",
+        "decimal_whole_digits",
+        "greater_than",
+        "greater_than_equal",
+        "int_from_float",
+        "less_than",
+        "less_than_equal",
+        "multiple_of",
+        "string_pattern_mismatch",
+        "string_too_long",
+        "string_too_short",
+        "too_long",
+        "too_short",
+        "value_error",
+    )
+)
+
+
 class Validate(Protocol):
     """Validates one value, raising Pydantic's error; ``strict`` overrides what the model says."""
 
@@ -71,11 +100,13 @@ class Target:
             valid = self.validate(value, strict=False)
         except pydantic.ValidationError as error:
             wire = self._encoded(self.raw, value)
-            if not self.shape.tags or self.shape.tags & wire.keys():
+            failures = error.errors(include_url=False)
+            is_comparable = {entry["type"] for entry in failures} <= _CONSTRAINTS
+            if is_comparable and (not self.shape.tags or self.shape.tags & wire.keys()):
                 return wire
             raise ExpressionError(
-                f"{self.label} is never {value!r}: it is stored as {_tag_names(self.shape)}",
-                {self.label: error.errors(include_url=False)[0]["msg"]},
+                f"{self.label} is never {value!r}: it is stored as {_tag_names(self.shape)} ({failures[0]['msg']})",
+                {self.label: failures[0]["msg"]},
                 error,
             ) from error
         return self._encoded(self.store, valid)
@@ -109,6 +140,9 @@ class Target:
             return encode(value)
         except RefusedValueError as refused:
             raise refused.at(self.label).as_validation_error() from None
+        except RecursionError as error:
+            reason = "contains itself or is nested too deeply"
+            raise ValidationError(f"{self.label} {reason}", {self.label: reason}, error) from error
 
 
 def invalid(message: str, error: pydantic.ValidationError, prefix: str = "") -> ValidationError:
@@ -152,4 +186,4 @@ def split_path(name: str) -> list[Step]:
 
 
 def _tag_names(shape: Shape) -> str:
-    return " or ".join(sorted(shape.tags))
+    return " or ".join(sorted(shape.tags)) or "any type"

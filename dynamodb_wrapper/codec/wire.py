@@ -132,6 +132,14 @@ def number_text(value: Decimal) -> str:
     return text
 
 
+def _unicode_text(value: str) -> str:
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise RefusedValueError(f"is no valid Unicode text ({error.reason})", value) from None
+    return value
+
+
 def _int_text(value: int) -> str:
     if -_SURELY_FITS < value < _SURELY_FITS:
         return str(int(value))
@@ -194,7 +202,7 @@ class WireEncoder:
         self._by_type: dict[type, Callable[[Any], Wire]] = {
             type(None): lambda _: {"NULL": True},
             bool: lambda value: {"BOOL": value},
-            str: lambda value: {"S": value},
+            str: lambda value: {"S": value if value.isascii() else _unicode_text(value)},
             int: lambda value: {"N": _int_text(value)},
             float: lambda value: {"N": _float_text(value)},
             Decimal: lambda value: {"N": number_text(value)},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -58,6 +59,7 @@ def with_keywords(make: Callable[[str | None], Selection[R]], keywords: Mapping[
         selection = selection.filtered(as_condition(filter_))
     if isinstance(key_condition, str):
         asked = replace(asked, key_condition=key_condition)
+        selection = _without_repeated_key(selection, asked)
     elif key_condition is not None:
         selection = _keyed(selection, as_condition(key_condition))
     if "Limit" in keywords:
@@ -67,6 +69,25 @@ def with_keywords(make: Callable[[str | None], Selection[R]], keywords: Mapping[
     if keywords.get("ConsistentRead"):
         selection = selection.consistently()
     return replace(selection, asked=asked, descending=not keywords.get("ScanIndexForward", True))
+
+
+def _without_repeated_key(selection: Selection[R], asked: Asked) -> Selection[R]:
+    """Return the selection without its own condition on the partition key, if the written one has it, as boto3 needs.
+
+    Raises:
+        ExpressionError: The written condition is about another partition.
+    """
+    words = set(re.findall(r"[#\w.-]+", asked.key_condition or ""))
+    named = {asked.names.get(word, word) for word in words}
+    codec = selection.entity.codec
+    if not named & {codec.attribute(name) for name in selection.index.partition}:
+        return selection
+    for name, value in selection.readable_key.items():
+        if selection.entity.key_part(name, value) not in asked.values.values():
+            raise ExpressionError(
+                f"KeyConditionExpression is not about the key that is given already: {name} = {value!r}"
+            )
+    return replace(selection, key_conditions=())
 
 
 def _keyed(selection: Selection[R], condition: Condition) -> Selection[R]:

@@ -95,6 +95,15 @@ class Entity(Generic[T]):
             for name, value in zip(declaration.table_key.fields, values, strict=True)
         }
 
+    def check_written_key(self, key: Item) -> None:
+        """Refuse a key that the model would refuse, where an item may be made under it.
+
+        Raises:
+            ValidationError: A part is not what its field takes.
+        """
+        for attribute, value in self.readable_key(key).items():
+            self.codec.target((attribute,)).written(value)
+
     def key_part(self, name: str, value: object) -> Wire:
         """Return the wire form of one part of a key.
 
@@ -106,9 +115,10 @@ class Entity(Generic[T]):
         try:
             wire = self.codec.target((name,)).compared(value)
         except ExpressionError as error:
+            kind = _KEY_KINDS[self.key_tags[self.codec.attribute(name)]]
+            reasons = "; ".join(map(str, error.errors.values()))
             raise ValidationError(
-                f"key {name!r} of table {self.table_name!r} cannot be {value!r}: it is declared as "
-                f"{_KEY_KINDS[self.key_tags[self.codec.attribute(name)]]}",
+                f"key {name!r} of table {self.table_name!r} cannot be {value!r}: it is declared as {kind} ({reasons})",
                 {name: f"{value!r} is not what the key holds"},
                 error,
             ) from error

@@ -78,7 +78,7 @@ def put(entity: Entity[T], model: T) -> Flow[T]:
     condition = None
     if entity.declaration.version is not None:
         attribute = Path(entity.declaration.version)
-        condition = is_absent(entity) | (attribute == version) if version else attribute.not_exists()
+        condition = is_absent(entity) | (attribute == version) if version else _has_no_version(attribute)
     request = _put(entity, entity.with_values(model, settled), condition)
     try:
         yield from request.send()
@@ -99,7 +99,7 @@ def update(entity: Entity[T], model: T) -> Flow[T]:
     condition = is_present(entity)
     if entity.declaration.version is not None:
         attribute = Path(entity.declaration.version)
-        condition &= attribute == version if version else attribute.not_exists()
+        condition &= attribute == version if version else _has_no_version(attribute)
     request = _put(entity, entity.with_values(model, settled), condition)
     try:
         yield from request.send()
@@ -239,6 +239,11 @@ def _whole_expiry(entity: Entity[T], model: T) -> dict[str, object]:
         return {}
     whole = expiry.replace(microsecond=0)
     return {name: whole if whole.year == MAXYEAR else whole + timedelta(seconds=1)}
+
+
+def _has_no_version(attribute: Path) -> Condition:
+    """Return the condition that no versioned write has touched the item: it may be older than its versions."""
+    return attribute.not_exists() | (attribute == 0) | attribute.is_type("NULL")
 
 
 def not_found(entity: Entity[T], request: Request, error: ConditionFailedError) -> ItemNotFoundError:

@@ -79,6 +79,7 @@ def patch_request(
     if not planned:
         raise ExpressionError("a patch needs at least one change")
     if upsert:
+        entity.check_written_key(key)
         _refuse_fragment(entity, planned)
         _refuse_underived(entity, planned)
     planned += list(_managed_changes(entity, planned, upsert=upsert, time=time))
@@ -158,6 +159,9 @@ class _Plan:
         codec = self._entity.codec
         if isinstance(value, Remove) and not codec.may_be_absent(root):
             raise ExpressionError(f"{root!r} is required by the model, so it cannot be removed", {root: "required"})
+        if isinstance(value, SetIfMissing) and codec.is_left_out(root, value.value):
+            reason = "is stored by leaving it out, so there is nothing to set where it is missing"
+            raise ExpressionError(f"{root!r}: {value.value!r} {reason}", {root: reason})
         if isinstance(value, SetIfMissing) and target.names[0] in self._entity.key_tags:
             self._entity.check_key_attribute(str(target.names[0]), target.written(value.value))
         if isinstance(value, Action):
@@ -169,6 +173,9 @@ class _Plan:
 
 
 def _merged(entity: Entity[T], key: KeyValues, changes: Changes | None, fields: Mapping[str, object]) -> Changes:
+    for name in changes or ():
+        if not isinstance(name, str | Path):
+            raise ExpressionError(f"a change is named by a field name or a path like F.address.city, not {name!r}")
     if entity.declaration.sort_key is None and isinstance(key[1], Mapping) and changes is None:
         raise ExpressionError(
             f"the second positional argument of patch() is the sort key, which {entity.table_name!r} does not have: "

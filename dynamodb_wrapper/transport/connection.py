@@ -138,7 +138,7 @@ class Connection:
 
     def table(self, name: str) -> Table:
         """Return the boto3 `Table` of that physical name, the same object each time."""
-        with self._lock:
+        with self._lock, clients.our_errors(self.config):
             tables = self._opened().tables
             if name not in tables:
                 tables[name] = self.resource.Table(name)
