@@ -10,8 +10,14 @@ import random
 from collections.abc import Iterable, Mapping, Sequence
 
 from dynamodb_wrapper.codec import Item, item_bytes
-from dynamodb_wrapper.exceptions import BatchIncompleteError, ConditionFailedError, ItemNotFoundError, ValidationError
-from dynamodb_wrapper.expressions import Add, Append, Condition, F
+from dynamodb_wrapper.exceptions import (
+    BatchIncompleteError,
+    ConditionFailedError,
+    ItemNotFoundError,
+    TableNotFoundError,
+    ValidationError,
+)
+from dynamodb_wrapper.expressions import Add, AnyCondition, Append, Condition, F
 from dynamodb_wrapper.models import LogMessage, PipelineRunEvent, PipelineRunLog
 from dynamodb_wrapper.operations import items, patches, queries
 from dynamodb_wrapper.operations.effects import Flow, call, now, sleep
@@ -20,6 +26,8 @@ from dynamodb_wrapper.operations.selection import Selection
 
 Runs = Entity[PipelineRunLog]
 Events = Entity[PipelineRunEvent]
+BatchEntry = dict[str, dict[str, Item]]
+"""One entry of a batch write: a put or a delete, as DynamoDB writes it."""
 
 INLINE_MESSAGES = 100
 INLINE_MESSAGE_BYTES = 1_000
@@ -81,6 +89,33 @@ def read(runs: Runs, events: Events, run_id: str) -> Flow[list[LogMessage]]:
     numbered = Selection(events, events.declaration.table_key, events.decode, consistent=True).from_key(run_id)
     rest = yield from queries.collected(numbered.sorted_by(lambda sequence: sequence > _COUNTER, last=True))
     return [*run.get("log_messages", []), *(event.message for event in rest)]
+
+
+def delete_run(runs: Runs, events: Events, key: items.KeyValues, *, when: AnyCondition | None) -> Flow[bool]:
+    """Delete a run, then its messages beyond the item; True if the run was there. Run again after a kill, it finishes.
+
+    Raises:
+        ConditionFailedError: ``when`` was false; nothing was deleted.
+        BatchIncompleteError: The run is deleted, some of its messages are not; their keys are in ``.unprocessed``.
+    """
+    was_there = yield from items.delete(runs, key, when=when)
+    selection = Selection(events, events.declaration.table_key, events.decode, consistent=True).from_key(key[0])
+    try:
+        found = yield from queries.collected(selection)
+    except TableNotFoundError:  # nothing was ever written beyond the items
+        return was_there
+    deletes: list[BatchEntry] = [{"DeleteRequest": {"Key": events.key(key[0], event.sequence)}} for event in found]
+    for begin in range(0, len(deletes), _BATCH_ITEMS):
+        left = yield from _write_batch(events, deletes[begin : begin + _BATCH_ITEMS])
+        if left:
+            unprocessed = [*left, *deletes[begin + _BATCH_ITEMS :]]
+            raise BatchIncompleteError(
+                f"{len(unprocessed)} of {len(deletes)} log messages were not deleted from {events.table_name!r}",
+                context={"table_name": events.table_name, "run_id": key[0]},
+                unprocessed=[events.readable_key(request["DeleteRequest"]["Key"]) for request in unprocessed],
+                done=len(deletes) - len(unprocessed),
+            )
+    return was_there
 
 
 def _into_item(
@@ -152,9 +187,10 @@ def _write_events(events: Events, run_id: str, prepared: Sequence[Item]) -> Flow
         for number, event in enumerate(prepared, start=last - len(prepared) + 1)
     ]
     for begin in range(0, len(numbered), _BATCH_ITEMS):
-        left = yield from _write_batch(events, numbered[begin : begin + _BATCH_ITEMS])
+        puts = [{"PutRequest": {"Item": item}} for item in numbered[begin : begin + _BATCH_ITEMS]]
+        left = yield from _write_batch(events, puts)
         if left:
-            unprocessed = [*left, *numbered[begin + _BATCH_ITEMS :]]
+            unprocessed = [*(request["PutRequest"]["Item"] for request in left), *numbered[begin + _BATCH_ITEMS :]]
             raise BatchIncompleteError(
                 f"{len(unprocessed)} of {len(numbered)} log messages were not written to {events.table_name!r}",
                 context={"table_name": events.table_name, "run_id": run_id},
@@ -181,9 +217,8 @@ def _reserved(events: Events, run_id: str, count: int) -> Flow[int]:
     return last
 
 
-def _write_batch(events: Events, batch: Sequence[Item]) -> Flow[list[Item]]:
+def _write_batch(events: Events, requests: list[BatchEntry]) -> Flow[list[BatchEntry]]:
     """Write one batch, its leftovers again with growing pauses, and return what is left in the end."""
-    requests = [{"PutRequest": {"Item": item}} for item in batch]
     pause = _FIRST_PAUSE
     for _ in range(_BATCH_TRIES):
         response = yield from call("BatchWriteItem", {"RequestItems": {events.table_name: requests}})
@@ -192,4 +227,4 @@ def _write_batch(events: Events, batch: Sequence[Item]) -> Flow[list[Item]]:
             break
         yield from sleep(random.uniform(0, pause))
         pause = min(2 * pause, _LONGEST_PAUSE)
-    return [request["PutRequest"]["Item"] for request in requests]
+    return requests

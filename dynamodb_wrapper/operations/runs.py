@@ -138,7 +138,8 @@ def _end(runs: Runs, run_id: str, changes: patches.Changes, end_time: datetime |
         start = yield from _start_time(runs, run_id)
         if start is None:
             return (yield from _patch(runs, run_id, {**changes, "end_time": end}, when=F.start_time.not_exists()))
-        ended = {**changes, "end_time": end, "duration_seconds": _seconds(end - start)}
+        # The clock that gave the end may be behind the one that gave the start.
+        ended = {**changes, "end_time": end, "duration_seconds": _seconds(max(end - start, timedelta(0)))}
         return (yield from _patch(runs, run_id, ended, when=F.start_time == start))
 
     return (yield from _until_it_holds(attempt))

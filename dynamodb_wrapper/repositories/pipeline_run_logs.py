@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from dynamodb_wrapper.config import DynamoDBConfig
+from dynamodb_wrapper.expressions import AnyCondition
 from dynamodb_wrapper.models import LogMessage, PipelineRunLog, RunStatus, StageInfo
 from dynamodb_wrapper.operations import run_messages, runs
 from dynamodb_wrapper.operations.tables import Progress
@@ -196,6 +197,17 @@ class PipelineRunLogsRepository(BaseDynamoRepository[PipelineRunLog]):
             BatchIncompleteError: Some were not written; ``.unprocessed`` has them as `PipelineRunEvent`.
         """
         return self._connection.driver.run(run_messages.add(self._entity, self.events._entity, run_id, messages))
+
+    def delete(self, pk: object, sk: object = None, *, when: AnyCondition | None = None) -> bool:
+        """Delete a run and all its log messages; True if the run was there. Run again after a kill, it finishes.
+
+        Raises:
+            ConditionFailedError: ``when`` did not hold; nothing was deleted.
+            BatchIncompleteError: The run is deleted, some of its messages are not.
+        """
+        return self._connection.driver.run(
+            run_messages.delete_run(self._entity, self.events._entity, (pk, sk), when=when)
+        )
 
     def get_log_messages(self, run_id: str) -> list[LogMessage]:
         """Return all log messages of a run, in order, wherever they are kept; read strongly consistent.

@@ -424,9 +424,9 @@ class TestStatus:
         with pytest.raises(ValidationError, match="end_time"):
             runs.update_run_status("r1", "running", end_time=ago(0))
 
-    def test_an_end_before_the_start_is_kept(self, runs: PipelineRunLogsRepository) -> None:
+    def test_an_end_before_the_start_takes_no_time(self, runs: PipelineRunLogsRepository) -> None:
         started = new_run(runs, "r1").start_time
-        assert runs.update_run_status("r1", "failed", end_time=started - SECONDS).duration_seconds == -1
+        assert runs.update_run_status("r1", "failed", end_time=started - SECONDS).duration_seconds == 0
 
     def test_refused(self, runs: PipelineRunLogsRepository) -> None:
         for status in ("success", "running"):
@@ -566,3 +566,14 @@ class TestLogMessages:
         assert runs.add_log_messages("r1", ["a"]).log_messages == ["a"]
         with pytest.raises(TableNotFoundError, match="pipeline_run_events"):
             runs.add_log_messages("r1", ["x" * 2000])
+
+
+def test_a_deleted_run_takes_its_messages_along(runs: PipelineRunLogsRepository) -> None:
+    runs.create_run_log("r1", "p1", "manual", log_messages=[f"message {number}" for number in range(300)])
+    runs.create_run_log("r2", "p1", "manual", log_messages=[f"other {number}" for number in range(150)])
+    assert runs.delete("r1")
+    runs.create_run_log("r1", "p1", "manual")
+    assert runs.get_log_messages("r1") == []
+    assert len(runs.get_log_messages("r2")) == 150
+    assert runs.delete("r1")
+    assert not runs.delete("r1")
