@@ -23,7 +23,7 @@ PYTEST := $(BIN)/python -m pytest -n $(WORKERS)
 ENDPOINT ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types floors fmt docs bench contract property lowest lock clean
+.PHONY: help demo test check lint types floors fmt docs bench contract property soak lowest lock clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -69,6 +69,13 @@ contract: $(READY) $(MINISTACK) ## The contract suite; ENDPOINT=moto, ministack,
 
 property: $(READY) ## The property tests, with many more examples
 	@HYPOTHESIS_PROFILE=wide $(PYTEST) -m hypothesis --timeout 1800
+
+ROUNDS ?= 20
+soak: $(READY) $(MINISTACK) ## The concurrency tests, 20 rounds of them; ROUNDS=100 for more
+	@for round in $$(seq $(ROUNDS)); do \
+	    echo "==> round $$round of $(ROUNDS)"; \
+	    $(PYTEST) -q tests/contract/test_concurrency.py tests/contract/test_pipelines_threads.py || exit 1; \
+	done
 
 lowest: $(LOWEST) ## Unit and contract tests (on moto) with the oldest supported dependencies
 	@echo "==> tests with the oldest dependencies"
