@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from dynamodb_wrapper.codec.shapes import Member, Shape, Step
+from dynamodb_wrapper.codec.shapes import Member, Shape
 from dynamodb_wrapper.codec.wire import RefusedValueError, TimeRules, Wire, read_any
 from dynamodb_wrapper.exceptions import DeclarationError
 
@@ -112,6 +112,3 @@ class KeyedList:
         if "M" not in entry:
             return entry
         return {"M": {name: value for name, value in entry["M"].items() if name != self.position}}
-
-
-__all__ = ["EpochSeconds", "KeyedList", "Step", "StoredForm"]

@@ -33,7 +33,6 @@ class Asked:
 
     filter: str | None = None
     key_condition: str | None = None
-    projection: str | None = None
     names: Mapping[str, str] = field(default_factory=dict)
     values: Item = field(default_factory=dict)
 
