@@ -8,7 +8,7 @@ each effect's outcome its type.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
@@ -39,14 +39,20 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Sleep:
-    """Wait that many seconds."""
+    """Wait that many seconds; with ``jittered``, a random part of them."""
 
     seconds: float
+    jittered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Now:
     """Tell the time (an aware datetime in UTC)."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewToken:
+    """Make a text that nobody else has (36 characters), for requests that are to be applied once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +62,22 @@ class Emit:
     items: Sequence[Any]
 
 
-Effect = Call | Sleep | Now | Emit
+@dataclass(frozen=True, slots=True)
+class Together:
+    """Run flows at the same time; the outcome is the list of their results, in their order.
+
+    Attributes:
+        flows: Taken one by one as there is room, so that an iterator may make them as it goes. They do not emit.
+        at_most: How many run at a time.
+
+    When one fails, no more are taken, those that run are finished, and the first error is thrown into the flow.
+    """
+
+    flows: Iterable[Flow[Any]]
+    at_most: int
+
+
+Effect = Call | Sleep | Now | NewToken | Emit | Together
 
 R = TypeVar("R")
 Flow = Generator[Effect, Any, R]
@@ -70,9 +91,9 @@ def call(
     return response
 
 
-def sleep(seconds: float) -> Flow[None]:
-    """Wait."""
-    yield Sleep(seconds)
+def sleep(seconds: float, *, jittered: bool = False) -> Flow[None]:
+    """Wait that many seconds; with ``jittered``, a random part of them."""
+    yield Sleep(seconds, jittered)
 
 
 def now() -> Flow[datetime]:
@@ -81,6 +102,18 @@ def now() -> Flow[datetime]:
     return time
 
 
+def new_token() -> Flow[str]:
+    """Return a text that nobody else has."""
+    token: str = yield NewToken()
+    return token
+
+
 def emit(items: Sequence[Any]) -> Flow[None]:
     """Hand items to the consumer of the stream."""
     yield Emit(items)
+
+
+def together(flows: Iterable[Flow[R]], *, at_most: int) -> Flow[list[R]]:
+    """Run flows at the same time, so many of them at a time, and return their results in order."""
+    results: list[R] = yield Together(flows, at_most)
+    return results

@@ -10,12 +10,13 @@ from typing import TypeVar
 from pydantic import BaseModel
 
 from dynamodb_wrapper.codec import Derived, Item, Target
-from dynamodb_wrapper.exceptions import ConditionFailedError, ExpressionError, ValidationError
+from dynamodb_wrapper.exceptions import ConditionFailedError, DynamoDBWrapperError, ExpressionError, ValidationError
 from dynamodb_wrapper.expressions import Action, Add, AnyCondition, Path, Remove, SetIfMissing, as_condition, every
+from dynamodb_wrapper.operations import writes
 from dynamodb_wrapper.operations.effects import Flow, now
 from dynamodb_wrapper.operations.entity import Entity
-from dynamodb_wrapper.operations.items import KeyValues, failed_condition, is_present, not_found
 from dynamodb_wrapper.operations.requests import Update
+from dynamodb_wrapper.operations.writes import KeyValues, Write, is_present
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -40,17 +41,44 @@ def patch(
         ExpressionError: A change cannot be made; says which and why.
         ValidationError: A value is not one for its field.
     """
+    write = yield from patch_write(entity, key, changes, fields, when=when, upsert=upsert)
+    response = yield from writes.send(write)
+    return _patched(entity, response["Attributes"])
+
+
+def patch_write(
+    entity: Entity[T],
+    key: KeyValues,
+    changes: Changes | None,
+    fields: Mapping[str, object],
+    *,
+    when: AnyCondition | None,
+    upsert: bool,
+) -> Flow[Write[T]]:
+    """Return the write that changes attributes of an item.
+
+    Raises:
+        ExpressionError: A change cannot be made; says which and why.
+        ValidationError: A value is not one for its field.
+    """
     merged = _merged(entity, key, changes, fields)
     time = (yield from now()) if _has_times(entity) else None
     request = patch_request(entity, entity.key(*key), merged, when=when, upsert=upsert, time=time)
-    try:
-        response = yield from request.send()
-    except ConditionFailedError as error:
+    # What only this patch has: the time that it sets, to the microsecond.
+    mark = {target.names[0]: target.written(value) for target, value in request.changes if value is time}
+
+    def refused(error: ConditionFailedError) -> DynamoDBWrapperError:
         if error.item is None and not upsert:
-            raise not_found(entity, request, error) from error
+            return writes.not_found(entity, request.readable_key, error)
         message = "the condition of the patch was false"
-        raise failed_condition(ConditionFailedError, message, entity, request, error) from error
-    return _patched(entity, response["Attributes"])
+        return writes.failed_condition(ConditionFailedError, message, entity, request.readable_key, error)
+
+    def proof(stored: Item | None) -> bool | None:
+        if stored is None:
+            return False if when is None else None
+        return True if mark and stored.items() >= mark.items() else None
+
+    return Write(entity, request, refused, proof)
 
 
 def _patched(entity: Entity[T], item: Item) -> T:
@@ -92,7 +120,7 @@ def patch_request(
         key,
         tuple(full),
         condition,
-        repeatable=when is None and entity.declaration.version is None,
+        repeatable=entity.declaration.version is None,
     )
 
 

@@ -1,7 +1,7 @@
 """Requests as frozen values: what is to be done, before it is known how it is sent.
 
-A request renders as a single call. The same parts serve as an entry of a batch or of a transaction, so that a
-parameter name like ``ConditionExpression`` is written in one place.
+A request renders as a call of its own, as an entry of a batch, or as an action of a transaction: from the same parts,
+so that a parameter name like ``ConditionExpression`` is written in one place.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dynamodb_wrapper.codec import Item, Step, Target
+from dynamodb_wrapper.exceptions import ExpressionError
 from dynamodb_wrapper.expressions import Add, Append, Condition, ExpressionWriter, Prepend, Resolver
 from dynamodb_wrapper.operations.effects import Call, Flow, Params, Response, call
 
@@ -33,6 +34,10 @@ class Request:
         """Return the request as a call of its own."""
         raise NotImplementedError
 
+    def as_action(self) -> Params:
+        """Return the request as an action of a transaction."""
+        raise NotImplementedError
+
     def send(self) -> Flow[Response]:
         """Send it alone."""
         single = self.as_call()
@@ -49,13 +54,19 @@ class Get(Request):
 
     def as_call(self) -> Call:
         """Return ``GetItem``."""
+        consistent = {"ConsistentRead": True} if self.consistent else {}
+        return Call("GetItem", {**self._params(), **consistent}, key=self.readable_key)
+
+    def as_action(self) -> Params:
+        """Return a ``Get`` of ``TransactGetItems``, whose reads are serializable."""
+        return {"Get": self._params()}
+
+    def _params(self) -> Params:
         writer = ExpressionWriter(self.resolver)
         params: Params = {"TableName": self.table_name, "Key": self.key}
-        if self.consistent:
-            params["ConsistentRead"] = True
         if self.projection is not None:
             params["ProjectionExpression"] = writer.projection(without_overlaps(self.projection))
-        return Call("GetItem", {**params, **writer.parameters()}, key=self.readable_key)
+        return {**params, **writer.parameters()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +77,21 @@ class Put(Request):
     condition: Condition | None = None
 
     def as_call(self) -> Call:
-        """Return ``PutItem``."""
+        """Return ``PutItem``, which leaves the same item however often it is applied."""
+        return Call("PutItem", self._params(), key=self.readable_key)
+
+    def as_action(self) -> Params:
+        """Return a ``Put`` of ``TransactWriteItems``."""
+        return {"Put": self._params()}
+
+    def as_entry(self) -> Params:
+        """Return a ``PutRequest`` of ``BatchWriteItem``, which knows no conditions."""
+        return {"PutRequest": {"Item": self.item}}
+
+    def _params(self) -> Params:
         writer = ExpressionWriter(self.resolver)
         params = {"TableName": self.table_name, "Item": self.item, **_condition(self.condition, writer)}
-        return Call(
-            "PutItem", {**params, **writer.parameters()}, repeatable=self.condition is None, key=self.readable_key
-        )
+        return {**params, **writer.parameters()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,17 +105,22 @@ class Update(Request):
 
     def as_call(self) -> Call:
         """Return ``UpdateItem``, answering with the whole new item."""
+        params = {**self._params(), "ReturnValues": "ALL_NEW"}
+        return Call("UpdateItem", params, repeatable=self.is_repeatable, key=self.readable_key)
+
+    def as_action(self) -> Params:
+        """Return an ``Update`` of ``TransactWriteItems``, which answers with no item."""
+        return {"Update": self._params()}
+
+    def _params(self) -> Params:
         writer = ExpressionWriter(self.resolver)
         params = {
             "TableName": self.table_name,
             "Key": self.key,
             "UpdateExpression": writer.update(self.changes),
-            "ReturnValues": "ALL_NEW",
             **_condition(self.condition, writer),
         }
-        return Call(
-            "UpdateItem", {**params, **writer.parameters()}, repeatable=self.is_repeatable, key=self.readable_key
-        )
+        return {**params, **writer.parameters()}
 
     @property
     def is_repeatable(self) -> bool:
@@ -112,16 +137,42 @@ class Delete(Request):
 
     def as_call(self) -> Call:
         """Return ``DeleteItem``, answering with what was there."""
+        return Call("DeleteItem", {**self._params(), "ReturnValues": "ALL_OLD"}, key=self.readable_key)
+
+    def as_action(self) -> Params:
+        """Return a ``Delete`` of ``TransactWriteItems``."""
+        return {"Delete": self._params()}
+
+    def as_entry(self) -> Params:
+        """Return a ``DeleteRequest`` of ``BatchWriteItem``, which knows no conditions."""
+        return {"DeleteRequest": {"Key": self.key}}
+
+    def _params(self) -> Params:
         writer = ExpressionWriter(self.resolver)
-        params = {
-            "TableName": self.table_name,
-            "Key": self.key,
-            "ReturnValues": "ALL_OLD",
-            **_condition(self.condition, writer),
-        }
-        return Call(
-            "DeleteItem", {**params, **writer.parameters()}, repeatable=self.condition is None, key=self.readable_key
-        )
+        params = {"TableName": self.table_name, "Key": self.key, **_condition(self.condition, writer)}
+        return {**params, **writer.parameters()}
+
+
+@dataclass(frozen=True, slots=True)
+class Check(Request):
+    """Let a transaction happen only if a condition holds for an item that it does not write."""
+
+    key: Item
+    condition: Condition
+
+    def as_call(self) -> Call:
+        """Return nothing.
+
+        Raises:
+            ExpressionError: DynamoDB checks conditions of items that are not written in transactions only.
+        """
+        raise ExpressionError("a check is an action of a transaction; it cannot be sent alone")
+
+    def as_action(self) -> Params:
+        """Return a ``ConditionCheck`` of ``TransactWriteItems``."""
+        writer = ExpressionWriter(self.resolver)
+        params = {"TableName": self.table_name, "Key": self.key, **_condition(self.condition, writer)}
+        return {"ConditionCheck": {**params, **writer.parameters()}}
 
 
 def without_overlaps(paths: Iterable[tuple[Step, ...]]) -> list[tuple[Step, ...]]:

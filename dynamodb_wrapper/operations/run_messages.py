@@ -23,6 +23,7 @@ from dynamodb_wrapper.operations import items, patches, queries
 from dynamodb_wrapper.operations.effects import Flow, call, now, sleep
 from dynamodb_wrapper.operations.entity import Entity
 from dynamodb_wrapper.operations.selection import Selection
+from dynamodb_wrapper.operations.writes import KeyValues
 
 Runs = Entity[PipelineRunLog]
 Events = Entity[PipelineRunEvent]
@@ -91,7 +92,7 @@ def read(runs: Runs, events: Events, run_id: str) -> Flow[list[LogMessage]]:
     return [*run.get("log_messages", []), *(event.message for event in rest)]
 
 
-def delete_run(runs: Runs, events: Events, key: items.KeyValues, *, when: AnyCondition | None) -> Flow[bool]:
+def delete_run(runs: Runs, events: Events, key: KeyValues, *, when: AnyCondition | None) -> Flow[bool]:
     """Delete a run, then its messages beyond the item; True if the run was there. Run again after a kill, it finishes.
 
     Raises:

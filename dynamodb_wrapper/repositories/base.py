@@ -2,38 +2,25 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, overload
+from typing import Any, TypeVar, overload
 
 from pydantic import BaseModel
 
-from dynamodb_wrapper.codec import PartialItem, StoredForm, TimeRules
+from dynamodb_wrapper.codec import PartialItem
 from dynamodb_wrapper.config import DynamoDBConfig
-from dynamodb_wrapper.exceptions import DeclarationError, ValidationError
 from dynamodb_wrapper.expressions import AnyCondition, Path
-from dynamodb_wrapper.operations import items, patches, tables
-from dynamodb_wrapper.operations.declaration import Declaration, Index, TableOptions
+from dynamodb_wrapper.operations import items, patches
+from dynamodb_wrapper.operations.declaration import Index
 from dynamodb_wrapper.operations.dynamodb_keywords import with_keywords
-from dynamodb_wrapper.operations.entity import Entity
-from dynamodb_wrapper.operations.selection import Selection
-from dynamodb_wrapper.operations.tables import Progress
-from dynamodb_wrapper.repositories.declarations import Declared, declared_at_class_time
 from dynamodb_wrapper.repositories.patterns import BoundAccessPattern
 from dynamodb_wrapper.repositories.query import Query
-from dynamodb_wrapper.transport import connection_for
-
-if TYPE_CHECKING:
-    from mypy_boto3_dynamodb.service_resource import Table
+from dynamodb_wrapper.repositories.tables import TableMethods
 
 T = TypeVar("T", bound=BaseModel)
 
-_log = logging.getLogger("dynamodb_wrapper.repositories")
 
-TABLE_WAIT_SECONDS = 300.0
-
-
-class BaseDynamoRepository(Generic[T]):
+class BaseDynamoRepository(TableMethods[T]):
     """Reads and writes models of one class in one table.
 
     Declare the table in a subclass, with class attributes or with properties of the same names::
@@ -47,44 +34,8 @@ class BaseDynamoRepository(Generic[T]):
     A wrong declaration is refused when the class is made. Repositories are cheap and safe to share between threads:
     all of one configuration use one connection pool.
 
-    Attributes:
-        table_name: On the class, the base name, to which the configuration adds prefix and environment; as a property,
-            the physical name. On an instance it is always the physical name.
-        model_class: The model; read from ``[Order]`` when left out.
-        primary_key: The field of the partition key.
-        sort_key: The field of the sort key, or None.
-        version_attribute: A field (int) for optimistic locking, or None. See `update`.
-        ttl_attribute: The field that says when DynamoDB may delete the item, or None. A datetime is stored as whole
-            seconds since 1970, rounded up.
-        created_at_attribute: The datetime field that ``create`` sets where it was not given; ``created_at`` when the
-            model has one, None for no such field.
-        updated_at_attribute: The datetime field that every write moves; ``updated_at`` when the model has one.
-        stored_as: Fields kept in a form of their own, for example ``{"stages": KeyedList("stage_name")}``.
-        forbid_unknown_attributes: Whether an item with attributes that are no field is refused by a model with
-            ``extra="forbid"``; by default such attributes are not shown to it, so that stored data stays readable.
-        table_options: Billing, stream and deletion protection for `create_table`.
-        config: The configuration.
+    The class attributes it may declare are those of `RepositoryFoundation`.
     """
-
-    # Any, because a subclass may declare these as class attributes or as properties, and type checkers allow only one
-    # of the two to override a `str`. In a subclass they have the type declared there.
-    table_name: Any = None
-    model_class: Any = None
-    primary_key: Any = None
-    sort_key: Any = None
-    version_attribute: ClassVar[str | None] = None
-    ttl_attribute: ClassVar[str | None] = None
-    created_at_attribute: ClassVar[str | None] = "created_at"
-    updated_at_attribute: ClassVar[str | None] = "updated_at"
-    stored_as: ClassVar[Mapping[str, StoredForm]] = {}
-    forbid_unknown_attributes: ClassVar[bool] = False
-    table_options: ClassVar[TableOptions] = TableOptions()
-
-    _declaration: ClassVar[Declaration | None] = None
-
-    def __init_subclass__(cls) -> None:
-        super().__init_subclass__()
-        cls._declaration = declared_at_class_time(cls)
 
     def __init__(self, config: DynamoDBConfig) -> None:
         """Use a configuration; nothing is opened or read before the first request.
@@ -93,40 +44,8 @@ class BaseDynamoRepository(Generic[T]):
             ValidationError: ``config`` is no `DynamoDBConfig`.
             DeclarationError: The class declares no usable table.
         """
-        if not isinstance(config, DynamoDBConfig):
-            raise ValidationError(f"{type(self).__name__} takes a DynamoDBConfig, not {type(config).__name__}")
-        self.config = config
-        self._connection = connection_for(config)
-        self._entity: Entity[T] = self._made_entity()
-
-    def _made_entity(self) -> Entity[T]:
-        declaration = type(self)._declaration or Declared(type(self), self).declaration()
-        if self.table_name is None:
-            raise DeclarationError(f"{type(self).__name__} declares no table_name")
-        if not isinstance(getattr(type(self), "table_name", None), property):
-            self.table_name = self.config.get_table_name(type(self).table_name)
-        if not isinstance(getattr(type(self), "model_class", None), property):
-            self.model_class = declaration.model_class
-        times = TimeRules.of(
-            assumed=self.config.default_timezone,
-            stored_in_utc=self.config.store_timestamps_in_utc,
-            shown=self.config.user_timezone,
-        )
-        secret = self.config.cursor_secret
-        return Entity(
-            self.table_name,
-            declaration,
-            declaration.codec_for(self.model_class, times),
-            None if secret is None else secret.get_secret_value(),
-        )
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.table_name!r})"
-
-    @property
-    def table(self) -> Table:
-        """boto3's own ``Table``, for whatever this class does not offer."""
-        return self._connection.table(self.table_name)
+        super().__init__(config)
+        self._driver = self._connection.driver
 
     # --- one item -----------------------------------------------------------------------------------------------
 
@@ -140,7 +59,7 @@ class BaseDynamoRepository(Generic[T]):
             ItemAlreadyExistsError: An item with that key exists; it is in ``.item``.
             ValidationError: The model holds what DynamoDB cannot store.
         """
-        return self._connection.driver.run(items.create(self._entity, model))
+        return self._driver.run(items.create(self._entity, model))
 
     def put(self, model: T) -> T:
         """Write an item, replacing what is there, and return the model.
@@ -149,7 +68,7 @@ class BaseDynamoRepository(Generic[T]):
             VersionConflictError: The repository is versioned, and another writer changed the item since it was read.
             ValidationError: The model holds what DynamoDB cannot store.
         """
-        return self._connection.driver.run(items.put(self._entity, model))
+        return self._driver.run(items.put(self._entity, model))
 
     @overload
     def get(self, pk: object, sk: object = None, *, consistent: bool = False, attributes: None = None) -> T | None: ...
@@ -178,7 +97,7 @@ class BaseDynamoRepository(Generic[T]):
         Raises:
             ValidationError: The key is not one of this table, or the stored item is no valid model.
         """
-        return self._connection.driver.run(items.read(self._entity, (pk, sk), attributes, consistent=consistent))
+        return self._driver.run(items.read(self._entity, (pk, sk), attributes, consistent=consistent))
 
     @overload
     def get_or_raise(
@@ -204,20 +123,18 @@ class BaseDynamoRepository(Generic[T]):
             ItemNotFoundError: There is no such item; names table and key.
             ValidationError: The key is not one of this table, or the stored item is no valid model.
         """
-        return self._connection.driver.run(
-            items.read_or_raise(self._entity, (pk, sk), attributes, consistent=consistent)
-        )
+        return self._driver.run(items.read_or_raise(self._entity, (pk, sk), attributes, consistent=consistent))
 
     def get_raw(self, pk: object, sk: object = None, *, consistent: bool = False) -> dict[str, Any] | None:
         """Return everything stored under a key as plain Python values, or None.
 
         Nothing is validated: the way to look at an item that is no valid model (any more).
         """
-        return self._connection.driver.run(items.get_raw(self._entity, (pk, sk), consistent=consistent))
+        return self._driver.run(items.get_raw(self._entity, (pk, sk), consistent=consistent))
 
     def exists(self, pk: object, sk: object = None, *, consistent: bool = False) -> bool:
         """Return whether there is an item under a key, without reading its attributes."""
-        return self._connection.driver.run(items.exists(self._entity, (pk, sk), consistent=consistent))
+        return self._driver.run(items.exists(self._entity, (pk, sk), consistent=consistent))
 
     def update(self, model: T) -> T:
         """Replace an existing item and return the model.
@@ -230,7 +147,7 @@ class BaseDynamoRepository(Generic[T]):
             VersionConflictError: Another writer changed the item since it was read; what is stored is in ``.item``.
             ValidationError: The model holds what DynamoDB cannot store.
         """
-        return self._connection.driver.run(items.update(self._entity, model))
+        return self._driver.run(items.update(self._entity, model))
 
     def patch(
         self,
@@ -262,9 +179,7 @@ class BaseDynamoRepository(Generic[T]):
             ConditionFailedError: ``when`` did not hold; what is stored is in ``.item``.
             ValidationError: A value is not one for its field, or a change is not possible.
         """
-        return self._connection.driver.run(
-            patches.patch(self._entity, (pk, sk), changes, fields, when=when, upsert=upsert)
-        )
+        return self._driver.run(patches.patch(self._entity, (pk, sk), changes, fields, when=when, upsert=upsert))
 
     def delete(self, pk: object, sk: object = None, *, when: AnyCondition | None = None) -> bool:
         """Delete an item; True if one was there.
@@ -274,7 +189,7 @@ class BaseDynamoRepository(Generic[T]):
         Raises:
             ConditionFailedError: ``when`` did not hold; nothing was deleted.
         """
-        return self._connection.driver.run(items.delete(self._entity, (pk, sk), when=when))
+        return self._driver.run(items.delete(self._entity, (pk, sk), when=when))
 
     # --- many items ---------------------------------------------------------------------------------------------
 
@@ -284,7 +199,7 @@ class BaseDynamoRepository(Generic[T]):
 
     def scan(self, *, index: str | None = None) -> Query[T]:
         """Return a lazy query over every item of the table, or of a declared index (by its name)."""
-        return Query(self._connection, self._selection(index))
+        return Query(self._driver, self._selection(index))
 
     def query(self, *partition: object, index: str | None = None) -> Query[T]:
         """Return a lazy query for one partition of the table, or of a declared index (by its name).
@@ -292,7 +207,7 @@ class BaseDynamoRepository(Generic[T]):
         Raises:
             ValidationError: A partition value is missing, or not what the key holds.
         """
-        return Query(self._connection, self._selection(index).from_key(*partition))
+        return Query(self._driver, self._selection(index).from_key(*partition))
 
     def query_by_pk(self, pk: object, **kwargs: Any) -> list[T]:
         """Read every item under a partition key.
@@ -307,13 +222,13 @@ class BaseDynamoRepository(Generic[T]):
         Raises:
             ValidationError: The key or a keyword is not one of this table.
         """
-        return Query(self._connection, with_keywords(lambda name: self._selection(name).from_key(pk), kwargs)).all()
+        return Query(self._driver, with_keywords(lambda name: self._selection(name).from_key(pk), kwargs)).all()
 
     def count(self, *partition: object, index: str | None = None, where: AnyCondition | None = None) -> int:
         """Count items on the server: all of the table (or index), or those of one partition."""
         selection = self._selection(index)
         return (
-            Query(self._connection, selection.from_key(*partition) if partition else selection)
+            Query(self._driver, selection.from_key(*partition) if partition else selection)
             .where(*(() if where is None else (where,)))
             .count()
         )
@@ -325,7 +240,7 @@ class BaseDynamoRepository(Generic[T]):
     ) -> T | None:
         """Return the item under a key with its datetimes shown in a zone (None: as `get` does)."""
         entity = self._entity.in_zones(shown=user_timezone)
-        return self._connection.driver.run(items.get(entity, (pk, sk), consistent=consistent))
+        return self._driver.run(items.get(entity, (pk, sk), consistent=consistent))
 
     def list_all_with_timezone(self, user_timezone: str | None = None) -> list[T]:
         """Read the whole table with datetimes shown in a zone (None: as `list_all` does)."""
@@ -336,60 +251,12 @@ class BaseDynamoRepository(Generic[T]):
 
         On the model that is returned they are aware, so that they stay the same instant in later writes.
         """
-        return self._connection.driver.run(items.create_in_zone(self._entity, model, current_timezone))
+        return self._driver.run(items.create_in_zone(self._entity, model, current_timezone))
 
-    # --- the table ----------------------------------------------------------------------------------------------
-
-    def create_table(self, *, wait_seconds: float = TABLE_WAIT_SECONDS, progress: Progress | None = None) -> None:
-        """Make the table as declared (keys, indexes, billing, stream, TTL) and wait until it is active.
-
-        Args:
-            wait_seconds: How long to wait at most, default 300.
-            progress: Is told each state; by default they are logged at INFO.
-
-        Raises:
-            TableInUseError: The table exists, or is not active in time.
-        """
-        self._connection.driver.run(
-            tables.create_table(self._entity, wait_seconds=wait_seconds, progress=progress or self._log_progress)
-        )
-
-    def ensure_table(self, *, wait_seconds: float = TABLE_WAIT_SECONDS, progress: Progress | None = None) -> bool:
-        """Make the table unless it exists, wait until it is active, and return whether it was made here.
-
-        Raises:
-            ValidationError: The table exists with other keys, or lacks a declared index.
-        """
-        return self._connection.driver.run(
-            tables.ensure_table(self._entity, wait_seconds=wait_seconds, progress=progress or self._log_progress)
-        )
-
-    def delete_table(self, *, wait_seconds: float = TABLE_WAIT_SECONDS, progress: Progress | None = None) -> bool:
-        """Delete the table with everything in it and wait until it is gone; False if there was none."""
-        return self._connection.driver.run(
-            tables.delete_table(self._entity, wait_seconds=wait_seconds, progress=progress or self._log_progress)
-        )
-
-    def table_status(self) -> str | None:
-        """Return DynamoDB's word for the table's state (``"ACTIVE"``, ``"CREATING"``, ...), None if there is none."""
-        return self._connection.driver.run(tables.table_status(self._entity))
-
-    def health_check(self, *, timeout_seconds: float = 5.0) -> bool:
-        """Return whether DynamoDB answers within the timeout and has the table; never raises."""
-        return self._connection.health_check(timeout_seconds=timeout_seconds, table_name=self.table_name)
-
-    # --- for subclasses and access patterns ---------------------------------------------------------------------
-
-    def _selection(self, index: str | None) -> Selection[T]:
-        declaration = self._entity.declaration
-        key = declaration.table_key if index is None else declaration.index(index)
-        return Selection(self._entity, key, self._entity.decode)
+    # --- for access patterns ------------------------------------------------------------------------------------
 
     def _bound(self, index: Index) -> BoundAccessPattern[T]:
-        return BoundAccessPattern(self._connection, self._entity, index)
+        return BoundAccessPattern(self._driver, self._entity, index)
 
     def _query_in(self, user_timezone: str | None, index: Index) -> Query[T]:
-        return BoundAccessPattern(self._connection, self._entity.in_zones(shown=user_timezone), index).scan()
-
-    def _log_progress(self, state: str) -> None:
-        _log.info("table %s is %s", self.table_name, state)
+        return BoundAccessPattern(self._driver, self._entity.in_zones(shown=user_timezone), index).scan()

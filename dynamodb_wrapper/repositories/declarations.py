@@ -81,13 +81,13 @@ class Declared:
         """Return the field a write stamps: the one declared, else the one of the usual name if it is a datetime."""
         option = f"{default}_attribute"
         name: str | None = self.value(option)
-        if any(option in vars(cls) for cls in self.owner.__mro__ if cls.__module__ != _BASE_MODULE):
+        if any(option in vars(cls) for cls in self.owner.__mro__ if cls.__module__ != _FOUNDATION_MODULE):
             return name
         info = getattr(model_class, "model_fields", {}).get(default)
         return default if info is not None and _is_datetime(info.annotation) else None
 
 
-_BASE_MODULE = "dynamodb_wrapper.repositories.base"
+_FOUNDATION_MODULE = "dynamodb_wrapper.repositories.foundation"
 
 
 def declared_at_class_time(cls: type) -> Declaration | None:

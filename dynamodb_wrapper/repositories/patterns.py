@@ -12,7 +12,7 @@ from dynamodb_wrapper.operations.declaration import Index, Projection
 from dynamodb_wrapper.operations.entity import Entity
 from dynamodb_wrapper.operations.selection import Selection
 from dynamodb_wrapper.repositories.query import Query
-from dynamodb_wrapper.transport import Connection
+from dynamodb_wrapper.transport import SyncDriver
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -77,10 +77,10 @@ class AccessPattern:
 class BoundAccessPattern(Generic[T]):
     """An access pattern of one repository; call it with the partition key's value(s)."""
 
-    __slots__ = ("_connection", "_entity", "_index")
+    __slots__ = ("_driver", "_entity", "_index")
 
-    def __init__(self, connection: Connection, entity: Entity[T], index: Index) -> None:
-        self._connection = connection
+    def __init__(self, driver: SyncDriver, entity: Entity[T], index: Index) -> None:
+        self._driver = driver
         self._entity = entity
         self._index = index
 
@@ -90,15 +90,15 @@ class BoundAccessPattern(Generic[T]):
         Raises:
             ValidationError: A value is missing, or not what the key holds.
         """
-        return Query(self._connection, Selection(self._entity, self._index, self._entity.decode).from_key(*partition))
+        return Query(self._driver, Selection(self._entity, self._index, self._entity.decode).from_key(*partition))
 
     def shown_in(self, timezone: str | None) -> BoundAccessPattern[T]:
         """Return the pattern with datetimes of its results shown in a zone (None: the configured one)."""
-        return BoundAccessPattern(self._connection, self._entity.in_zones(shown=timezone), self._index)
+        return BoundAccessPattern(self._driver, self._entity.in_zones(shown=timezone), self._index)
 
     def scan(self) -> Query[T]:
         """Return a query over every item in the index."""
-        return Query(self._connection, Selection(self._entity, self._index, self._entity.decode))
+        return Query(self._driver, Selection(self._entity, self._index, self._entity.decode))
 
 
 def _parts(parts: Part | Sequence[Part]) -> tuple[Part, ...]:

@@ -55,7 +55,7 @@ class PipelineConfigRepository(BaseDynamoRepository[PipelineConfig]):
         Raises:
             ItemNotFoundError: There is no such pipeline.
         """
-        return self._connection.driver.run(
+        return self._driver.run(
             patches.patch(
                 self._entity.in_zones(shown=current_timezone),
                 (pipeline_id, None),
@@ -92,7 +92,7 @@ class PipelineConfigRepository(BaseDynamoRepository[PipelineConfig]):
             ItemAlreadyExistsError: There is one with that id; it is in ``.item``.
             ValidationError: A value is wrong, or a field unknown.
         """
-        return self._connection.driver.run(
+        return self._driver.run(
             items.create_from(
                 self._entity.in_zones(assumed=current_timezone, shown=current_timezone),
                 {

@@ -10,9 +10,10 @@ from dynamodb_wrapper.expressions import AnyCondition
 from dynamodb_wrapper.models import LogMessage, PipelineRunLog, RunStatus, StageInfo
 from dynamodb_wrapper.operations import run_messages, runs
 from dynamodb_wrapper.operations.tables import Progress
-from dynamodb_wrapper.repositories.base import TABLE_WAIT_SECONDS, BaseDynamoRepository
+from dynamodb_wrapper.repositories.base import BaseDynamoRepository
 from dynamodb_wrapper.repositories.patterns import AccessPattern
 from dynamodb_wrapper.repositories.pipeline_run_events import PipelineRunEventsRepository
+from dynamodb_wrapper.repositories.tables import TABLE_WAIT_SECONDS
 
 
 class PipelineRunLogsRepository(BaseDynamoRepository[PipelineRunLog]):
@@ -52,9 +53,7 @@ class PipelineRunLogsRepository(BaseDynamoRepository[PipelineRunLog]):
         self, pipeline_id: str, limit: int | None = None, user_timezone: str | None = None
     ) -> list[PipelineRunLog]:
         """Return the runs of a pipeline, newest first, at most ``limit``."""
-        return self._connection.driver.run(
-            runs.of_pipeline(self._entity.in_zones(shown=user_timezone), pipeline_id, limit=limit)
-        )
+        return self._driver.run(runs.of_pipeline(self._entity.in_zones(shown=user_timezone), pipeline_id, limit=limit))
 
     def get_runs_by_status(
         self, status: RunStatus | str, pipeline_id: str | None = None, user_timezone: str | None = None
@@ -64,7 +63,7 @@ class PipelineRunLogsRepository(BaseDynamoRepository[PipelineRunLog]):
         Raises:
             ValidationError: There is no such status.
         """
-        return self._connection.driver.run(
+        return self._driver.run(
             runs.with_status(self._entity.in_zones(shown=user_timezone), status, pipeline_id=pipeline_id)
         )
 
@@ -76,7 +75,7 @@ class PipelineRunLogsRepository(BaseDynamoRepository[PipelineRunLog]):
         self, pipeline_id: str | None = None, hours: float = 24, user_timezone: str | None = None
     ) -> list[PipelineRunLog]:
         """Return the failed runs that began within the last ``hours``, of one pipeline or of all, newest first."""
-        return self._connection.driver.run(
+        return self._driver.run(
             runs.failed(self._entity.in_zones(shown=user_timezone), pipeline_id=pipeline_id, hours=hours)
         )
 
@@ -91,7 +90,7 @@ class PipelineRunLogsRepository(BaseDynamoRepository[PipelineRunLog]):
 
         For one pipeline that is one query; for all it is one per status, merged by start time.
         """
-        return self._connection.driver.run(
+        return self._driver.run(
             runs.recent(self._entity.in_zones(shown=user_timezone), pipeline_id=pipeline_id, hours=hours, limit=limit)
         )
 
@@ -121,7 +120,7 @@ class PipelineRunLogsRepository(BaseDynamoRepository[PipelineRunLog]):
             ItemAlreadyExistsError: There is a run with that id; it is in ``.item``.
             ValidationError: A value is wrong, or a field unknown.
         """
-        return self._connection.driver.run(
+        return self._driver.run(
             run_messages.start(
                 self._entity.in_zones(assumed=current_timezone, shown=current_timezone),
                 self.events._entity,
@@ -161,7 +160,7 @@ class PipelineRunLogsRepository(BaseDynamoRepository[PipelineRunLog]):
             ItemNotFoundError: There is no such run.
             ValidationError: There is no such status, or an end was given for a status that is no end state.
         """
-        return self._connection.driver.run(
+        return self._driver.run(
             runs.change_status(
                 self._entity.in_zones(assumed=current_timezone, shown=current_timezone),
                 run_id,
@@ -180,7 +179,7 @@ class PipelineRunLogsRepository(BaseDynamoRepository[PipelineRunLog]):
             ItemNotFoundError: There is no such run.
             ValidationError: This is no stage.
         """
-        return self._connection.driver.run(runs.add_stage(self._entity, run_id, stage))
+        return self._driver.run(runs.add_stage(self._entity, run_id, stage))
 
     # --- log messages -------------------------------------------------------------------------------------------
 
@@ -196,7 +195,7 @@ class PipelineRunLogsRepository(BaseDynamoRepository[PipelineRunLog]):
             ValidationError: A message is neither text nor a record, or is over 400 KB; nothing was written.
             BatchIncompleteError: Some were not written; ``.unprocessed`` has them as `PipelineRunEvent`.
         """
-        return self._connection.driver.run(run_messages.add(self._entity, self.events._entity, run_id, messages))
+        return self._driver.run(run_messages.add(self._entity, self.events._entity, run_id, messages))
 
     def delete(self, pk: object, sk: object = None, *, when: AnyCondition | None = None) -> bool:
         """Delete a run and all its log messages; True if the run was there. Run again after a kill, it finishes.
@@ -205,9 +204,7 @@ class PipelineRunLogsRepository(BaseDynamoRepository[PipelineRunLog]):
             ConditionFailedError: ``when`` did not hold; nothing was deleted.
             BatchIncompleteError: The run is deleted, some of its messages are not.
         """
-        return self._connection.driver.run(
-            run_messages.delete_run(self._entity, self.events._entity, (pk, sk), when=when)
-        )
+        return self._driver.run(run_messages.delete_run(self._entity, self.events._entity, (pk, sk), when=when))
 
     def get_log_messages(self, run_id: str) -> list[LogMessage]:
         """Return all log messages of a run, in order, wherever they are kept; read strongly consistent.
@@ -215,7 +212,7 @@ class PipelineRunLogsRepository(BaseDynamoRepository[PipelineRunLog]):
         Raises:
             ItemNotFoundError: There is no such run.
         """
-        return self._connection.driver.run(run_messages.read(self._entity, self.events._entity, run_id))
+        return self._driver.run(run_messages.read(self._entity, self.events._entity, run_id))
 
     # --- the tables ---------------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from dynamodb_wrapper.expressions import AnyCondition, Path, as_condition, every
 from dynamodb_wrapper.operations import queries
 from dynamodb_wrapper.operations.queries import Page
 from dynamodb_wrapper.operations.selection import Selection, positive
-from dynamodb_wrapper.transport import Connection
+from dynamodb_wrapper.transport import SyncDriver
 
 R = TypeVar("R")
 V = TypeVar("V", bound=BaseModel)
@@ -22,17 +22,17 @@ V = TypeVar("V", bound=BaseModel)
 class QueryBuilder(Generic[R]):
     """What queries of both colours share: every method returns a new, refined query; none sends anything."""
 
-    __slots__ = ("_connection", "_selection")
+    __slots__ = ("_driver", "_selection")
 
-    def __init__(self, connection: Connection, selection: Selection[R]) -> None:
-        self._connection = connection
+    def __init__(self, driver: SyncDriver, selection: Selection[R]) -> None:
+        self._driver = driver
         self._selection = selection
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.explain()})"
 
     def _refined(self, selection: Selection[Any]) -> Any:
-        return type(self)(self._connection, selection)
+        return type(self)(self._driver, selection)
 
     def eq(self, *values: object) -> Self:
         """Keep items whose sort key equals ``values``, part by part, left to right."""
@@ -112,7 +112,7 @@ class Query(QueryBuilder[R]):
 
     def __iter__(self) -> Iterator[R]:
         """Yield the results; one page is in memory at a time."""
-        return self._connection.driver.stream(queries.stream(self._selection.whole()))
+        return self._driver.stream(queries.stream(self._selection.whole()))
 
     @overload
     def project(self, view: type[V], /) -> Query[V]: ...
@@ -132,7 +132,7 @@ class Query(QueryBuilder[R]):
 
     def all(self) -> list[R]:
         """Read all results into a list."""
-        return self._connection.driver.run(queries.collected(self._selection.whole()))
+        return self._driver.run(queries.collected(self._selection.whole()))
 
     def page(self, size: int, cursor: str | None = None) -> Page[R]:
         """Read exactly ``size`` results (fewer only at the end), from where ``cursor`` left off.
@@ -143,9 +143,7 @@ class Query(QueryBuilder[R]):
             InvalidCursorError: The cursor is damaged, or belongs to another query.
         """
         selection = self._selection.whole().at_cursor(cursor)
-        return self._connection.driver.run(
-            queries.page(selection, min(positive("size", size), selection.limit or size))
-        )
+        return self._driver.run(queries.page(selection, min(positive("size", size), selection.limit or size)))
 
     def first(self) -> R | None:
         """Read the first result, or None."""
@@ -158,11 +156,11 @@ class Query(QueryBuilder[R]):
             ItemNotFoundError: There is none.
             MultipleItemsFoundError: There is more than one.
         """
-        return self._connection.driver.run(queries.one(self._selection.whole()))
+        return self._driver.run(queries.one(self._selection.whole()))
 
     def count(self) -> int:
         """Count the results on the server, without reading them."""
-        return self._connection.driver.run(queries.count(self._selection))
+        return self._driver.run(queries.count(self._selection))
 
 
 def _equal_to(value: object) -> Any:

@@ -85,7 +85,7 @@ class TableConfigRepository(BaseDynamoRepository[TableConfig]):
             ItemNotFoundError: There is no such table.
             ValidationError: A number is negative, or nothing was given.
         """
-        return self._connection.driver.run(
+        return self._driver.run(
             patches.patch(
                 self._entity.in_zones(assumed=current_timezone, shown=current_timezone),
                 (table_id, None),
@@ -126,7 +126,7 @@ class TableConfigRepository(BaseDynamoRepository[TableConfig]):
             ItemAlreadyExistsError: There is one with that id; it is in ``.item``.
             ValidationError: A value is wrong, or a field unknown.
         """
-        return self._connection.driver.run(
+        return self._driver.run(
             items.create_from(
                 self._entity.in_zones(assumed=current_timezone, shown=current_timezone),
                 {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import islice
@@ -10,7 +11,18 @@ from itertools import islice
 import pytest
 
 from dynamodb_wrapper.exceptions import ConditionFailedError, ConnectionError, DynamoDBWrapperError
-from dynamodb_wrapper.operations.effects import Call, Emit, Flow, Response, call, emit, now, sleep
+from dynamodb_wrapper.operations.effects import (
+    Call,
+    Emit,
+    Flow,
+    Response,
+    call,
+    emit,
+    new_token,
+    now,
+    sleep,
+    together,
+)
 from dynamodb_wrapper.transport import RetryPolicy, SyncDriver
 
 
@@ -208,3 +220,111 @@ def test_an_effect_that_emits_nothing_is_no_item() -> None:
         yield Emit([None])
 
     assert list(SyncDriver(ScriptedLane()).stream(flow())) == [None]
+
+
+# --- flows together -------------------------------------------------------------------------------------------------
+
+
+def test_flows_together_give_their_results_in_order_and_run_at_the_same_time() -> None:
+    meeting = threading.Barrier(3, timeout=10)
+
+    class MeetingLane:
+        def send(self, call: Call) -> Response:
+            meeting.wait()
+            return {"Count": call.params["n"]}
+
+    def counted(number: int) -> Flow[int]:
+        response = yield from call("Query", {"n": number})
+        return int(response["Count"])
+
+    assert SyncDriver(MeetingLane()).run(together(map(counted, range(9)), at_most=3)) == list(range(9))
+
+
+def test_flows_are_taken_as_there_is_room() -> None:
+    most = running = 0
+    lock = threading.Lock()
+
+    def flow() -> Flow[None]:
+        nonlocal running
+        yield from sleep(0.001)
+        with lock:
+            running -= 1
+
+    def flows() -> Iterator[Flow[None]]:
+        nonlocal most, running
+        for _ in range(50):
+            with lock:
+                running += 1
+                most = max(most, running)
+            yield flow()
+
+    SyncDriver(ScriptedLane()).run(together(flows(), at_most=4))
+    assert most <= 5, "four that run, and the one that was just made"
+
+
+def test_the_first_error_of_flows_together_stops_the_rest_and_reaches_the_flow() -> None:
+    begun: list[int] = []
+
+    def failing(number: int) -> Flow[None]:
+        begun.append(number)
+        yield from sleep(0)
+        raise DynamoDBWrapperError(f"broken {number}")
+
+    def flow() -> Flow[str]:
+        try:
+            yield from together(map(failing, range(100)), at_most=2)
+        except DynamoDBWrapperError as error:
+            return error.message
+        raise AssertionError("no error reached the flow")
+
+    assert SyncDriver(ScriptedLane()).run(flow()).startswith("broken ")
+    assert len(begun) < 100
+
+
+def test_streams_together_yield_everything_and_run_ahead_by_one_emission() -> None:
+    emitted: list[int] = []
+
+    def segment(number: int) -> Flow[None]:
+        for page in range(5):
+            emitted.append(number)
+            yield from emit([(number, page)])
+
+    items = SyncDriver(ScriptedLane()).stream_together(map(segment, range(6)), at_most=2)
+    next(items)
+    assert len(emitted) <= 4, "two segments, each one emission ahead"
+    assert len(list(items)) == 29
+    assert sorted(emitted) == [number for number in range(6) for _ in range(5)]
+
+
+def test_streams_together_close_every_flow_when_the_consumer_stops_or_one_fails() -> None:
+    closed: list[int] = []
+
+    def segment(number: int, *, failing: bool = False) -> Flow[None]:
+        try:
+            while True:
+                yield from emit([number])
+                if failing:
+                    raise DynamoDBWrapperError("broken")
+        finally:
+            closed.append(number)
+
+    items = SyncDriver(ScriptedLane()).stream_together(map(segment, range(4)), at_most=2)
+    next(items)
+    items.close()  # type: ignore[attr-defined]
+    assert sorted(closed) == [0, 1]
+
+    closed.clear()
+    broken = SyncDriver(ScriptedLane()).stream_together([segment(0), segment(1, failing=True)], at_most=2)
+    with pytest.raises(DynamoDBWrapperError, match="broken"):
+        list(broken)
+    assert sorted(closed) == [0, 1]
+
+
+def test_a_jittered_sleep_is_a_random_part_and_a_token_is_new() -> None:
+    slept: list[float] = []
+    driver = SyncDriver(ScriptedLane(), RetryPolicy(jitter=lambda: 0.25), sleep=slept.append)
+    driver.run(sleep(8, jittered=True))
+    assert slept == [2.0]
+    first, second = driver.run(new_token()), driver.run(new_token())
+    assert len(first) == 36
+    assert first != second

@@ -1,0 +1,112 @@
+"""What repositories of both colours are made of: the declaration, checked when the class is made, and the entity."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+
+from pydantic import BaseModel
+
+from dynamodb_wrapper.codec import StoredForm, TimeRules
+from dynamodb_wrapper.config import DynamoDBConfig
+from dynamodb_wrapper.exceptions import DeclarationError, ValidationError
+from dynamodb_wrapper.operations.declaration import Declaration, TableOptions
+from dynamodb_wrapper.operations.entity import Entity
+from dynamodb_wrapper.operations.selection import Selection
+from dynamodb_wrapper.repositories.declarations import Declared, declared_at_class_time
+from dynamodb_wrapper.transport import connection_for
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.service_resource import Table
+
+T = TypeVar("T", bound=BaseModel)
+
+
+class RepositoryFoundation(Generic[T]):
+    """A declared table and the model in it.
+
+    Attributes:
+        table_name: On the class, the base name, to which the configuration adds prefix and environment; as a property,
+            the physical name. On an instance it is always the physical name.
+        model_class: The model; read from ``[Order]`` when left out.
+        primary_key: The field of the partition key.
+        sort_key: The field of the sort key, or None.
+        version_attribute: A field (int) for optimistic locking, or None. See `update`.
+        ttl_attribute: The field that says when DynamoDB may delete the item, or None. A datetime is stored as whole
+            seconds since 1970, rounded up.
+        created_at_attribute: The datetime field that ``create`` sets where it was not given; ``created_at`` when the
+            model has one, None for no such field.
+        updated_at_attribute: The datetime field that every write moves; ``updated_at`` when the model has one.
+        stored_as: Fields kept in a form of their own, for example ``{"stages": KeyedList("stage_name")}``.
+        forbid_unknown_attributes: Whether an item with attributes that are no field is refused by a model with
+            ``extra="forbid"``; by default such attributes are not shown to it, so that stored data stays readable.
+        table_options: Billing, stream and deletion protection for `create_table`.
+        config: The configuration.
+    """
+
+    # Any, because a subclass may declare these as class attributes or as properties, and type checkers allow only one
+    # of the two to override a `str`. In a subclass they have the type declared there.
+    table_name: Any = None
+    model_class: Any = None
+    primary_key: Any = None
+    sort_key: Any = None
+    version_attribute: ClassVar[str | None] = None
+    ttl_attribute: ClassVar[str | None] = None
+    created_at_attribute: ClassVar[str | None] = "created_at"
+    updated_at_attribute: ClassVar[str | None] = "updated_at"
+    stored_as: ClassVar[Mapping[str, StoredForm]] = {}
+    forbid_unknown_attributes: ClassVar[bool] = False
+    table_options: ClassVar[TableOptions] = TableOptions()
+
+    _declaration: ClassVar[Declaration | None] = None
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls._declaration = declared_at_class_time(cls)
+
+    def __init__(self, config: DynamoDBConfig) -> None:
+        """Use a configuration; nothing is opened or read before the first request.
+
+        Raises:
+            ValidationError: ``config`` is no `DynamoDBConfig`.
+            DeclarationError: The class declares no usable table.
+        """
+        if not isinstance(config, DynamoDBConfig):
+            raise ValidationError(f"{type(self).__name__} takes a DynamoDBConfig, not {type(config).__name__}")
+        self.config = config
+        self._connection = connection_for(config)
+        self._entity: Entity[T] = self._made_entity()
+
+    def _made_entity(self) -> Entity[T]:
+        declaration = type(self)._declaration or Declared(type(self), self).declaration()
+        if self.table_name is None:
+            raise DeclarationError(f"{type(self).__name__} declares no table_name")
+        if not isinstance(getattr(type(self), "table_name", None), property):
+            self.table_name = self.config.get_table_name(type(self).table_name)
+        if not isinstance(getattr(type(self), "model_class", None), property):
+            self.model_class = declaration.model_class
+        times = TimeRules.of(
+            assumed=self.config.default_timezone,
+            stored_in_utc=self.config.store_timestamps_in_utc,
+            shown=self.config.user_timezone,
+        )
+        secret = self.config.cursor_secret
+        return Entity(
+            self.table_name,
+            declaration,
+            declaration.codec_for(self.model_class, times),
+            None if secret is None else secret.get_secret_value(),
+        )
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.table_name!r})"
+
+    @property
+    def table(self) -> Table:
+        """boto3's own ``Table``, for whatever this class does not offer."""
+        return self._connection.table(self.table_name)
+
+    def _selection(self, index: str | None) -> Selection[T]:
+        declaration = self._entity.declaration
+        key = declaration.table_key if index is None else declaration.index(index)
+        return Selection(self._entity, key, self._entity.decode)
