@@ -11,7 +11,7 @@ import pytest
 from dynamodb_wrapper.exceptions import BatchIncompleteError, ConditionFailedError
 from dynamodb_wrapper.models import PipelineRunEvent, PipelineRunLog, RunStatus
 from dynamodb_wrapper.operations import run_messages, runs
-from dynamodb_wrapper.operations.effects import Call, Flow, Now, Params, Sleep
+from dynamodb_wrapper.operations.effects import Call, Flow, Now, Params, Sleep, Together
 from dynamodb_wrapper.operations.entity import Entity
 from dynamodb_wrapper.repositories import PipelineRunEventsRepository, PipelineRunLogsRepository
 from tests.servers import Embedded
@@ -59,6 +59,8 @@ class Script:
                 elif isinstance(effect, Sleep):
                     self.pauses.append(effect.seconds)
                     effect = flow.send(None)
+                elif isinstance(effect, Together):
+                    effect = flow.send([self.run(each) for each in effect.flows])
                 else:
                     assert isinstance(effect, Now)
                     effect = flow.send(NOW)
