@@ -33,6 +33,8 @@ MAX_REQUEST_BYTES = 12_000_000
 """Of compact JSON. AWS, "BatchWriteItem", allows 16 MB over the network, JSON's overhead included; the rest is for the
 spaces that a lane's JSON may have. (The 16 MB of an answer need no care: what does not fit comes as unprocessed.)"""
 
+_ROUND = 1000
+"""The most requests drawn in one round. `together` keeps a result of each, and a generator may have no end."""
 _FIRST_PAUSE = 0.05
 _LONGEST_PAUSE = 5.0
 
@@ -230,12 +232,12 @@ class _Batch(ABC, Generic[G]):
     def run(self) -> Flow[None]:
         """Send everything, or as much as can be."""
         while (self._has_more or self._held is not None) and not self._has_stopped:
-            # Ends early when the next entry has to wait for the requests on their way; then the next round begins.
+            # A round ends early when the next entry has to wait for the requests on their way.
             yield from together(self._requests(), at_most=self._options.concurrency)
             self._take_in()
 
     def _requests(self) -> Iterator[Flow[None]]:
-        while True:
+        for _ in range(_ROUND):
             self._take_in()
             chunk = {} if self._has_stopped else self._next_chunk()
             if self._has_stopped:
@@ -320,7 +322,7 @@ class _Batch(ABC, Generic[G]):
             else f"{type(error).__name__} ended the batch"
         )
         undrawn = "; what was not drawn from the generator yet is not counted" if is_lazy else ""
-        context: dict[str, object] = {"table_name": ", ".join(sorted({table for _, table, _ in left}))}
+        context: dict[str, object] = {"table_name": ", ".join(sorted({table for _, table, _ in left}))} if left else {}
         if self._lost:
             context["may_be_written"] = self._lost  # the answers were lost: applied or not, nobody knows
         incomplete = BatchIncompleteError(
@@ -373,19 +375,16 @@ class _Writing(_Batch[Entry | Refused]):
         if self._held is not None:
             held, self._held = self._held, None
             return held
+        drawn = None
         try:
             drawn = self._draw()
-            if drawn is None:
-                return None
-            number, entry = drawn
-            if isinstance(entry, Refused):
-                self._left.append((number, entry.table_name, entry.origin))
-                raise entry.error
-            size = _sent_bytes(entry.request)
-            return _Pending(number, identity(entry.table_name, entry.key), entry, size)
+            return None if drawn is None else _pending(*drawn)
         except Exception as error:  # the caller's own iterable may raise anything, and what is done must still be told
             if not self._has_sent:
                 raise
+            if drawn is not None:
+                number, entry = drawn
+                self._left.append((number, entry.table_name, entry.origin))
             self._stop(error)
             return None
 
@@ -472,6 +471,12 @@ class _Reading(_Batch[Wanted]):
 
     def _settle(self, pending: _Pending, item: Item | None) -> None:
         self._found[pending.number] = item
+
+
+def _pending(number: int, entry: Entry | Refused) -> _Pending:
+    if isinstance(entry, Refused):
+        raise entry.error
+    return _Pending(number, identity(entry.table_name, entry.key), entry, _sent_bytes(entry.request))
 
 
 def _split(

@@ -42,12 +42,14 @@ class Hand:
         sent: The calls, in the order they were begun.
         pauses: The sleeps.
         most: The most calls that were on their way at a time.
+        rounds: How many flows ran in each effect of running together.
     """
 
     answer: Answer
     sent: list[Call] = field(default_factory=list)
     pauses: list[Sleep] = field(default_factory=list)
     most: int = 0
+    rounds: list[int] = field(default_factory=list)
 
     def run(self, flow: Flow[R]) -> R:
         try:
@@ -70,9 +72,11 @@ class Hand:
     def _together(self, effect: Together) -> list[Any]:
         waiting = iter(effect.flows)
         running: deque[tuple[Flow[Any], Any]] = deque()
+        self.rounds.append(0)
 
         def begin() -> None:
             for flow in waiting:
+                self.rounds[-1] += 1
                 running.append((flow, self._noted(next(flow))))
                 return
 
@@ -211,6 +215,11 @@ class TestWrite:
             hand.run(batches.write(drawn, BatchOptions(concurrency=2)))
         assert len(hand.sent) == 200
         assert most_ahead <= 2 * 25 + 1
+
+    def test_results_of_requests_do_not_pile_up_without_end(self) -> None:
+        hand = Hand(all_done)
+        assert hand.run(batches.write(delete(n) for n in range(25 * 1002))) == 25 * 1002
+        assert hand.rounds == [1000, 2]
 
     def test_progress_tells_what_is_done_and_the_total_of_a_collection(self) -> None:
         told: list[BatchProgress] = []
@@ -415,6 +424,13 @@ class TestErrors:
         assert isinstance(caught.value.original_error, KeyError)
         assert caught.value.done == 50
         assert caught.value.unprocessed == [(n, "") for n in range(50, 60)]
+
+    def test_an_entry_that_cannot_be_sent_is_reported_too(self) -> None:
+        bad = Entry("t", key(99), {"PutRequest": {"Item": {**key(99), "value": {"S": "\ud800"}}}}, "bad")
+        with pytest.raises(BatchIncompleteError) as caught:
+            Hand(all_done).run(batches.write([*(put(n) for n in range(30)), bad, put(100)]))
+        assert isinstance(caught.value.original_error, ValidationError)
+        assert caught.value.unprocessed == [*((n, "") for n in range(25, 30)), "bad", (100, "")]
 
     def test_a_key_that_is_none_is_refused(self) -> None:
         entry = Entry("t", {"id": {"BOOL": True}}, {"DeleteRequest": {"Key": {}}}, None)
