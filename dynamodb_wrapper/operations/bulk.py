@@ -122,8 +122,7 @@ class CollectedWrites(Generic[T]):
             ValidationError: The key is not one of this table; or this is outside of the block.
         """
         entries, _ = self._collecting()
-        self._entity.key(pk, sk)
-        entries.append(_delete(self._entity, pk if sk is None else (pk, sk)))
+        entries.append(_deletion(self._entity, (pk, sk), pk if sk is None else (pk, sk)))
 
     def _opened(self) -> Flow[None]:
         """Begin to collect.
@@ -215,9 +214,13 @@ def _put(entity: Entity[T], time: datetime, model: T) -> Entry:
 
 
 def _delete(entity: Entity[T], key: object) -> Entry:
-    request = writes.deletion(entity, key_values(entity, key), None).request
+    return _deletion(entity, key_values(entity, key), key)
+
+
+def _deletion(entity: Entity[T], key: KeyValues, origin: object) -> Entry:
+    request = writes.deletion(entity, key, None).request
     assert isinstance(request, Delete)
-    return Entry(entity.table_name, request.key, request.as_entry(), key)
+    return Entry(entity.table_name, request.key, request.as_entry(), origin)
 
 
 def _wanted(entity: Entity[T], key: object) -> Wanted:

@@ -45,7 +45,8 @@ class Loader(Generic[T]):
         with self._lock:
             handle = self._handles.get(name)
             if handle is None or handle.has_failed:
-                handle = self._handles[name] = self._collecting.add(Wanted(self._entity.table_name, key, (pk, sk)))
+                wanted = Wanted(self._entity.table_name, key, pk if sk is None else (pk, sk))
+                handle = self._handles[name] = self._collecting.add(wanted)
             return handle
 
     def _fetch(self, round_: _Round[T]) -> list[Item | None]:
