@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import random
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import count
 from typing import Any, TypeVar
@@ -27,6 +29,7 @@ from dynamodb_wrapper.operations import batches, bulk
 from dynamodb_wrapper.operations.batches import BatchOptions, BatchProgress, Entry, Wanted
 from dynamodb_wrapper.operations.effects import Call, Flow, Now, Params, Sleep, Together
 from dynamodb_wrapper.operations.entity import Entity
+from dynamodb_wrapper.transport import RetryPolicy, SyncDriver
 
 R = TypeVar("R")
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
@@ -710,3 +713,69 @@ class TestModels:
         with pytest.raises(ValidationError) as caught:
             Hand(lambda call: {"Responses": {"t": [bad]}}).run(get_many(ORDERS, [("c1", 1)]))
         assert caught.value.context["key"] == {"customer": "c1", "number": 1}
+
+
+class CapriciousLane:
+    """A table behind threads: leaves some of what it is sent, now and then fails after having applied some of it."""
+
+    def __init__(self, seed: int, *, failures: float) -> None:
+        self.stored: dict[str, str] = {}
+        self._random = random.Random(seed)
+        self._failures = failures
+        self._on_their_way: set[str] = set()
+
+    def send(self, call: Call) -> dict[str, Any]:
+        requests = call.params["RequestItems"]["t"]
+        items = [next(iter(request.values())) for request in requests]
+        names = {next(iter(each.values()))["id"]["N"] for each in items}
+        assert len(names) == len(items) <= 25, "DynamoDB refuses a key that stands in a request twice"
+        assert not names & self._on_their_way, "two requests with one key at the same time"
+        self._on_their_way |= names
+        time.sleep(self._random.random() / 2000)
+        left = []
+        for request in requests:
+            if self._random.random() < 0.2:
+                left.append(request)
+            elif "PutRequest" in request:
+                item = request["PutRequest"]["Item"]
+                self.stored[item["id"]["N"]] = item["value"]["S"]
+            else:
+                self.stored.pop(request["DeleteRequest"]["Key"]["id"]["N"], None)
+        self._on_their_way -= names
+        if self._random.random() < self._failures:
+            raise AccessDeniedError("for a moment")
+        return {"UnprocessedItems": {"t": left}} if left else {}
+
+
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("failures", [0, 0.02])
+def test_in_threads_with_leftovers_and_failures_the_last_write_of_each_key_stands(seed: int, failures: float) -> None:
+    chance = random.Random(seed)
+    entries = [
+        delete(number) if chance.random() < 0.3 else put(number, f"write {turn}")
+        for turn in range(600)
+        for number in (chance.randrange(250),)
+    ]
+    expected: dict[str, str] = {}
+    for entry in entries:
+        match entry.origin:
+            case (number, value):
+                expected[str(number)] = value
+            case number:
+                expected.pop(str(number), None)
+
+    lane = CapriciousLane(seed, failures=failures)
+    driver = SyncDriver(lane, RetryPolicy(max_attempts=1), sleep=lambda seconds: None)
+    remaining: Iterable[Entry] = [replace(entry, origin=entry) for entry in entries]
+    options = BatchOptions(concurrency=4, attempts=20)
+    for _ in range(200):
+        try:
+            driver.run(batches.write(remaining, options))
+            break
+        except BatchIncompleteError as error:
+            assert failures
+            given = error.unprocessed
+            remaining = [replace(entry, origin=entry) for entry in given]  # type: ignore[type-var]
+    else:
+        pytest.fail("never done")
+    assert lane.stored == expected
