@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
-from typing import Any, Self, TypeVar, overload
+from typing import Self, TypeVar, overload
 
 from pydantic import BaseModel
 
@@ -84,7 +84,7 @@ class BatchMethods(RepositoryFoundation[T]):
         attributes: Sequence[str | Path] | None = None,
         concurrency: int = 4,
         progress: Progress | None = None,
-    ) -> list[Any]:
+    ) -> list[T | None] | list[PartialItem | None]:
         """Return the items under any number of keys, in their order, None for those that do not exist.
 
         A key that is given more than once is read once. DynamoDB takes 100 keys per request; it is no snapshot.

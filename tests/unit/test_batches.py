@@ -313,6 +313,13 @@ class TestTheSameKeyTwice:
         assert hand.run(batches.write([put(1, "old"), put(2), put(1, "new"), delete(2), put("1.0", "newest")])) == 5
         assert entries_of(hand.sent[0]) == [put("1.0", "newest").request, delete(2).request]
 
+    def test_the_last_replaces_the_earlier_in_a_full_request_too(self) -> None:
+        hand = Hand(all_done)
+        assert hand.run(batches.write([*(put(n, "old") for n in range(25)), put(3, "new"), put(7, "new")])) == 27
+        assert hand.sizes == [25]
+        values = [request["PutRequest"]["Item"]["value"]["S"] for request in entries_of(hand.sent[0])]
+        assert [number for number, value in enumerate(values) if value == "new"] == [3, 7]
+
     def test_numbers_text_and_tables_are_told_apart(self) -> None:
         text = {"id": {"S": "1"}}
         hand = Hand(all_done)

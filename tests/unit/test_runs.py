@@ -156,6 +156,19 @@ class TestMessages:
         assert isinstance(caught.value.unprocessed[0], PipelineRunEvent)
         assert len(script.calls) < 20
 
+    def test_messages_that_are_not_deleted_are_reported_by_their_keys(
+        self, logs: Entity[PipelineRunLog], events: Entity[PipelineRunEvent]
+    ) -> None:
+        stored = [events.encode(PipelineRunEvent(run_id="r1", sequence=number, message="x")) for number in range(30)]
+        keys = [{"DeleteRequest": {"Key": events.key_of(item)}} for item in stored]
+        left = {"UnprocessedItems": {events.table_name: keys[3:4]}}
+        script = Script({"Attributes": logs.encode(run_log())}, {"Items": stored}, *[left] * 11, {})
+        with pytest.raises(BatchIncompleteError) as caught:
+            script.run(run_messages.delete_run(logs, events, ("r1", None), when=None))
+        assert caught.value.unprocessed[0] == {"run_id": "r1", "sequence": 3}
+        assert caught.value.context["run_id"] == "r1"
+        assert caught.value.done + len(caught.value.unprocessed) == 30
+
     @staticmethod
     def answers_until_batch(
         logs: Entity[PipelineRunLog], events: Entity[PipelineRunEvent], last: int
