@@ -103,8 +103,11 @@ class BatchIncompleteError(DynamoDBWrapperError):
     """A batch gave up before everything was done.
 
     Attributes:
-        unprocessed: The models or keys that were not done.
+        unprocessed: The models or keys that were not done, in the order they were given: pass them to the method again
+            to go on. Of a generator, those that were drawn from it. One whose answer was lost is among them although
+            it may have been written; ``context["may_be_written"]`` says how many those may be.
         done: How many were.
+        original_error: What ended the batch; None when DynamoDB left entries unprocessed again and again.
     """
 
     def __init__(

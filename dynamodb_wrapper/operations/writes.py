@@ -142,6 +142,20 @@ def replacement(entity: Entity[T], model: T, *, may_be_new: bool) -> Flow[Write[
     return Write(entity, request, refused, proof, model, settled)
 
 
+def overwriting(entity: Entity[T], model: T, time: datetime) -> Write[T]:
+    """Return the write of a model over whatever is there, without a condition, as a batch has none.
+
+    Args:
+        entity: The model in its table.
+        model: What is written; with a version, it is written as the next one.
+        time: What the managed times are set to, where they are.
+    """
+    entity.check_class(model)
+    settled = _settled_at(entity, model, time, version=_version(entity, model) + 1, is_new=False)
+    request = _put(entity, entity.with_values(model, settled), None)
+    return Write(entity, request, lambda error: error, lambda stored: None, model, settled)
+
+
 def deletion(entity: Entity[T], key: KeyValues, when: AnyCondition | None) -> Write[T]:
     """Return the delete of an item, if a condition holds."""
     wire_key = entity.key(*key)
@@ -238,14 +252,20 @@ def _put(entity: Entity[T], model: T, condition: Condition | None) -> Put:
 def _settled(entity: Entity[T], model: T, *, version: int, is_new: bool) -> Flow[dict[str, object]]:
     """Return the field values that this write settles: the version and the times."""
     entity.check_class(model)
+    has_times = entity.declaration.created_at is not None or entity.declaration.updated_at is not None
+    time = (yield from now()) if has_times else None
+    return _settled_at(entity, model, time, version=version, is_new=is_new)
+
+
+def _settled_at(entity: Entity[T], model: T, time: datetime | None, *, version: int, is_new: bool) -> dict[str, object]:
     declaration = entity.declaration
     settled: dict[str, object] = {}
     if declaration.version is not None:
         settled[declaration.version] = version
     settled.update(_whole_expiry(entity, model))
-    if declaration.created_at is None and declaration.updated_at is None:
+    if time is None:
         return settled
-    time = entity.codec.times.show((yield from now()))
+    time = entity.codec.times.show(time)
     given = {name for name in model.model_fields_set if getattr(model, name) is not None}
     if declaration.created_at is not None and declaration.created_at not in given:
         settled[declaration.created_at] = time

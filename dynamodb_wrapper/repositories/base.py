@@ -13,6 +13,7 @@ from dynamodb_wrapper.expressions import AnyCondition, Path
 from dynamodb_wrapper.operations import items, patches
 from dynamodb_wrapper.operations.declaration import Index
 from dynamodb_wrapper.operations.dynamodb_keywords import with_keywords
+from dynamodb_wrapper.repositories.batching import BatchMethods
 from dynamodb_wrapper.repositories.patterns import BoundAccessPattern
 from dynamodb_wrapper.repositories.query import Query
 from dynamodb_wrapper.repositories.tables import TableMethods
@@ -20,7 +21,7 @@ from dynamodb_wrapper.repositories.tables import TableMethods
 T = TypeVar("T", bound=BaseModel)
 
 
-class BaseDynamoRepository(TableMethods[T]):
+class BaseDynamoRepository(TableMethods[T], BatchMethods[T]):
     """Reads and writes models of one class in one table.
 
     Declare the table in a subclass, with class attributes or with properties of the same names::
