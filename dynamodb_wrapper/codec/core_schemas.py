@@ -67,7 +67,7 @@ class SchemaRewriter:
         self.reasons: dict[str, str] = {}
         self.as_python = False
 
-    def model(self, shape: ModelShape, filled: Mapping[str, object]) -> Schema:
+    def model(self, shape: ModelShape, filled: Mapping[str, object]) -> Any:
         """Return the schema that takes an item, ``{"name": {"S": "x"}, ...}``.
 
         Args:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Generic, TypeVar
 
 import pydantic
@@ -14,6 +14,7 @@ from pydantic_core import PydanticSerializationError
 from dynamodb_wrapper.codec import pydantic_internals
 from dynamodb_wrapper.codec.compiler import ShapeCompiler
 from dynamodb_wrapper.codec.derived import Derived
+from dynamodb_wrapper.codec.generated import Encoder, EncoderGenerator, OtherwiseError, Written
 from dynamodb_wrapper.codec.one_pass import Explanation, OnePassReader
 from dynamodb_wrapper.codec.partial import PartialItem
 from dynamodb_wrapper.codec.shapes import ANY, Member, ModelShape, Shape, Step
@@ -29,6 +30,7 @@ T = TypeVar("T", bound=BaseModel)
 _NULL: Wire = {"NULL": True}
 _NO_VALUE = object()
 _EMPTY_SET = object()
+_LEFT_OUT: dict[object, Any] = {None: "none", _EMPTY_SET: "empty set"}
 
 
 class ModelCodec(Generic[T]):
@@ -101,6 +103,18 @@ class ModelCodec(Generic[T]):
         Raises:
             ValidationError: The model is of another class, or has a value DynamoDB cannot hold; names field and value.
         """
+        if model.__class__ is self.model_class and self._generated is not None:
+            try:
+                item = self._generated(model.__dict__)
+                for entry in self.derived:
+                    self._add_derived(item, entry, model)
+            except (OtherwiseError, RefusedValueError, ValueError, KeyError, RecursionError):
+                pass  # the simple way writes it, or says what is wrong with it
+            else:
+                return item
+        return self._encoded_simply(model)
+
+    def _encoded_simply(self, model: T) -> Item:
         if not isinstance(model, self.model_class):
             raise ValidationError(f"expected a {self.model_class.__name__}, got {type(model).__name__}: {model!r:.80}")
         try:
@@ -151,10 +165,35 @@ class ModelCodec(Generic[T]):
             except RefusedValueError as refused:
                 raise refused.at(attribute).as_validation_error(owner=self.model_class.__name__) from None
         for entry in self.derived:
-            wire = self.derive(entry, [getattr(model, name) for name in entry.fields])
-            if wire is not None:
-                item[entry.attribute] = wire
+            self._add_derived(item, entry, model)
         return item
+
+    def _add_derived(self, item: Item, entry: Derived, model: T) -> None:
+        wire = self.derive(entry, [getattr(model, name) for name in entry.fields])
+        if wire is not None:
+            item[entry.attribute] = wire
+
+    @cached_property
+    def _generated(self) -> Encoder | None:
+        """The generated encoder; None for a model that is encoded the simple way as a whole."""
+        fields = [
+            Written(
+                member.name,
+                member.attribute,
+                _LEFT_OUT.get(self._absent[member.name], "nothing"),
+                partial(self._encode_simply, member),
+                has_own_form=member.name in self._stored,
+            )
+            for member in self.shape.by_name.values()
+        ]
+        try:
+            return EncoderGenerator(self.times).encoder(self.model_class, fields)
+        except (OtherwiseError, KeyError, TypeError, AttributeError):
+            return None  # a schema that is laid out otherwise than expected
+
+    def _encode_simply(self, member: Member, value: object) -> Wire:
+        dumped = pydantic_internals.dump_field(self.model_class, member.name, value, warnings="error")
+        return self._encoder.encode(self._in_stored_form(member, dumped))
 
     def decode(self, item: Mapping[str, Wire]) -> T:
         """Return the model of an item, validated by the model itself.

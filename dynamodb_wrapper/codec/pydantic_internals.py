@@ -6,7 +6,7 @@ Works on Pydantic 2.7 and newer.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, TypeAdapter
 from pydantic_core import SchemaValidator
@@ -76,7 +76,7 @@ def field_validator(cls: type[BaseModel], name: str, annotation: Any) -> Callabl
     return validate
 
 
-def dump_field(cls: type[BaseModel], name: str, value: object) -> Any:
+def dump_field(cls: type[BaseModel], name: str, value: object, *, warnings: Literal["error"] | bool = False) -> Any:
     """Return one field's value as ``model_dump(by_alias=True)`` of a whole model would give it.
 
     Raises:
@@ -87,7 +87,7 @@ def dump_field(cls: type[BaseModel], name: str, value: object) -> Any:
     object.__setattr__(lone, "__pydantic_fields_set__", {name})
     object.__setattr__(lone, "__pydantic_extra__", None)
     object.__setattr__(lone, "__pydantic_private__", None)
-    dumped = cls.__pydantic_serializer__.to_python(lone, include={name}, by_alias=True, warnings=False)
+    dumped = cls.__pydantic_serializer__.to_python(lone, include={name}, by_alias=True, warnings=warnings)
     if not dumped:
         raise KeyError(name)
     (only,) = dumped.values()
