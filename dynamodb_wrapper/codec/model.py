@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import pydantic
 from pydantic import BaseModel, TypeAdapter
@@ -108,7 +108,7 @@ class ModelCodec(Generic[T]):
                 item = self._generated(model.__dict__)
                 for entry in self.derived:
                     self._add_derived(item, entry, model)
-            except (OtherwiseError, RefusedValueError, ValueError, KeyError, RecursionError):
+            except (OtherwiseError, RefusedValueError, ValueError, TypeError, KeyError, RecursionError):
                 pass  # the simple way writes it, or says what is wrong with it
             else:
                 return item
@@ -118,15 +118,15 @@ class ModelCodec(Generic[T]):
         if not isinstance(model, self.model_class):
             raise ValidationError(f"expected a {self.model_class.__name__}, got {type(model).__name__}: {model!r:.80}")
         try:
-            item = self._encoded(model, model.model_dump(by_alias=True, warnings="error"))
+            return self._encoded(model, self._dumped(model, warnings="error"))
         except PydanticSerializationError:
             # A field holds what its annotation does not say: assigned past validation, or harmless, like an int for a
             # Decimal. What could not be read back is not written.
-            item = self._encoded(model, self._dumped_anyway(model))
+            item = self._encoded(model, self._dumped(model, warnings=False))
             self._check_readable(item)
+            return item
         except (RecursionError, ValueError) as error:
             raise self._unwritable(error) from error
-        return item
 
     def _check_readable(self, item: Item) -> None:
         try:
@@ -138,10 +138,12 @@ class ModelCodec(Generic[T]):
             )
             raise
 
-    def _dumped_anyway(self, model: T) -> object:
+    def _dumped(self, model: T, *, warnings: Literal["error"] | bool) -> object:
         try:
-            return model.model_dump(by_alias=True, warnings=False)
-        except (RecursionError, ValueError) as error:
+            return model.model_dump(by_alias=True, warnings=warnings)
+        except (RecursionError, TypeError, ValueError) as error:
+            if warnings and isinstance(error, PydanticSerializationError):
+                raise
             raise self._unwritable(error) from error
 
     def _unwritable(self, error: Exception) -> ValidationError:
