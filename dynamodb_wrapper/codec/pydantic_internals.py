@@ -6,7 +6,7 @@ Works on Pydantic 2.7 and newer.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, TypeAdapter
 from pydantic_core import SchemaValidator
@@ -76,7 +76,7 @@ def field_validator(cls: type[BaseModel], name: str, annotation: Any) -> Callabl
     return validate
 
 
-def dump_field(cls: type[BaseModel], name: str, value: object) -> Any:
+def dump_field(cls: type[BaseModel], name: str, value: object, *, warnings: Literal["error"] | bool = False) -> Any:
     """Return one field's value as ``model_dump(by_alias=True)`` of a whole model would give it.
 
     Raises:
@@ -87,7 +87,7 @@ def dump_field(cls: type[BaseModel], name: str, value: object) -> Any:
     object.__setattr__(lone, "__pydantic_fields_set__", {name})
     object.__setattr__(lone, "__pydantic_extra__", None)
     object.__setattr__(lone, "__pydantic_private__", None)
-    dumped = cls.__pydantic_serializer__.to_python(lone, include={name}, by_alias=True, warnings=False)
+    dumped = cls.__pydantic_serializer__.to_python(lone, include={name}, by_alias=True, warnings=warnings)
     if not dumped:
         raise KeyError(name)
     (only,) = dumped.values()
@@ -98,3 +98,38 @@ def assign(model: BaseModel, values: dict[str, object]) -> None:
     """Set fields that a write has settled, past ``validate_assignment``: the values come from us."""
     model.__dict__.update(values)
     model.__pydantic_fields_set__.update(values)
+
+
+def validator_of(schema: Any) -> SchemaValidator:
+    """Return the validator of a core schema as it is written.
+
+    Pydantic 2.11 and newer would put a model's own, ready validator in place of a schema that names its class.
+    """
+    try:
+        return SchemaValidator(schema, None, _use_prebuilt=False)  # Pydantic 2.13
+    except TypeError:
+        pass
+    # Before that, the validator of a model that does not look finished is not taken. Should two threads do this at
+    # once, one of them may get a validator that refuses every item: those are then read the simple way.
+    finished = [cls for cls in _models_in(schema) if cls.__dict__.get("__pydantic_complete__")]
+    for cls in finished:
+        cls.__pydantic_complete__ = False
+    try:
+        return SchemaValidator(schema)
+    finally:
+        for cls in finished:
+            cls.__pydantic_complete__ = True
+
+
+def _models_in(schema: Any) -> set[type[BaseModel]]:
+    found: set[type[BaseModel]] = set()
+    waiting = [schema]
+    while waiting:
+        entry = waiting.pop()
+        if isinstance(entry, dict):
+            if entry.get("type") == "model":
+                found.add(entry["cls"])
+            waiting.extend(entry.values())
+        elif isinstance(entry, list | tuple):
+            waiting.extend(entry)
+    return found

@@ -1,0 +1,274 @@
+"""Encoders generated per model: one function from a model's fields to its item, for values that are as declared.
+
+The generated code asks every value for its exact type. Whatever is not what its field is declared as (a subclass, a
+value assigned past validation) makes it give up; the model is then encoded the simple way, which finds what is right or
+says what is wrong. What it does write is what the simple way would have written.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Literal
+
+from pydantic import BaseModel
+
+from dynamodb_wrapper.codec.wire import MAX_DIGITS, Item, TimeRules, Wire, number_text
+
+Schema = dict[str, Any]
+Encoder = Callable[[dict[str, Any]], Item]
+
+_SURELY_FITS = 10**MAX_DIGITS
+_TRANSPARENT = ("default", "function-before", "function-after", "function-wrap")
+
+
+class OtherwiseError(Exception):
+    """A value, or a model, is not what generated code can write."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """One field, as the generated code writes it.
+
+    Attributes:
+        name: The field's name in Python.
+        attribute: The name it is stored under.
+        left_out: Which value is stored by leaving the attribute out.
+        simply: Encodes the field the simple way; None to generate code where that can be.
+    """
+
+    name: str
+    attribute: str
+    left_out: Literal["nothing", "none", "empty set"]
+    simply: Callable[[object], Wire]
+    has_own_form: bool = False
+
+
+class EncoderGenerator:
+    """Generates the encoder of a model and of the models inside it.
+
+    Attributes:
+        simply: The fields that are encoded the simple way even so.
+    """
+
+    def __init__(self, times: TimeRules) -> None:
+        self._times = times
+        self._definitions: dict[str, Schema] = {}
+        self._known: dict[str, Any] = {
+            "_text": _text,
+            "_int": _int,
+            "_float": _float,
+            "_decimal": _decimal,
+            "_texts": _texts,
+            "_other": _other,
+            "_uuid": _uuid,
+            "_instant": self._instant,
+            "_SETS": (set, frozenset),
+        }
+        self._nested: dict[type[BaseModel], str] = {}
+        self.simply: list[str] = []
+
+    def encoder(self, cls: type[BaseModel], fields: Iterable[Written]) -> Encoder:
+        """Return the function from a model's ``__dict__`` to its item.
+
+        Raises:
+            OtherwiseError: The model has to be encoded the simple way as a whole.
+        """
+        schemas = self._schemas(cls, cls.__pydantic_core_schema__)
+        body: list[str] = []
+        for field in fields:
+            value = f"fields[{field.name!r}]"
+            try:
+                if field.has_own_form:
+                    raise OtherwiseError
+                expression = self._expression(schemas[field.name], "value")
+            except OtherwiseError:
+                self.simply.append(field.name)
+                expression = f"{self._constant(field.simply)}(value)"
+            test = {
+                "nothing": "True",
+                "none": "value is not None",
+                "empty set": "value or value.__class__ not in _SETS",
+            }[field.left_out]
+            body += [f"value = {value}", f"if {test}: item[{field.attribute!r}] = {expression}"]
+        encode: Encoder = self._function(["item = {}", *body, "return item"])
+        return encode
+
+    def _function(self, body: list[str]) -> Any:
+        name = f"_f{len(self._known)}"
+        text = "\n    ".join([f"def {name}(fields):", *body])
+        exec(text, self._known)  # what is not ours in it are names of the model's fields, written by repr()
+        return self._known[name]
+
+    def _constant(self, value: object) -> str:
+        name = f"_c{len(self._known)}"
+        self._known[name] = value
+        return name
+
+    def _schemas(self, cls: type[BaseModel], schema: Any) -> dict[str, Schema]:
+        """Return the schemas of a model's fields.
+
+        Raises:
+            OtherwiseError: Something decides how the whole model is written.
+        """
+        if not isinstance(schema, dict) or cls.model_dump is not BaseModel.model_dump or cls.model_computed_fields:
+            raise OtherwiseError
+        while schema["type"] != "model":
+            if schema["type"] == "definitions":
+                self._definitions |= {entry["ref"]: entry for entry in schema["definitions"]}
+            schema = self._inner(schema)
+        fields = schema["schema"]
+        is_open = cls.model_config.get("extra") == "allow"
+        if "serialization" in schema or schema["cls"] is not cls or is_open or fields["type"] != "model-fields":
+            raise OtherwiseError
+        if any(
+            "serialization_exclude" in field or "serialization_exclude_if" in field
+            for field in fields["fields"].values()
+        ):
+            raise OtherwiseError
+        return {name: field["schema"] for name, field in fields["fields"].items()}
+
+    def _inner(self, schema: Schema) -> Schema:
+        if "serialization" in schema:
+            raise OtherwiseError
+        if schema["type"] == "definition-ref":
+            found: Schema = self._definitions[schema["schema_ref"]]
+            return found
+        if schema["type"] in (*_TRANSPARENT, "definitions"):
+            inner: Schema = schema["schema"]
+            return inner
+        raise OtherwiseError
+
+    def _expression(self, schema: Schema, value: str) -> str:
+        """Return code for the wire form of ``value``; it raises `OtherwiseError` for a value not as declared."""
+        while schema["type"] in (*_TRANSPARENT, "definition-ref"):
+            schema = self._inner(schema)
+        if "serialization" in schema:
+            raise OtherwiseError
+        kind = schema["type"]
+        leaf = _LEAVES.get(kind)
+        if leaf is not None:
+            return leaf.format(v=value)
+        if kind == "nullable":
+            return f"({{'NULL': True}} if {value} is None else {self._expression(schema['schema'], value)})"
+        if kind == "enum":
+            return self._choice({member: member.value for member in schema["members"]}, schema["cls"], value)
+        if kind == "literal" and all(type(expected) is str for expected in schema["expected"]):
+            return self._choice({expected: expected for expected in schema["expected"]}, str, value)
+        if kind == "model":
+            return f"{{'M': {self._model(schema['cls'], schema)}({value})}}"
+        if kind in ("list", "dict", "set", "frozenset"):
+            return self._container(kind, schema, value)
+        raise OtherwiseError
+
+    def _container(self, kind: str, schema: Schema, value: str) -> str:
+        if kind == "list" and "items_schema" in schema:
+            element = self._expression(schema["items_schema"], "e")
+            return f"({{'L': [{element} for e in {value}]}} if {value}.__class__ is list else _other({value}))"
+        if kind == "dict" and schema.get("keys_schema", {}).get("type") == "str" and "values_schema" in schema:
+            element = self._expression(schema["values_schema"], "e")
+            entries = f"{{(k if k.__class__ is str else _other(k)): {element} for k, e in {value}.items()}}"
+            return f"({{'M': {entries}}} if {value}.__class__ is dict else _other({value}))"
+        if kind in ("set", "frozenset") and schema.get("items_schema", {}).get("type") == "str":
+            return f"(_texts({value}) if {value}.__class__ is {kind} else _other({value}))"
+        raise OtherwiseError
+
+    def _choice(self, choices: Mapping[Any, object], cls: type, value: str) -> str:
+        """Return code that looks the wire form up; a fresh dict each time, since callers may change items."""
+        if not all(type(stored) is str for stored in choices.values()):
+            raise OtherwiseError
+        table, kind = self._constant(dict(choices)), self._constant(cls)
+        return f"({{'S': {table}[{value}]}} if {value}.__class__ is {kind} and {value} in {table} else _other({value}))"
+
+    def _model(self, cls: type[BaseModel], schema: Schema) -> str:
+        """Return the name of the function that encodes a nested model."""
+        if cls in self._nested:
+            return self._nested[cls]
+        schemas = self._schemas(cls, schema)
+        kind = self._constant(cls)
+        self._nested[cls] = name = f"_m{len(self._known)}"
+        self._known[name] = None  # the place of a model that contains itself
+        entries = [
+            f"{_stored_name(cls, field)!r}: {self._expression(inner, f'd[{field!r}]')}"
+            for field, inner in schemas.items()
+        ]
+        refuse = f"if fields.__class__ is not {kind}: _other(fields)"
+        function = self._function([refuse, "d = fields.__dict__", f"return {{{', '.join(entries)}}}"])
+        self._known[name] = function
+        return name
+
+    def _instant(self, value: dt.datetime) -> Wire:
+        if value.__class__ is not dt.datetime:
+            raise OtherwiseError
+        if value.tzinfo is dt.UTC and self._times.stored is dt.UTC:
+            return {"S": value.isoformat(timespec="microseconds")}
+        return {"S": self._times.text(value)}
+
+
+def _stored_name(cls: type[BaseModel], name: str) -> str:
+    info = cls.model_fields[name]
+    return info.serialization_alias or info.alias or name
+
+
+def _other(value: object) -> Any:
+    raise OtherwiseError
+
+
+def _text(value: object) -> Wire:
+    if value.__class__ is not str:
+        raise OtherwiseError
+    value.encode()  # half of a surrogate pair: UnicodeEncodeError
+    return {"S": value}
+
+
+def _int(value: object) -> Wire:
+    if value.__class__ is not int or not -_SURELY_FITS < value < _SURELY_FITS:
+        raise OtherwiseError
+    return {"N": str(value)}
+
+
+def _float(value: object) -> Wire:
+    if value.__class__ is not float:
+        raise OtherwiseError
+    text = repr(value)
+    if not value or "e" in text or "n" in text:  # zero (it may be -0.0), an exponent, infinity or no number
+        return {"N": number_text(Decimal(text))}
+    return {"N": text.removesuffix(".0")}
+
+
+def _decimal(value: object) -> Wire:
+    if value.__class__ is not Decimal:
+        raise OtherwiseError
+    text = str(value)
+    if len(text) > MAX_DIGITS or not value.is_finite() or "E" in text or text[-1] == "0" or text[0] == "-":
+        return {"N": number_text(value)}
+    return {"N": text}
+
+
+def _uuid(value: object) -> Wire:
+    if value.__class__ is not uuid.UUID:
+        raise OtherwiseError
+    return {"S": str(value)}
+
+
+def _texts(value: set[str] | frozenset[str]) -> Wire:
+    for text in value:
+        if text.__class__ is not str:
+            raise OtherwiseError
+        text.encode()
+    return {"SS": sorted(value)} if value else {"L": []}
+
+
+_LEAVES = {
+    "str": "({{'S': {v}}} if {v}.__class__ is str and {v}.isascii() else _text({v}))",
+    "int": "({{'N': str({v})}} if {v}.__class__ is int and -1e15 < {v} < 1e15 else _int({v}))",
+    "bool": "({{'BOOL': {v}}} if {v} is True or {v} is False else _other({v}))",
+    "float": "_float({v})",
+    "decimal": "_decimal({v})",
+    "uuid": "_uuid({v})",
+    "datetime": "_instant({v})",
+}
+"""Code for a leaf by the type of its schema; ``{v}`` is the value."""
