@@ -105,7 +105,7 @@ def move(family: Family[T], node: object, new_parent: object | None) -> Flow[T]:
         write = yield from _moved(family, values, item, parent)
         actions = [write.request.as_action(), *(_unmoved(family, above).as_action() for above in line)]
         try:
-            yield from _submit(actions, (yield from new_token()))
+            yield from submit(actions)
         except TransactionCanceledError as error:
             if attempt == _MOVE_ATTEMPTS or all(reason.code != "ConditionalCheckFailed" for reason in error.reasons):
                 raise
@@ -117,8 +117,10 @@ def move(family: Family[T], node: object, new_parent: object | None) -> Flow[T]:
     return moved
 
 
-def _submit(actions: Sequence[Params], token: str) -> Flow[Response]:
-    return call("TransactWriteItems", {"TransactItems": list(actions), "ClientRequestToken": token})
+def submit(actions: Sequence[Params], token: str | None = None) -> Flow[Response]:
+    """Write all of the actions or none, in one ``TransactWriteItems``; once, also when an answer was lost."""
+    token = (yield from new_token()) if token is None else token
+    return (yield from call("TransactWriteItems", {"TransactItems": list(actions), "ClientRequestToken": token}))
 
 
 def _line_above(family: Family[T], item: Item, parent_key: Item | None) -> Flow[list[_Above]]:
