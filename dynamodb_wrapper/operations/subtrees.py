@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
@@ -18,9 +18,8 @@ from dynamodb_wrapper.exceptions import (
 )
 from dynamodb_wrapper.expressions import Condition, Path, every
 from dynamodb_wrapper.operations import items, patches, writes
-from dynamodb_wrapper.operations.effects import Flow, Params, Response, call, emit, new_token, together
+from dynamodb_wrapper.operations.effects import Flow, call, emit, new_token, together
 from dynamodb_wrapper.operations.parents import Family
-from dynamodb_wrapper.operations.requests import Check
 from dynamodb_wrapper.operations.selection import Selection, positive
 from dynamodb_wrapper.operations.trees import grow
 from dynamodb_wrapper.operations.writes import KeyValues, Write
@@ -89,12 +88,15 @@ def move(family: Family[T], node: object, new_parent: object | None) -> Flow[T]:
     Raises:
         ItemNotFoundError: The node, or its new parent, does not exist.
         ValidationError: The new parent is the node or below it, in a cycle, too deep, or out of the node's scope.
-        TransactionCanceledError: Other writers kept moving the nodes above the new place.
+        TransactionCanceledError: Other writers kept moving the nodes above the new place, or something else about the
+            node forbids it.
     """
     entity, values = family.entity, family.key_values(node)
     key = entity.key(*values)
     parent_key = None if new_parent is None else entity.key(*family.key_values(new_parent))
-    for attempt in range(1, _MOVE_ATTEMPTS + 1):
+    before: tuple[Item, list[_Above]] | None = None
+    failure: TransactionCanceledError | None = None
+    for _ in range(_MOVE_ATTEMPTS):
         item = yield from family.stored(key)
         if item is None:
             raise ItemNotFoundError(entity.table_name, entity.readable_key(key))
@@ -102,25 +104,39 @@ def move(family: Family[T], node: object, new_parent: object | None) -> Flow[T]:
         parent = line[0].item if line else None
         if family.is_child(item, parent) or (parent is None and family.key_of_parent(item) is None):
             return entity.decode(item)
-        write = yield from _moved(family, values, item, parent)
-        actions = [write.request.as_action(), *(_unmoved(family, above).as_action() for above in line)]
+        if before == (item, line):
+            break  # what was read has not changed, so it is something else that forbids the move
+        before = item, line
+        moving = yield from _moving(family, values, item, parent)
         try:
-            yield from submit(actions)
+            yield from write([moving, *(_unmoved(family, above) for above in line)])
         except TransactionCanceledError as error:
-            if attempt == _MOVE_ATTEMPTS or all(reason.code != "ConditionalCheckFailed" for reason in error.reasons):
+            if all(reason.code != "ConditionalCheckFailed" for reason in error.reasons):
                 raise
+            failure = error
         else:
-            break
-    moved = yield from items.get(entity, values, consistent=True)
-    if moved is None:
-        raise ItemNotFoundError(entity.table_name, entity.readable_key(key))
+            return (yield from _read_back(family, values))
+    assert failure is not None
+    raise failure
+
+
+def write(requests: Sequence[Write[Any]]) -> Flow[list[BaseModel | None]]:
+    """Write all or nothing.
+
+    Raises:
+        TransactionCanceledError: A condition was false; ``.reasons`` has one entry per request. Nothing was written.
+    """
+    actions = [request.request.as_action() for request in requests]
+    token = yield from new_token()
+    yield from call("TransactWriteItems", {"TransactItems": actions, "ClientRequestToken": token})
+    return []
+
+
+def _read_back(family: Family[T], values: KeyValues) -> Flow[T]:
+    moved = yield from items.get(family.entity, values, consistent=True)
+    if moved is None:  # moved, and then deleted by another writer
+        raise ItemNotFoundError(family.entity.table_name, family.entity.readable_key(family.entity.key(*values)))
     return moved
-
-
-def submit(actions: Sequence[Params], token: str | None = None) -> Flow[Response]:
-    """Write all of the actions or none, in one ``TransactWriteItems``; once, also when an answer was lost."""
-    token = (yield from new_token()) if token is None else token
-    return (yield from call("TransactWriteItems", {"TransactItems": list(actions), "ClientRequestToken": token}))
 
 
 def _line_above(family: Family[T], item: Item, parent_key: Item | None) -> Flow[list[_Above]]:
@@ -159,7 +175,7 @@ def _line_above(family: Family[T], item: Item, parent_key: Item | None) -> Flow[
     return line
 
 
-def _moved(family: Family[T], values: KeyValues, item: Item, parent: Item | None) -> Flow[Write[T]]:
+def _moving(family: Family[T], values: KeyValues, item: Item, parent: Item | None) -> Flow[Write[T]]:
     """Return the write that changes an item's parent, and what is derived from it."""
     entity, link = family.entity, family.link
     value: object = None
@@ -175,17 +191,20 @@ def _moved(family: Family[T], values: KeyValues, item: Item, parent: Item | None
     return (yield from patches.patch_write(entity, values, changes, {}, when=unchanged, upsert=False))
 
 
-def _unmoved(family: Family[T], above: _Above) -> Check:
+def _unmoved(family: Family[T], above: _Above) -> Write[T]:
     """Return the check that a node still is where it was read; or, if there was none, that there still is none."""
-    entity, link = family.entity, family.link
-    condition: Condition = writes.is_absent(entity)
+    entity = family.entity
+    condition: Condition | None = writes.is_absent(entity)
     if above.item is not None:
         placed = entity.codec.decode_partial(above.item)
-        names = [name for name in (link.parent, *link.within) if name not in entity.declaration.table_key.fields]
-        still = every(writes.is_present(entity), *(_is(name, placed.get(name)) for name in names))
-        assert still is not None
-        condition = still
-    return Check(entity.table_name, entity.codec, entity.readable_key(above.key), above.key, condition)
+        names = [
+            name
+            for name in (family.link.parent, *family.link.within)
+            if name not in entity.declaration.table_key.fields
+        ]
+        condition = every(writes.is_present(entity), *(_is(name, placed.get(name)) for name in names))
+    assert condition is not None
+    return writes.check(entity, family.values_of(above.key), condition)
 
 
 def _is(name: str, value: object) -> Condition:

@@ -25,7 +25,7 @@ from dynamodb_wrapper import (
 )
 from dynamodb_wrapper.codec import Item, TimeRules
 from dynamodb_wrapper.operations import subtrees, trees
-from dynamodb_wrapper.operations.effects import Call, Flow, NewToken, Together
+from dynamodb_wrapper.operations.effects import Call, Flow, Together
 from dynamodb_wrapper.operations.entity import Entity
 from dynamodb_wrapper.operations.parents import Family
 from dynamodb_wrapper.operations.trees import Grown, TreeNode, grow
@@ -549,11 +549,20 @@ def test_a_move_starts_over_when_something_above_moved() -> None:
 
 
 def test_a_move_gives_up_after_five_times() -> None:
-    round_ = {"Item": note("n")}, {"Item": note("p")}, cancelled("None", "ConditionalCheckFailed")
-    lane = Answers(*round_, *round_, *round_, *round_, *round_)
+    failure = cancelled("None", "ConditionalCheckFailed")
+    rounds = [[{"Item": note("n", str(number))}, {"Item": note("p")}, failure] for number in range(5)]
+    lane = Answers(*(answer for round_ in rounds for answer in round_))
     with pytest.raises(TransactionCanceledError):
         lane.run(subtrees.move(FAMILY, "n", "p"))
     assert lane.operations.count("TransactWriteItems") == 5
+
+
+def test_a_move_is_not_tried_again_when_nothing_has_changed() -> None:
+    reads = {"Item": note("n")}, {"Item": note("p")}
+    lane = Answers(*reads, cancelled("ConditionalCheckFailed", "None"), *reads)
+    with pytest.raises(TransactionCanceledError):
+        lane.run(subtrees.move(FAMILY, "n", "p"))
+    assert lane.operations.count("TransactWriteItems") == 1
 
 
 def test_another_reason_is_not_tried_again_here() -> None:
@@ -592,10 +601,7 @@ def test_what_is_derived_from_the_parent_moves_with_it_if_the_rest_of_it_stands(
     assert update["ConditionExpression"].count(" = ") == 1
 
 
-def test_the_token_is_asked_for_once() -> None:
-    flow = subtrees.submit([{"Update": {}}])
-    assert isinstance(next(flow), NewToken)
-    call = flow.send("t")
-    assert isinstance(call, Call)
-    assert call.params == {"TransactItems": [{"Update": {}}], "ClientRequestToken": "t"}
-    flow.close()
+def test_a_move_has_a_client_token() -> None:
+    lane = Answers({"Item": note("n", "old")}, {}, {"Item": note("n")})
+    lane.run(subtrees.move(FAMILY, "n", None))
+    assert len(lane.sent[1].params["ClientRequestToken"]) == 36
