@@ -566,7 +566,7 @@ def test_a_move_is_not_tried_again_when_nothing_has_changed() -> None:
 
 
 def test_another_reason_is_not_tried_again_here() -> None:
-    lane = Answers({"Item": note("n")}, {"Item": note("p")}, cancelled("None", "ProvisionedThroughputExceeded"))
+    lane = Answers({"Item": note("n")}, {"Item": note("p")}, cancelled("None", "ValidationError"))
     with pytest.raises(TransactionCanceledError):
         lane.run(subtrees.move(FAMILY, "n", "p"))
 
