@@ -11,7 +11,14 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from dynamodb_wrapper import AccessPattern, BaseDynamoRepository, Derived, ItemNotFoundError, ValidationError
+from dynamodb_wrapper import (
+    AccessPattern,
+    BaseDynamoRepository,
+    BatchIncompleteError,
+    Derived,
+    ItemNotFoundError,
+    ValidationError,
+)
 from dynamodb_wrapper.operations.effects import Call, Response
 from dynamodb_wrapper.operations.trees import TreeNode
 from dynamodb_wrapper.repositories.patterns import ParentPattern
@@ -341,6 +348,42 @@ def test_children_added_meanwhile_are_deleted_too(chats: Chats) -> None:
 
     meddled = through(chats, lambda lane: MeddlingLane(lane, "DeleteItem", add))
     assert meddled.delete_subtree(("c1", 3)) == 4 + 3
+    assert left(chats, "c1") == {1, 2, 4, 5, 7}
+
+
+def test_when_children_are_added_without_end_the_node_stays_and_the_error_says_so(chats: Chats) -> None:
+    class Busy:
+        def __init__(self, lane: Any) -> None:
+            self._lane, self._next = lane, 100
+
+        def send(self, call: Call) -> Response:
+            response: Response = self._lane.send(call)
+            if call.operation == "DeleteItem":
+                self._next += 1
+                chats.put(Message(chat="c1", id=self._next, answers=3))
+            return response
+
+    with pytest.raises(BatchIncompleteError, match="kept adding") as caught:
+        through(chats, Busy).delete_subtree(("c1", 3), concurrency=1)
+    assert caught.value.unprocessed == [("c1", 3)]
+    assert caught.value.done >= 3
+    assert_readable(chats, "c1")
+    chats.delete_subtree(("c1", 3))
+    assert left(chats, "c1") == {1, 2, 4, 5, 7}
+
+
+def test_a_child_added_while_the_node_itself_goes_is_deleted_too(chats: Chats) -> None:
+    class Late:
+        def __init__(self, lane: Any) -> None:
+            self._lane = lane
+
+        def send(self, call: Call) -> Response:
+            if call.operation == "DeleteItem" and call.params["Key"]["id"] == {"N": "3"}:
+                chats.put(Message(chat="c1", id=30, answers=3))
+            response: Response = self._lane.send(call)
+            return response
+
+    assert through(chats, Late).delete_subtree(("c1", 3)) == 5
     assert left(chats, "c1") == {1, 2, 4, 5, 7}
 
 

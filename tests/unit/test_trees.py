@@ -460,6 +460,39 @@ def test_a_node_is_named_by_key_pair_or_model() -> None:
         read(Answers(), ("a", "b"))
 
 
+# --- orphans --------------------------------------------------------------------------------------------------------
+
+
+def test_orphans_are_looked_up_once_per_parent_and_read_again_because_the_index_may_lag_behind() -> None:
+    lane = Answers(
+        {
+            "Items": [note("a", "gone"), note("b", "gone"), note("c", "gone"), note("d", "gone"), note("e", "there")],
+            "LastEvaluatedKey": note("e", "there"),
+        },
+        {},
+        {"Item": note("there")},
+        {"Item": note("a", "gone")},
+        {},
+        {"Item": note("c", "there")},
+        {"Item": note("d")},
+        {"Items": []},
+    )
+    flow = subtrees.orphans(FAMILY, concurrency=1)
+    assert list(SyncDriver(lane).stream(flow)) == [Note(id="a", parent="gone")]
+    scan, *gets, again = lane.sent
+    assert (scan.operation, scan.params["IndexName"]) == ("Scan", "by_parent")
+    assert again.params["ExclusiveStartKey"] == note("e", "there")
+    assert [call.params["Key"]["id"]["S"] for call in gets] == ["gone", "there", "a", "b", "c", "d"]
+    assert all(call.params["ConsistentRead"] for call in gets)
+
+
+def test_a_parent_out_of_scope_is_none() -> None:
+    family = family_of(declared(("id",), tree=ParentPattern("tree", parent="parent", within="shop")))
+    child = {"shop": {"S": "s"}, "id": {"S": "a"}, "parent": {"S": "p"}}
+    lane = Answers({"Items": [child]}, {"Item": {"shop": {"S": "other"}, "id": {"S": "p"}}}, {"Item": child})
+    assert [part.id for part in SyncDriver(lane).stream(subtrees.orphans(family, concurrency=1))] == ["a"]
+
+
 # --- move -----------------------------------------------------------------------------------------------------------
 
 
