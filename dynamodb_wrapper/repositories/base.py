@@ -16,12 +16,14 @@ from dynamodb_wrapper.operations.dynamodb_keywords import with_keywords
 from dynamodb_wrapper.repositories.batching import BatchMethods
 from dynamodb_wrapper.repositories.patterns import BoundAccessPattern
 from dynamodb_wrapper.repositories.query import Query
+from dynamodb_wrapper.repositories.scanning import ScanMethods
 from dynamodb_wrapper.repositories.tables import TableMethods
+from dynamodb_wrapper.repositories.trees import TreeMethods
 
 T = TypeVar("T", bound=BaseModel)
 
 
-class BaseDynamoRepository(TableMethods[T], BatchMethods[T]):
+class BaseDynamoRepository(BatchMethods[T], ScanMethods[T], TreeMethods[T], TableMethods[T]):
     """Reads and writes models of one class in one table.
 
     Declare the table in a subclass, with class attributes or with properties of the same names::

@@ -11,7 +11,8 @@ from pydantic import BaseModel
 from dynamodb_wrapper.codec import Derived, StoredForm
 from dynamodb_wrapper.exceptions import DeclarationError
 from dynamodb_wrapper.operations.declaration import DATETIMES, Declaration, TableOptions, classes_of, merged_indexes
-from dynamodb_wrapper.repositories.patterns import AccessPattern
+from dynamodb_wrapper.operations.parents import ParentLink
+from dynamodb_wrapper.repositories.patterns import AccessPattern, ParentPattern
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +162,19 @@ def _patterns(cls: type) -> Iterable[AccessPattern]:
                 seen.add(name)
                 if isinstance(value, AccessPattern):
                     yield value
+
+
+def declared_tree(cls: type, declaration: Declaration) -> ParentLink | None:
+    """Return how a class's items name their parents; None when it declares no tree.
+
+    Raises:
+        DeclarationError: What is declared cannot work.
+    """
+    patterns = [pattern for pattern in _patterns(cls) if isinstance(pattern, ParentPattern)]
+    if len(patterns) > 1:
+        names = ", ".join(repr(pattern.index.name) for pattern in patterns)
+        raise DeclarationError(f"{cls.__name__}: a repository has one parent pattern at most, not those on {names}")
+    return patterns[0].link(declaration) if patterns else None
 
 
 def _merged_derived(owner: str, patterns: Iterable[AccessPattern]) -> tuple[Derived, ...]:
