@@ -57,11 +57,18 @@ from dynamodb_wrapper.models import (
     TableConfig,
     TableType,
 )
+from dynamodb_wrapper.operations.batches import BatchProgress
 from dynamodb_wrapper.operations.declaration import TableOptions
 from dynamodb_wrapper.operations.queries import Page
+from dynamodb_wrapper.operations.trees import TreeMetadata, TreeNode, TreeWithMetadata
 from dynamodb_wrapper.repositories import (
     AccessPattern,
     BaseDynamoRepository,
+    Batch,
+    Loaded,
+    Loader,
+    ParallelScan,
+    ParentPattern,
     PipelineConfigRepository,
     PipelineRunEventsRepository,
     PipelineRunLogsRepository,
@@ -93,7 +100,9 @@ __all__ = [
     "Add",
     "Append",
     "BaseDynamoRepository",
+    "Batch",
     "BatchIncompleteError",
+    "BatchProgress",
     "CancellationReason",
     "Condition",
     "ConditionFailedError",
@@ -117,9 +126,13 @@ __all__ = [
     "ItemTooLargeError",
     "KeyedList",
     "LimitExceededError",
+    "Loaded",
+    "Loader",
     "LogLevel",
     "MultipleItemsFoundError",
     "Page",
+    "ParallelScan",
+    "ParentPattern",
     "PartialItem",
     "PipelineConfig",
     "PipelineConfigRepository",
@@ -144,6 +157,9 @@ __all__ = [
     "ThrottlingReason",
     "TransactionCanceledError",
     "TransactionConflictError",
+    "TreeMetadata",
+    "TreeNode",
+    "TreeWithMetadata",
     "ValidationError",
     "VersionConflictError",
     "WriteOutcomeUnknownError",

@@ -33,6 +33,7 @@ TOP_LEVEL = words("""
     AccessDeniedError CancellationReason CorruptResponseError CredentialsError DeclarationError ExpressionError
     InvalidCursorError LimitExceededError MultipleItemsFoundError ServerError TableInUseError ThrottlingReason
     TransactionConflictError
+    Batch BatchProgress Loaded Loader ParallelScan ParentPattern TreeNode TreeMetadata TreeWithMetadata
 """)
 
 LATER = words("""
@@ -63,6 +64,8 @@ REPOSITORY_METHODS = words("""
     create put get get_or_raise exists update patch delete list_all scan query_by_pk query count
     get_with_timezone list_all_with_timezone create_with_timezone_context
     create_table ensure_table delete_table table_status health_check
+    get_many put_many delete_many batch loader parallel_scan
+    read_tree find_orphans move_subtree delete_subtree
 """)
 
 QUERY_METHODS = words("where project limit page_size descending consistent page first one count explain __iter__")
