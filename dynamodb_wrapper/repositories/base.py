@@ -16,11 +16,12 @@ from dynamodb_wrapper.operations.dynamodb_keywords import with_keywords
 from dynamodb_wrapper.repositories.patterns import BoundAccessPattern
 from dynamodb_wrapper.repositories.query import Query
 from dynamodb_wrapper.repositories.tables import TableMethods
+from dynamodb_wrapper.repositories.transactions import TransactionMethods
 
 T = TypeVar("T", bound=BaseModel)
 
 
-class BaseDynamoRepository(TableMethods[T]):
+class BaseDynamoRepository(TableMethods[T], TransactionMethods[T]):
     """Reads and writes models of one class in one table.
 
     Declare the table in a subclass, with class attributes or with properties of the same names::
