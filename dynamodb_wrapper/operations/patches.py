@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
@@ -83,6 +84,24 @@ def patch_write(
     is_guarded = upsert or not unique.fields_of(entity).isdisjoint(target.names[0] for target, _ in request.changes)
     guarding = writes.guarding_of(entity, Guarding.READ if is_guarded else Guarding.NONE)
     return Write(entity, request, refused, proof, guarding=guarding)
+
+
+def lasting_write(
+    entity: Entity[T],
+    key: KeyValues,
+    changes: Changes | None,
+    fields: Mapping[str, object],
+    *,
+    when: AnyCondition | None,
+    upsert: bool,
+) -> Flow[Write[T]]:
+    """Return the write as `patch_write` does, to be sent later: what the caller does to lists meanwhile is not in it.
+
+    Raises:
+        ExpressionError: A change cannot be made; says which and why.
+        ValidationError: A value is not one for its field.
+    """
+    return patch_write(entity, key, deepcopy(changes), deepcopy(fields), when=when, upsert=upsert)
 
 
 def _patched(entity: Entity[T], item: Item) -> T:

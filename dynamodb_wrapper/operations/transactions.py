@@ -209,9 +209,9 @@ def write(requests: Sequence[Write[Any]]) -> Flow[list[BaseModel | None]]:
 
     def attempt(known: Known) -> Flow[None]:
         plans = yield from together((unique.plan(request) for request in requests), at_most=_READS_AT_ONCE)
-        yield from _submit(plans, list(unique.guard_actions(plans, known)), known)
+        yield from submit_plans(plans, known)
 
-    yield from _until_as_read(attempt)
+    yield from until_as_read(attempt)
     return [None if request.model is None else request.settle() for request in requests]
 
 
@@ -228,17 +228,16 @@ def send(request: Write[T]) -> Flow[Response]:
 
     def attempt(known: Known) -> Flow[Response]:
         plan = yield from unique.plan(request)
-        guards = list(unique.guard_actions([plan], known))
-        if not guards:
+        if not any(unique.guard_actions([plan], known)):
             return (yield from writes.send(plan.write))
-        yield from _submit([plan], guards, known)
+        yield from submit_plans([plan], known)
         # A transaction does not answer with items.
         is_patch = isinstance(request.request, Update)
         stored = (yield from unique.read(request.entity, plan.key)) if is_patch else plan.stored
         return {} if stored is None else {"Attributes": stored}
 
     try:
-        return (yield from _until_as_read(attempt))
+        return (yield from until_as_read(attempt))
     except TransactionCanceledError as error:
         raise next((reason.error for reason in error.reasons if reason.error), error) from error
 
@@ -254,7 +253,7 @@ def get(reads: Sequence[Read[Any]]) -> Flow[list[Any]]:
     return [entry.result(answer) for entry, answer in zip(reads, response["Responses"], strict=True)]
 
 
-def _until_as_read(attempt: Callable[[Known], Flow[R]]) -> Flow[R]:
+def until_as_read(attempt: Callable[[Known], Flow[R]]) -> Flow[R]:
     """Try until what was read of unique values still holds when it is written."""
     known, pauses = Known(), _pauses()
     while True:
@@ -272,7 +271,14 @@ def _until_as_read(attempt: Callable[[Known], Flow[R]]) -> Flow[R]:
         yield from sleep(pause, jittered=True)
 
 
-def _submit(plans: Sequence[Plan[Any]], guards: Sequence[GuardAction], known: Known) -> Flow[None]:
+def submit_plans(plans: Sequence[Plan[Any]], known: Known) -> Flow[None]:
+    """Send writes and what they do to guards as one transaction.
+
+    Raises:
+        StaleReadError: What was read, or was known of guards, is no more so; what was learned is noted in ``known``.
+        TransactionCanceledError: Anything else was in the way.
+    """
+    guards = list(unique.guard_actions(plans, known))
     requests = [*(plan.write.request for plan in plans), *(action.request for action in guards)]
     try:
         yield from submit([request.as_action() for request in requests])

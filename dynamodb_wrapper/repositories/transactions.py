@@ -10,9 +10,9 @@ from typing import Any, Generic, Self, TypeVar, cast, overload
 from pydantic import BaseModel
 
 from dynamodb_wrapper.codec import PartialItem
-from dynamodb_wrapper.exceptions import ValidationError
+from dynamodb_wrapper.exceptions import UniqueViolationError, ValidationError
 from dynamodb_wrapper.expressions import AnyCondition, Path
-from dynamodb_wrapper.operations import items, patches, transactions, writes
+from dynamodb_wrapper.operations import adoption, items, patches, transactions, writes
 from dynamodb_wrapper.operations.requests import Read
 from dynamodb_wrapper.operations.writes import Write
 from dynamodb_wrapper.repositories.foundation import RepositoryFoundation
@@ -36,6 +36,9 @@ class WriteRequest(Generic[M_co]):
 
     write: Write[Any]
     connection: Connection
+
+    def __post_init__(self) -> None:
+        self.write.request.as_action()  # what cannot be expressed is refused where the request is made
 
     def __repr__(self) -> str:
         return f"WriteRequest({_described(self.write.request)})"
@@ -62,9 +65,20 @@ def _described(request: Any) -> str:
 
 
 class TransactionMethods(RepositoryFoundation[T]):
-    """Makes requests for `transact_write` and `transact_get`. None of these methods sends anything."""
+    """Makes requests for `transact_write` and `transact_get`, without sending anything; and keeps unique values."""
 
     _driver: SyncDriver
+
+    def ensure_unique(self) -> list[UniqueViolationError]:
+        """Guard the values of items that were written before their fields were declared ``unique``.
+
+        Reads the whole table and sends one transaction for each value. Safe while others write, and to run again.
+
+        Returns:
+            One error for each item whose value another item has; ``.key`` and ``.owner`` are the two. Change one of
+            them. Empty: all values are guarded.
+        """
+        return self._driver.run(adoption.ensure_unique(self._entity))
 
     def create_request(self, model: T) -> WriteRequest[T]:
         """Return the request to write a new item, as `create` does.
@@ -72,7 +86,7 @@ class TransactionMethods(RepositoryFoundation[T]):
         Raises:
             ValidationError: The model holds what DynamoDB cannot store.
         """
-        return self._for_transaction(self._connection.driver.run(writes.creation(self._entity, model)))
+        return self._for_transaction(self._driver.run(writes.creation(self._entity, model)))
 
     def put_request(self, model: T) -> WriteRequest[T]:
         """Return the request to write an item, replacing what is there, as `put` does.
@@ -80,9 +94,7 @@ class TransactionMethods(RepositoryFoundation[T]):
         Raises:
             ValidationError: The model holds what DynamoDB cannot store.
         """
-        return self._for_transaction(
-            self._connection.driver.run(writes.replacement(self._entity, model, may_be_new=True))
-        )
+        return self._for_transaction(self._driver.run(writes.replacement(self._entity, model, may_be_new=True)))
 
     def update_request(self, model: T) -> WriteRequest[T]:
         """Return the request to replace an existing item, as `update` does.
@@ -90,9 +102,7 @@ class TransactionMethods(RepositoryFoundation[T]):
         Raises:
             ValidationError: The model holds what DynamoDB cannot store.
         """
-        return self._for_transaction(
-            self._connection.driver.run(writes.replacement(self._entity, model, may_be_new=False))
-        )
+        return self._for_transaction(self._driver.run(writes.replacement(self._entity, model, may_be_new=False)))
 
     def patch_request(
         self,
@@ -119,9 +129,7 @@ class TransactionMethods(RepositoryFoundation[T]):
             ValidationError: A value is not one for its field, or a change is not possible.
         """
         return self._for_transaction(
-            self._connection.driver.run(
-                patches.patch_write(self._entity, (pk, sk), changes, fields, when=when, upsert=upsert)
-            )
+            self._driver.run(patches.lasting_write(self._entity, (pk, sk), changes, fields, when=when, upsert=upsert))
         )
 
     def delete_request(self, pk: object, sk: object = None, *, when: AnyCondition | None = None) -> WriteRequest[T]:
