@@ -14,6 +14,7 @@ from dynamodb_wrapper.exceptions import (
     CancellationReason,
     ConditionFailedError,
     DynamoDBWrapperError,
+    ItemNotFoundError,
     LimitExceededError,
     ThrottlingError,
     TransactionCanceledError,
@@ -134,7 +135,8 @@ def _given_up(error: TransactionCanceledError | TransactionConflictError) -> Dyn
     ours: DynamoDBWrapperError
     if isinstance(error, TransactionCanceledError):
         codes = ", ".join(sorted({reason.code for reason in error.reasons} - {"None"}))
-        message = f"given up after {_TRIES} tries, each cancelled for {codes}; nothing was written"
+        done = "read" if error.operation == "TransactGetItems" else "written"
+        message = f"given up after {_TRIES} tries, the last one cancelled for {codes}; nothing was {done}"
         ours = TransactionCanceledError(message, error, error.context, reasons=error.reasons)
     else:
         message = f"after {_TRIES} tries the transaction is still in progress; whether it is applied is not known yet"
@@ -153,7 +155,7 @@ def _check(actions: Sequence[Params]) -> None:
             f"{len(actions)} actions are too many: DynamoDB takes {MAX_ACTIONS} in a transaction, and what guards a "
             "unique value is an action too"
         )
-    parts = [next(iter(action.values())) for action in actions]
+    parts = [_part(number, action) for number, action in enumerate(actions)]
     size = sum(item_bytes(part.get("Item") or part.get("Key") or {}) for part in parts)
     if size > MAX_BYTES:
         raise ValidationError(
@@ -167,6 +169,20 @@ def _check(actions: Sequence[Params]) -> None:
         # Nothing tells the key of an item of a table that is only put to: whole items are compared then.
         keys.append((part["TableName"], key or part.get("Item", {})))
     _refuse_repeats(keys)
+
+
+def _part(number: int, action: Params) -> Params:
+    """Return what an action is to do, without its kind."""
+    parts = list(action.values())
+    if len(parts) != 1 or not isinstance(parts[0], Mapping) or not {"Key", "Item"} & parts[0].keys():
+        raise ValidationError(
+            f"[{number}] is no action of a transaction: it has one of Put, Update, Delete, ConditionCheck, Get, and "
+            f"in that a table name and a key or an item; it has {sorted(map(str, action))}",
+            {f"[{number}]": "no action"},
+        )
+    if "TableName" not in parts[0]:
+        raise ValidationError(f"[{number}] names no table: TableName is missing", {f"[{number}]": "no TableName"})
+    return dict(parts[0])
 
 
 def _refuse_repeats(keys: Iterable[tuple[str, Item]]) -> None:
@@ -231,15 +247,24 @@ def send(request: Write[T]) -> Flow[Response]:
         if not any(unique.guard_actions([plan], known)):
             return (yield from writes.send(plan.write))
         yield from submit_plans([plan], known)
-        # A transaction does not answer with items.
-        is_patch = isinstance(request.request, Update)
-        stored = (yield from unique.read(request.entity, plan.key)) if is_patch else plan.stored
-        return {} if stored is None else {"Attributes": stored}
+        if isinstance(request.request, Update):
+            return {"Attributes": (yield from _after_patch(plan))}
+        return {} if plan.stored is None else {"Attributes": plan.stored}
 
     try:
         return (yield from until_as_read(attempt))
     except TransactionCanceledError as error:
         raise next((reason.error for reason in error.reasons if reason.error), error) from error
+
+
+def _after_patch(plan: Plan[Any]) -> Flow[Item]:
+    """Read what a patch has left, because a transaction does not answer with items."""
+    stored = yield from unique.read(plan.write.entity, plan.key)
+    if stored is None:
+        missing = ItemNotFoundError(plan.write.entity.table_name, plan.write.request.readable_key)
+        missing.message = f"the patch was applied, but then another writer deleted the item: {missing.message}"
+        raise missing
+    return stored
 
 
 def get(reads: Sequence[Read[Any]]) -> Flow[list[Any]]:

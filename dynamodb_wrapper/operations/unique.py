@@ -32,6 +32,7 @@ from dynamodb_wrapper.operations.writes import Guarding, Write, is_absent, is_pr
 
 T = TypeVar("T", bound=BaseModel)
 
+_COMPARABLE = frozenset(("S", "N", "B", "NULL"))
 _SORT_VALUES: dict[str, Wire] = {"S": {"S": "unique"}, "N": {"N": "0"}, "B": {"B": b"unique"}}
 """The sort key of every guard, in a table with one, by its type."""
 
@@ -108,8 +109,7 @@ def fields_of(entity: Entity[Any]) -> frozenset[str]:
 def guards_of(entity: Entity[Any], item: Item | None) -> dict[str, Unique]:
     """Return the partition keys of the guards that an item needs; none for a value that is None, or within one.
 
-    Raises:
-        ValidationError: A value is no text, number or bytes.
+    Nor for what somebody else has stored there that is no text, number or bytes; such is never written here.
     """
     guards: dict[str, Unique] = {}
     if item is None:
@@ -126,8 +126,6 @@ def _part(entity: Entity[Any], entry: Unique, name: str, item: Item) -> str | No
     wire = _stored_value(entity, name, item)
     ((tag, payload),) = wire.items()
     match tag:
-        case "NULL":
-            return None
         case "S":
             is_compared = name == entry.field and entry.normalize is not None
             return f"S:{_normalized(entry, payload) if is_compared else payload}"
@@ -135,9 +133,15 @@ def _part(entity: Entity[Any], entry: Unique, name: str, item: Item) -> str | No
             return f"N:{number_text(Decimal(payload))}"
         case "B":
             return f"B:{base64.b64encode(bytes(payload)).decode()}"
-    raise ValidationError(
-        f"unique {name!r} is stored as {tag}; it must be text, a number or bytes", {name: f"stored as {tag}"}
-    )
+    return None
+
+
+def _check_comparable(name: str, wire: Wire) -> None:
+    if not wire.keys() <= _COMPARABLE:
+        (tag,) = wire
+        raise ValidationError(
+            f"unique {name!r} would be stored as {tag}; it must be text, a number or bytes", {name: f"stored as {tag}"}
+        )
 
 
 def _stored_value(entity: Entity[Any], name: str, item: Item) -> Wire:
@@ -268,9 +272,15 @@ def read(entity: Entity[Any], key: Item, readable: dict[str, object] | None = No
 
 
 def _written(write: Write[Any], stored: Item | None) -> Item | None:
-    """Return the item a write leaves, as far as its unique values go."""
+    """Return the item a write leaves, as far as its unique values go.
+
+    Raises:
+        ValidationError: It gives such a field what is no text, number or bytes.
+    """
     request = write.request
     if isinstance(request, Put):
+        for name in fields_of(write.entity) & request.item.keys():
+            _check_comparable(name, request.item[name])
         return request.item
     if not isinstance(request, Update):
         return None
@@ -283,6 +293,7 @@ def _written(write: Write[Any], stored: Item | None) -> Item | None:
         item.pop(name, None)
         if not isinstance(value, Remove):
             item[name] = target.written(value)
+            _check_comparable(name, item[name])
     return item
 
 

@@ -252,6 +252,15 @@ def test_two_actions_on_one_item_are_refused(first: Any, second: Any) -> None:
         drive(transactions.submit([first, second], None))
 
 
+@pytest.mark.parametrize(
+    "action",
+    [{}, {"Put": {}}, {**put(1), **delete({"id": {"S": "2"}})}, {"Put": None}, {"Put": {"Item": {"id": {"S": "1"}}}}],
+)
+def test_what_is_no_action_is_refused(action: Any) -> None:
+    with pytest.raises(ValidationError, match=r"\[1\]"):
+        drive(transactions.submit([put(1), action], None))
+
+
 def test_other_items_are_other_items() -> None:
     others = [
         put(1),

@@ -137,9 +137,43 @@ def test_numbers_have_one_guard_however_written() -> None:
     assert guards == [["unique#number#N:10"]] * 3 + [["unique#number#S:10"]]
 
 
-def test_other_types_are_refused() -> None:
-    with pytest.raises(ValidationError, match="number"):
-        unique.guards_of(USERS, wire(number={"L": []}))
+def test_other_types_are_never_written_and_do_no_harm_where_stored() -> None:
+    class Loose(BaseModel):
+        id: str
+        anything: Any = None
+
+    class Repository(BaseDynamoRepository[Loose]):
+        table_name = "loose"
+        primary_key = "id"
+        unique = ("anything",)
+
+    declaration = Repository._declaration
+    assert declaration is not None
+    entity = Entity("loose", declaration, declaration.codec_for(Loose, TimeRules()))
+    with pytest.raises(ValidationError, match="stored as L"):
+        drive(items.create(entity, Loose(id="1", anything=["a"])))
+    stored = {"id": {"S": "1"}, "anything": {"L": []}}
+    with pytest.raises(ValidationError, match="stored as BOOL"):
+        drive(patches.patch(entity, ("1", None), None, {"anything": True}, when=None, upsert=False), {"Item": stored})
+    driven = drive(items.put(entity, Loose(id="1", anything=5)), {"Item": stored}, {})
+    assert actions(driven.calls[1]) == [("Put", "1"), ("Put", "unique#anything#N:5")]
+
+
+def test_a_nested_change_of_a_unique_field_is_refused() -> None:
+    class Loose(BaseModel):
+        id: str
+        anything: Any = None
+
+    class Repository(BaseDynamoRepository[Loose]):
+        table_name = "loose"
+        primary_key = "id"
+        unique = ("anything",)
+
+    declaration = Repository._declaration
+    assert declaration is not None
+    entity = Entity("loose", declaration, declaration.codec_for(Loose, TimeRules()))
+    with pytest.raises(ExpressionError, match="unique"):
+        drive(patches.patch(entity, ("1", None), {"anything.x": 1}, {}, when=None, upsert=False))
 
 
 VALUES = st.text(st.sampled_from("a#%,:S23C\0é")) | st.text(max_size=3) | st.text("#%", min_size=700, max_size=1500)
@@ -422,6 +456,11 @@ def test_an_upsert_guards_the_defaults_of_a_new_item() -> None:
     flow = patches.patch(entity, ("1", None), None, {"hits": Add(1)}, when=None, upsert=True)
     driven = drive(flow, {}, {}, {"Item": {"id": {"S": "1"}, "hits": {"N": "1"}}})
     assert actions(driven.calls[1]) == [("Update", "1"), ("Put", "unique#code#S:x")]
+
+
+def test_an_item_deleted_right_after_its_patch_is_told() -> None:
+    with pytest.raises(ItemNotFoundError, match="the patch was applied"):
+        drive(patch(email="b"), {"Item": wire()}, {}, {})
 
 
 # --- delete -----------------------------------------------------------------------------------------------------------
