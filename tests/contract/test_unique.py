@@ -285,6 +285,28 @@ def test_one_of_many_gets_the_value(locking: Server) -> None:
     check_guards(locking, users)
 
 
+def test_an_item_that_many_patch_keeps_one_guard(locking: Server) -> None:
+    users = maker(locking)(Users)
+    users.create(User(id="1", email="first", nick="n", team="t"))
+    for turn in range(3):
+        barrier = Barrier(THREADS)
+
+        def patch(number: int, turn: int = turn, barrier: Barrier = barrier) -> None:
+            barrier.wait(30)
+            match number % 3:
+                case 0:
+                    users.patch("1", email=f"{turn}-{number}", hits=Add(1))
+                case 1:
+                    users.patch("1", team=f"{turn}-{number}", hits=Add(1))
+                case 2:
+                    users.patch("1", hits=Add(1))
+
+        with ThreadPoolExecutor(THREADS) as pool:
+            list(pool.map(patch, range(THREADS)))
+        check_guards(locking, users)
+    assert users.get_or_raise("1").hits == 3 * THREADS
+
+
 def test_guards_fit_items_after_random_writes_at_once(locking: Server) -> None:
     users = maker(locking)(Users)
 
