@@ -58,7 +58,7 @@ def _hold(entity: Entity[Any], key: Item, guard: str, entry: Unique) -> Flow[Uni
         return StaleReadError("the item was changed by another writer", error)
 
     def attempt(known: unique.Known) -> Flow[None]:
-        stored = yield from unique.read(entity, key, readable)
+        stored = yield from unique.read(entity, key)
         if guard not in unique.guards_of(entity, stored):
             return
         check = Check(entity.table_name, entity.codec, readable, key, unique.as_read(entity, stored))

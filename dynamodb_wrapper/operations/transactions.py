@@ -224,7 +224,12 @@ def write(requests: Sequence[Write[Any]]) -> Flow[list[BaseModel | None]]:
     _refuse_repeats((request.request.table_name, unique.key_of(request)) for request in requests)
 
     def attempt(known: Known) -> Flow[None]:
-        plans = yield from together((unique.plan(request) for request in requests), at_most=_READS_AT_ONCE)
+        reading = [request for request in requests if request.guarding is Guarding.READ]
+        flows = (unique.read(request.entity, unique.key_of(request)) for request in reading)
+        found = iter((yield from together(flows, at_most=_READS_AT_ONCE)) if reading else ())
+        plans = [
+            unique.plan(request, next(found) if request.guarding is Guarding.READ else None) for request in requests
+        ]
         yield from submit_plans(plans, known)
 
     yield from until_as_read(attempt)
@@ -243,7 +248,9 @@ def send(request: Write[T]) -> Flow[Response]:
         return (yield from writes.send(request))
 
     def attempt(known: Known) -> Flow[Response]:
-        plan = yield from unique.plan(request)
+        is_read = request.guarding is Guarding.READ
+        stored = (yield from unique.read(request.entity, unique.key_of(request))) if is_read else None
+        plan = unique.plan(request, stored)
         if not any(unique.guard_actions([plan], known)):
             return (yield from writes.send(plan.write))
         yield from submit_plans([plan], known)

@@ -246,14 +246,13 @@ def as_read(entity: Entity[Any], stored: Item | None) -> Condition:
     return condition
 
 
-def plan(write: Write[T]) -> Flow[Plan[T]]:
-    """Return a write with what it does to guards, reading what is stored if that decides."""
+def plan(write: Write[T], stored: Item | None = None) -> Plan[T]:
+    """Return a write with what it does to guards; ``stored`` is the item as it was read, if that decides."""
     entity = write.entity
     if write.guarding is Guarding.NONE:
         return Plan(write)
     if write.guarding is Guarding.NEW:
         return Plan(write, taken=guards_of(entity, _written(write, None)))
-    stored = yield from read(entity, key_of(write), write.request.readable_key)
     before, after = guards_of(entity, stored), guards_of(entity, _written(write, stored))
     return Plan(
         _over(write, stored),
@@ -263,9 +262,9 @@ def plan(write: Write[T]) -> Flow[Plan[T]]:
     )
 
 
-def read(entity: Entity[Any], key: Item, readable: dict[str, object] | None = None) -> Flow[Item | None]:
+def read(entity: Entity[Any], key: Item) -> Flow[Item | None]:
     """Read the item under a wire key as it is stored, strongly consistent."""
-    request = Get(entity.table_name, entity.codec, readable or entity.readable_key(key), key, consistent=True)
+    request = Get(entity.table_name, entity.codec, entity.readable_key(key), key, consistent=True)
     response = yield from request.send()
     item: Item | None = response.get("Item")
     return item

@@ -15,6 +15,7 @@ from dynamodb_wrapper import (
     Add,
     BaseDynamoRepository,
     ConditionFailedError,
+    ConnectionError,
     DynamoDBWrapperError,
     F,
     ItemAlreadyExistsError,
@@ -31,6 +32,7 @@ from dynamodb_wrapper.operations import items, patches, transactions, writes
 from dynamodb_wrapper.operations.effects import Call, Effect, Flow, NewToken, Now, Sleep, Together
 from dynamodb_wrapper.operations.entity import Entity
 from dynamodb_wrapper.operations.writes import Write
+from dynamodb_wrapper.transport import SyncDriver
 
 R = TypeVar("R")
 
@@ -213,6 +215,25 @@ def test_other_errors_go_through() -> None:
     with pytest.raises(ThrottlingError):
         drive(transactions.submit([put(1)], None), ThrottlingError("slow down"))
     assert error_class_for("IdempotentParameterMismatchException") is IdempotentParameterMismatchError
+
+
+def test_a_lost_answer_is_asked_for_again_with_the_same_token() -> None:
+    class Lossy:
+        def __init__(self) -> None:
+            self.sent: list[Call] = []
+
+        def send(self, call: Call) -> dict[str, Any]:
+            self.sent.append(call)
+            if len(self.sent) < 3:
+                raise ConnectionError("the connection was closed before the answer had arrived")
+            return {}
+
+    lane = Lossy()
+    driver = SyncDriver(lane, sleep=lambda seconds: None)
+    increment = made(patches.patch_write(ENTITY, ("1", None), None, {"balance": Add(1)}, when=None, upsert=False))
+    assert driver.run(transactions.write([increment])) == [None]
+    assert [call.params for call in lane.sent] == [lane.sent[0].params] * 3
+    assert len(lane.sent[0].params["ClientRequestToken"]) == 36
 
 
 def test_reads_are_retried_like_writes() -> None:

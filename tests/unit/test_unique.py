@@ -25,6 +25,7 @@ from dynamodb_wrapper import (
     TransactionConflictError,
     ValidationError,
     VersionConflictError,
+    WriteOutcomeUnknownError,
 )
 from dynamodb_wrapper.codec import TimeRules
 from dynamodb_wrapper.exceptions import UniqueViolationError
@@ -493,6 +494,27 @@ def test_a_condition_of_a_delete_is_the_callers() -> None:
             items.delete(USERS, ("1", None), when=F.hits == 5), {"Item": stored}, cancelled((CONDITION, stored), "None")
         )
     assert caught.value.item == model(email="a")
+
+
+def repeated(item: dict[str, Any] | None) -> ConditionFailedError:
+    """The answer to a write that was sent again, because the first answer was lost."""
+    error = failed(item)
+    error.context["lost_answers"] = 1
+    return error
+
+
+def test_a_delete_whose_answer_was_lost_is_done() -> None:
+    flow = items.delete(USERS, ("1", None), when=None)
+    driven = drive(flow, {"Item": wire()}, repeated(None))
+    assert [call.operation for call in driven.calls] == ["GetItem", "DeleteItem"]
+    with pytest.raises(WriteOutcomeUnknownError):
+        drive(items.delete(USERS, ("1", None), when=F.hits == 0), {"Item": wire()}, repeated(None))
+
+
+def test_a_put_whose_answer_was_lost_is_put_again_over_itself() -> None:
+    driven = drive(items.put(USERS, model(hits=5)), {}, repeated(wire(hits={"N": "5"})), {"Item": wire()}, {})
+    assert [call.operation for call in driven.calls] == ["GetItem", "PutItem", "GetItem", "PutItem"]
+    assert driven.calls[1].params["Item"] == driven.calls[3].params["Item"]
 
 
 # --- in transactions --------------------------------------------------------------------------------------------------
