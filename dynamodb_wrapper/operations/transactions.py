@@ -322,11 +322,16 @@ def submit_plans(plans: Sequence[Plan[Any]], known: Known) -> Flow[None]:
         for action, reason in zip(guards, error.reasons[len(plans) :], strict=True):
             if reason.code == _CONDITION and (yield from unique.learn(plans, action, reason.item, known)):
                 is_stale = True
-            elif reason.code != "None" and reasons[action.plan].error is None:
+            elif _is_graver(reason, reasons[action.plan]):
                 reasons[action.plan] = _guard_reason(plans[action.plan], action, reason, error)
         if is_stale:
             raise StaleReadError("what was read of unique values is no more so", error, error.context) from error
         raise _cancelled(plans, reasons, error) from error
+
+
+def _is_graver(reason: CancellationReason, known: CancellationReason) -> bool:
+    """Whether a reason says more of a request than the one known: a condition more than what would have passed."""
+    return (reason.code == _CONDITION != known.code) or (reason.code != "None" == known.code)
 
 
 def _reason(plan: Plan[Any], reason: CancellationReason, error: TransactionCanceledError) -> CancellationReason:
@@ -354,7 +359,8 @@ def _guard_reason(
 
 def _plain_error(reason: CancellationReason, error: TransactionCanceledError) -> DynamoDBWrapperError:
     kind = _CLASS_OF_REASON.get(reason.code, DynamoDBWrapperError)
-    ours = kind(reason.message or f"the transaction was cancelled for {reason.code}")
+    tried = f"; given up after {_TRIES} tries" if _passes(error.reasons) else ""
+    ours = kind(f"{reason.message or f'the transaction was cancelled for {reason.code}'}{tried}")
     ours.context.update(error.context)
     return ours.answered(operation=error.operation or "", request_id=error.request_id, code=reason.code)
 
@@ -368,7 +374,6 @@ def _cancelled(
         for number, (plan, reason) in enumerate(zip(plans, reasons, strict=True))
         if reason.error is not None
     ]
-    tried = f" after {_TRIES} tries" if _passes(error.reasons) else ""
-    message = f"the transaction was cancelled{tried}, and nothing was written: {'; '.join(failures)}"
+    message = f"the transaction was cancelled, and nothing was written: {'; '.join(failures)}"
     ours = TransactionCanceledError(message, error, error.context, reasons=reasons)
     return ours.answered(operation=error.operation or "", request_id=error.request_id, code=error.code)

@@ -259,6 +259,17 @@ def test_an_existing_item_goes_before_a_taken_value() -> None:
     assert caught.value.item == model(email="b")
 
 
+def test_a_taken_value_goes_before_a_conflict() -> None:
+    answer = cancelled("TransactionConflict", (CONDITION, guard(f"{EMAIL}a", "2")))
+    with pytest.raises(UniqueViolationError):
+        drive(items.create(USERS, model(email="a")), answer, {"Item": wire("2", email=text("a"))})
+
+
+def test_conflicts_that_do_not_end_are_given_up() -> None:
+    with pytest.raises(TransactionConflictError, match="8 tries"):
+        drive(items.create(USERS, model(email="a")), *[cancelled("None", "TransactionConflict")] * 8)
+
+
 def test_a_guard_whose_owner_is_gone_is_taken_over() -> None:
     answer = cancelled("None", (CONDITION, guard(f"{EMAIL}a", "2")))
     driven = drive(items.create(USERS, model(email="a")), answer, {}, {})
