@@ -136,11 +136,14 @@ def test_a_request_is_what_the_model_was_when_it_was_made(make: Make) -> None:
     request = orders.put_request(model)
     model.note = "now"
     orders.create(order(order_id="o2"))
-    patch = orders.patch_request("c1", "o2", words=words)
+    patch = orders.patch_request("c1", "o2", {F.prices["x"]: Decimal(1)}, words=words)
     words.append("b")
+    with pytest.raises(TransactionCanceledError):  # there is none to patch
+        transact_write([request, orders.patch_request("c1", "missing", note="x")])
     transact_write([request, patch])
     assert orders.get_or_raise("c1", "o1").note == "then"
-    assert orders.get_or_raise("c1", "o2").words == ["a"]
+    changed = orders.get_or_raise("c1", "o2")
+    assert (changed.words, changed.prices) == (["a"], {"x": Decimal(1)})
 
 
 def test_a_frozen_model_comes_back_as_a_copy(make: Make) -> None:
