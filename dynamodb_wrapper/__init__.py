@@ -18,6 +18,7 @@ from dynamodb_wrapper.exceptions import (
     DeclarationError,
     DynamoDBWrapperError,
     ExpressionError,
+    IdempotentParameterMismatchError,
     InvalidCursorError,
     ItemAlreadyExistsError,
     ItemNotFoundError,
@@ -31,6 +32,7 @@ from dynamodb_wrapper.exceptions import (
     ThrottlingReason,
     TransactionCanceledError,
     TransactionConflictError,
+    UniqueViolationError,
     ValidationError,
     VersionConflictError,
     WriteOutcomeUnknownError,
@@ -58,13 +60,14 @@ from dynamodb_wrapper.models import (
     TableType,
 )
 from dynamodb_wrapper.operations.batches import BatchProgress
-from dynamodb_wrapper.operations.declaration import TableOptions
+from dynamodb_wrapper.operations.declaration import TableOptions, Unique
 from dynamodb_wrapper.operations.queries import Page
 from dynamodb_wrapper.operations.trees import TreeMetadata, TreeNode, TreeWithMetadata
 from dynamodb_wrapper.repositories import (
     AccessPattern,
     BaseDynamoRepository,
     Batch,
+    GetRequest,
     Loaded,
     Loader,
     ParallelScan,
@@ -74,6 +77,11 @@ from dynamodb_wrapper.repositories import (
     PipelineRunLogsRepository,
     Query,
     TableConfigRepository,
+    Transaction,
+    WriteRequest,
+    transact_get,
+    transact_write,
+    transaction,
 )
 from dynamodb_wrapper.transport import (
     AWSServices,
@@ -120,6 +128,8 @@ __all__ = [
     "EpochSeconds",
     "ExpressionError",
     "F",
+    "GetRequest",
+    "IdempotentParameterMismatchError",
     "InvalidCursorError",
     "ItemAlreadyExistsError",
     "ItemNotFoundError",
@@ -155,14 +165,18 @@ __all__ = [
     "TableType",
     "ThrottlingError",
     "ThrottlingReason",
+    "Transaction",
     "TransactionCanceledError",
     "TransactionConflictError",
     "TreeMetadata",
     "TreeNode",
     "TreeWithMetadata",
+    "Unique",
+    "UniqueViolationError",
     "ValidationError",
     "VersionConflictError",
     "WriteOutcomeUnknownError",
+    "WriteRequest",
     "aws_services",
     "configure",
     "get_all_tables",
@@ -174,4 +188,7 @@ __all__ = [
     "health_check",
     "register_tables",
     "reset_connection",
+    "transact_get",
+    "transact_write",
+    "transaction",
 ]

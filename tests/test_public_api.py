@@ -34,11 +34,13 @@ TOP_LEVEL = words("""
     InvalidCursorError LimitExceededError MultipleItemsFoundError ServerError TableInUseError ThrottlingReason
     TransactionConflictError
     Batch BatchProgress Loaded Loader ParallelScan ParentPattern TreeNode TreeMetadata TreeWithMetadata
+    transact_write transact_get transaction Transaction WriteRequest GetRequest
+    Unique UniqueViolationError IdempotentParameterMismatchError
 """)
 
 LATER = words("""
     AsyncBaseDynamoRepository AsyncPipelineConfigRepository AsyncTableConfigRepository AsyncPipelineRunLogsRepository
-    get_dynamodb_client transact_write transact_get transaction
+    get_dynamodb_client
 """)
 
 SUB_PACKAGES = {
@@ -66,6 +68,7 @@ REPOSITORY_METHODS = words("""
     create_table ensure_table delete_table table_status health_check
     get_many put_many delete_many batch loader parallel_scan
     read_tree find_orphans move_subtree delete_subtree
+    put_request create_request update_request patch_request delete_request check_request get_request ensure_unique
 """)
 
 QUERY_METHODS = words("where project limit page_size descending consistent page first one count explain __iter__")

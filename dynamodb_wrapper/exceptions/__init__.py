@@ -16,9 +16,11 @@
     ├── MultipleItemsFoundError          ``one()`` found more than one item
     ├── ConditionFailedError             a condition was false; ``.item`` is what is stored
     │   ├── ItemAlreadyExistsError
+    │   ├── UniqueViolationError         another item has that unique value
     │   └── VersionConflictError
-    ├── TransactionCanceledError         nothing was written; ``.reasons`` has one entry per action
+    ├── TransactionCanceledError         nothing was written; ``.reasons`` has one entry per request
     ├── TransactionConflictError         another transaction holds the item
+    ├── IdempotentParameterMismatchError a client token was used for two different transactions
     ├── BatchIncompleteError             ``.unprocessed`` was not done
     ├── WriteOutcomeUnknownError         the answer was lost; the write may have happened
     └── ValidationError                  a value, key, option or declaration is wrong
@@ -57,11 +59,13 @@ from dynamodb_wrapper.exceptions.writes import (
     BatchIncompleteError,
     CancellationReason,
     ConditionFailedError,
+    IdempotentParameterMismatchError,
     ItemAlreadyExistsError,
     ItemNotFoundError,
     MultipleItemsFoundError,
     TransactionCanceledError,
     TransactionConflictError,
+    UniqueViolationError,
     VersionConflictError,
     WriteOutcomeUnknownError,
 )
@@ -77,6 +81,7 @@ __all__ = [
     "DeclarationError",
     "DynamoDBWrapperError",
     "ExpressionError",
+    "IdempotentParameterMismatchError",
     "InvalidCursorError",
     "ItemAlreadyExistsError",
     "ItemNotFoundError",
@@ -90,6 +95,7 @@ __all__ = [
     "ThrottlingReason",
     "TransactionCanceledError",
     "TransactionConflictError",
+    "UniqueViolationError",
     "ValidationError",
     "VersionConflictError",
     "WriteOutcomeUnknownError",

@@ -89,6 +89,13 @@ def refuse_without_conditions(entity: Entity[T], *, ignore_version: bool) -> Non
             "one by one or in transactions, or pass ignore_version=True to overwrite what other writers have written",
             {"ignore_version": "not given"},
         )
+    if entity.declaration.unique:
+        names = [unique.field for unique in entity.declaration.unique]
+        raise ValidationError(
+            f"table {entity.table_name!r} keeps {', '.join(names)} unique, and a batch cannot: write one by one or in "
+            "transactions",
+            dict.fromkeys(names, "kept unique"),
+        )
 
 
 class CollectedWrites(Generic[T]):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pydantic import BaseModel
 
@@ -14,11 +14,12 @@ from dynamodb_wrapper.exceptions import (
     ConditionFailedError,
     ItemNotFoundError,
     TransactionCanceledError,
+    UniqueViolationError,
     ValidationError,
 )
 from dynamodb_wrapper.expressions import Condition, Path, every
-from dynamodb_wrapper.operations import items, patches, writes
-from dynamodb_wrapper.operations.effects import Flow, call, emit, new_token, together
+from dynamodb_wrapper.operations import items, patches, transactions, writes
+from dynamodb_wrapper.operations.effects import Flow, call, emit, together
 from dynamodb_wrapper.operations.parents import Family
 from dynamodb_wrapper.operations.selection import Selection, positive
 from dynamodb_wrapper.operations.trees import grow
@@ -88,6 +89,7 @@ def move(family: Family[T], node: object, new_parent: object | None) -> Flow[T]:
     Raises:
         ItemNotFoundError: The node, or its new parent, does not exist.
         ValidationError: The new parent is the node or below it, in a cycle, too deep, or out of the node's scope.
+        UniqueViolationError: A value that is unique below one parent is taken there.
         TransactionCanceledError: Other writers kept moving the nodes above the new place, or something else about the
             node forbids it.
     """
@@ -109,7 +111,7 @@ def move(family: Family[T], node: object, new_parent: object | None) -> Flow[T]:
         before = item, line
         moving = yield from _moving(family, values, item, parent)
         try:
-            yield from write([moving, *(_unmoved(family, above) for above in line)])
+            yield from transactions.write([moving, *(_unmoved(family, above) for above in line)])
         except TransactionCanceledError as error:
             if all(reason.code != "ConditionalCheckFailed" for reason in error.reasons):
                 raise
@@ -117,19 +119,7 @@ def move(family: Family[T], node: object, new_parent: object | None) -> Flow[T]:
         else:
             return (yield from _read_back(family, values))
     assert failure is not None
-    raise failure
-
-
-def write(requests: Sequence[Write[Any]]) -> Flow[list[BaseModel | None]]:
-    """Write all or nothing.
-
-    Raises:
-        TransactionCanceledError: A condition was false; ``.reasons`` has one entry per request. Nothing was written.
-    """
-    actions = [request.request.as_action() for request in requests]
-    token = yield from new_token()
-    yield from call("TransactWriteItems", {"TransactItems": actions, "ClientRequestToken": token})
-    return []
+    raise next((reason.error for reason in failure.reasons if isinstance(reason.error, UniqueViolationError)), failure)
 
 
 def _read_back(family: Family[T], values: KeyValues) -> Flow[T]:

@@ -12,12 +12,21 @@ from dynamodb_wrapper.repositories.pipeline_run_logs import PipelineRunLogsRepos
 from dynamodb_wrapper.repositories.query import Query
 from dynamodb_wrapper.repositories.scanning import ParallelScan
 from dynamodb_wrapper.repositories.table_config import TableConfigRepository
+from dynamodb_wrapper.repositories.transactions import (
+    GetRequest,
+    Transaction,
+    WriteRequest,
+    transact_get,
+    transact_write,
+    transaction,
+)
 
 __all__ = [
     "AccessPattern",
     "BaseDynamoRepository",
     "Batch",
     "BoundAccessPattern",
+    "GetRequest",
     "Loaded",
     "Loader",
     "ParallelScan",
@@ -27,4 +36,9 @@ __all__ = [
     "PipelineRunLogsRepository",
     "Query",
     "TableConfigRepository",
+    "Transaction",
+    "WriteRequest",
+    "transact_get",
+    "transact_write",
+    "transaction",
 ]

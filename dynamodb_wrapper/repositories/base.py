@@ -18,12 +18,13 @@ from dynamodb_wrapper.repositories.patterns import BoundAccessPattern
 from dynamodb_wrapper.repositories.query import Query
 from dynamodb_wrapper.repositories.scanning import ScanMethods
 from dynamodb_wrapper.repositories.tables import TableMethods
+from dynamodb_wrapper.repositories.transactions import TransactionMethods
 from dynamodb_wrapper.repositories.trees import TreeMethods
 
 T = TypeVar("T", bound=BaseModel)
 
 
-class BaseDynamoRepository(BatchMethods[T], ScanMethods[T], TreeMethods[T], TableMethods[T]):
+class BaseDynamoRepository(TransactionMethods[T], BatchMethods[T], ScanMethods[T], TreeMethods[T], TableMethods[T]):
     """Reads and writes models of one class in one table.
 
     Declare the table in a subclass, with class attributes or with properties of the same names::
