@@ -91,6 +91,8 @@ def checked_answer(call: Call, answer: Response) -> Response:
     for name, kind in _MAY_HAVE.items():
         if name in answer and not isinstance(answer[name], kind):
             raise damaged(f"{name!r} is wrong in an answer to {call.operation}")
+    if "Items" in answer and len(answer["Items"]) != answer["Count"]:
+        raise damaged(f"it has {len(answer['Items'])} items and counts {answer['Count']}")
     if call.operation == "TransactGetItems" and len(answer["Responses"]) != len(call.params["TransactItems"]):
         raise damaged("it has another number of items than were asked for")
     return answer
