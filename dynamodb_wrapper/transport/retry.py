@@ -113,16 +113,20 @@ def retried(call: Call, policy: RetryPolicy) -> Flow[Response]:
         DynamoDBWrapperError: The last attempt's error. Its context has ``operation``, ``table_name``, ``attempts``
             and, when an attempt may have been applied without an answer, ``lost_answers``: how many.
     """
-    attempts = _Attempts(call, policy)
+    attempts: _FailedAttempts | None = None  # nearly all calls succeed at once and need none
     while True:
         try:
             response: Response = yield call
         except DynamoDBWrapperError as error:
+            attempts = attempts or _FailedAttempts(call, policy)
             if attempts.end_with(error):
                 final = attempts.final(error)
                 raise final from final.__cause__
         else:
-            return attempts.succeeded(response)
+            if attempts is not None:
+                return attempts.succeeded(response)
+            policy.quota.give_back(_FIRST_TRY_REWARD)
+            return response
         try:
             yield Sleep(attempts.delay)
         except DeadlineExceededError as late:
@@ -130,8 +134,8 @@ def retried(call: Call, policy: RetryPolicy) -> Flow[Response]:
             raise final from final.__cause__
 
 
-class _Attempts:
-    """The attempts at one call so far.
+class _FailedAttempts:
+    """The attempts at one call that have failed so far.
 
     Attributes:
         delay: The seconds to wait before the next one.
@@ -146,9 +150,8 @@ class _Attempts:
 
     def succeeded(self, response: Response) -> Response:
         """Return the answer, with how many retries it took."""
-        self._policy.quota.give_back(self._taken or _FIRST_TRY_REWARD)
-        if self._made:
-            response.setdefault("ResponseMetadata", {})["RetryAttempts"] = self._made
+        self._policy.quota.give_back(self._taken)
+        response.setdefault("ResponseMetadata", {})["RetryAttempts"] = self._made
         return response
 
     def end_with(self, error: DynamoDBWrapperError) -> bool:
