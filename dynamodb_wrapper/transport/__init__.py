@@ -17,6 +17,7 @@ from dynamodb_wrapper.transport.connection import Connection, connection_for
 from dynamodb_wrapper.transport.drivers import Lane, SyncDriver
 from dynamodb_wrapper.transport.embedded import drop_embedded
 from dynamodb_wrapper.transport.health import HealthReport
+from dynamodb_wrapper.transport.metrics import RequestCounts, RequestMetrics
 from dynamodb_wrapper.transport.observers import RequestEvent, Server, Subscription, observe
 from dynamodb_wrapper.transport.retry import RetryPolicy, RetryQuota, retried
 from dynamodb_wrapper.transport.singleton import (
@@ -36,7 +37,9 @@ __all__ = [
     "DynamoDBSingleton",
     "HealthReport",
     "Lane",
+    "RequestCounts",
     "RequestEvent",
+    "RequestMetrics",
     "RetryPolicy",
     "RetryQuota",
     "Server",

@@ -13,7 +13,7 @@ import pytest
 from dynamodb_wrapper.exceptions import ConditionFailedError, ConnectionError, ThrottlingError, WriteOutcomeUnknownError
 from dynamodb_wrapper.operations.capacity import ConsumedCapacity, TableCapacity
 from dynamodb_wrapper.operations.effects import Call, Flow, Response, call, together
-from dynamodb_wrapper.transport import RequestEvent, RetryPolicy, Server, SyncDriver, observe
+from dynamodb_wrapper.transport import RequestEvent, RequestMetrics, RetryPolicy, Server, SyncDriver, observe
 
 READ = {
     "TableName": "orders",
@@ -244,3 +244,33 @@ def test_the_log_has_the_fields_of_the_event_and_capacity_as_plain_values(caplog
     assert fields["consumed_capacity"]["tables"][0]["global_indexes"] == {"by_status": 1.0}
     assert "operation=Query table_name=orders index_name=by_status attempts=1" in record.getMessage()
     assert record.getMessage().endswith("capacity=1.5 outcome=ok")
+
+
+# --- counts ----------------------------------------------------------------------------------------------------------
+
+
+def test_metrics_count_by_operation_and_table() -> None:
+    lane = Lane(ThrottlingError("slow"), {"ConsumedCapacity": READ}, ConditionFailedError("no"), {})
+    metrics = RequestMetrics()
+    with observe(metrics):
+        driver(lane).run(call("Query", {"TableName": "orders"}))
+        with pytest.raises(ConditionFailedError):
+            driver(lane).run(call("PutItem", {"TableName": "orders"}))
+        driver(lane).run(call("ListTables", {}))
+    counts = metrics.snapshot()
+    query, put, tables = counts["Query", "orders"], counts["PutItem", "orders"], counts["ListTables", None]
+    assert (query.requests, query.errors, query.retries, query.capacity) == (1, 0, 1, 1.5)
+    assert (put.requests, put.errors, put.retries, put.capacity) == (1, 1, 0, 0.0)
+    assert (tables.requests, tables.errors) == (1, 0)
+    assert 0 <= query.longest_ms <= query.duration_ms
+
+
+def test_threads_count_together() -> None:
+    class Answering:
+        def send(self, call: Call, time_left: float | None = None) -> Response:
+            return {}
+
+    metrics = RequestMetrics()
+    with observe(metrics):
+        SyncDriver(Answering()).run(together((call("GetItem", {}) for _ in range(400)), at_most=8))
+    assert metrics.snapshot()["GetItem", None].requests == 400
