@@ -100,7 +100,8 @@ class Abandonable:
 
         Raises:
             DeadlineExceededError: It was not done in time; it goes on, and its outcome is lost.
-            ConnectionError: Too much is still going on that was given up before; this was not begun.
+            ConnectionError: Too much is still going on that was given up before, or the process can have no more
+                threads; this was not begun.
         """
         self._check_room()
         outcome: Future[R] = Future()
@@ -113,7 +114,11 @@ class Abandonable:
                 outcome.set_exception(error)
 
         thread = threading.Thread(target=attempt, daemon=True, name="dynamodb-attempt")
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError as error:
+            message = f"a request with a time limit needs a thread, and none can be started: {error}"
+            raise hinted(ConnectionError(message, error), Hint(Verdict.SAFE)) from error
         try:
             thread.join(min(seconds, LONGEST_WAIT_SECONDS))
         finally:  # interrupted from the keyboard, it is left behind as well

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from types import TracebackType
 from typing import Self
 
-from dynamodb_wrapper.exceptions import DynamoDBWrapperError
+from dynamodb_wrapper.exceptions import DynamoDBWrapperError, ValidationError
 from dynamodb_wrapper.operations.capacity import ConsumedCapacity
 from dynamodb_wrapper.operations.effects import Call, Response
 from dynamodb_wrapper.transport.failures import table_of, tables_of
@@ -135,7 +135,12 @@ def observe(hook: Hook) -> Subscription:
     It is called in the thread that made the request, after the retries and before the caller gets the answer, so it
     should be quick. What it raises is logged once and harms nothing. Requests that it makes itself are not observed.
     While there is a hook, every request asks for the capacity that it consumes.
+
+    Raises:
+        ValidationError: The hook cannot be called.
     """
+    if not callable(hook):
+        raise ValidationError(f"observe() takes a function of one RequestEvent, not {type(hook).__name__}")
     return _registry.add(Subscription(hook))
 
 

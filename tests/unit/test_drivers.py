@@ -538,6 +538,16 @@ def test_only_so_much_is_left_behind() -> None:
     assert begun == [1], "there is room again"
 
 
+def test_a_process_that_can_have_no_more_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    with pytest.raises(ConnectionError, match="none can be started") as caught:
+        Abandonable(at_most=1).run(lambda: 1, 5)
+    assert hint_of(caught.value).verdict is Verdict.SAFE
+
+
 def test_a_write_that_is_left_behind_is_unknown() -> None:
     release, abandonable = threading.Event(), Abandonable(at_most=1)
 

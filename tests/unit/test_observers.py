@@ -10,7 +10,13 @@ from typing import Any
 
 import pytest
 
-from dynamodb_wrapper.exceptions import ConditionFailedError, ConnectionError, ThrottlingError, WriteOutcomeUnknownError
+from dynamodb_wrapper.exceptions import (
+    ConditionFailedError,
+    ConnectionError,
+    ThrottlingError,
+    ValidationError,
+    WriteOutcomeUnknownError,
+)
 from dynamodb_wrapper.operations.capacity import ConsumedCapacity, TableCapacity
 from dynamodb_wrapper.operations.effects import Call, Flow, Response, call, together
 from dynamodb_wrapper.transport import RequestEvent, RequestMetrics, RetryPolicy, Server, SyncDriver, observe
@@ -125,6 +131,11 @@ def test_a_hook_that_fails_is_logged_once_and_harms_nothing(caplog: pytest.LogCa
     (record,) = caplog.records
     assert (record.levelname, record.name) == ("ERROR", "dynamodb_wrapper.transport")
     assert "a bug in the hook" in caplog.text
+
+
+def test_a_hook_is_something_to_call() -> None:
+    with pytest.raises(ValidationError, match="not str"):
+        observe("print")  # type: ignore[arg-type]
 
 
 def test_requests_of_a_hook_are_not_observed() -> None:
