@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from dynamodb_wrapper.operations.effects import Call, Response
-from dynamodb_wrapper.transport.deadlines import Abandonable
+from dynamodb_wrapper.transport.deadlines import Abandonable, begin_sending
 from dynamodb_wrapper.transport.errors import Endpoint, from_answer, from_botocore, from_credentials_service
 from dynamodb_wrapper.transport.integrity import checked_answer, checked_body, damaged
 
@@ -85,6 +85,16 @@ def verify_answers(client: BaseClient) -> None:
     botocore lets an exception of this handler through to the caller of the client's method.
     """
     client.meta.events.register("before-parse.dynamodb", _verify_answer)
+
+
+def note_sending(client: BaseClient) -> None:
+    """Make the client ask, once a request is signed and before it is sent, whether it has been given up meanwhile."""
+    # Last of this event, whose other handler signs: what holds a request up is the credentials.
+    client.meta.events.register_last("request-created.dynamodb", _note_sending)
+
+
+def _note_sending(**_: object) -> None:
+    begin_sending()
 
 
 def _verify_answer(

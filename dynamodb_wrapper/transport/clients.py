@@ -100,12 +100,13 @@ def _with_shared_loader(session: Session) -> Session:
 
 def new_lane_client(session: Session, config: DynamoDBConfig) -> BaseClient:
     """Return the client under the lane: one attempt per call, no validation of requests, answers checked."""
-    from dynamodb_wrapper.transport.botocore_lane import verify_answers
+    from dynamodb_wrapper.transport.botocore_lane import note_sending, verify_answers
 
     client: BaseClient = session.create_client(
         "dynamodb", config=_botocore_config(config, attempts=1, parameter_validation=False), **_place(config)
     )
     verify_answers(client)
+    note_sending(client)
     return _embedded_if_asked(client, config)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from contextvars import copy_context
+from contextvars import ContextVar, copy_context
 from dataclasses import dataclass
 from math import isnan
 from typing import TypeVar
@@ -81,6 +81,42 @@ def checked_timeout(name: str, seconds: object) -> float:
     return float(seconds)
 
 
+class _Attempt:
+    """Whether work was given up before it sent anything: one of the two comes first."""
+
+    __slots__ = ("_is_given_up", "_is_sent", "_lock")
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._is_sent = self._is_given_up = False
+
+    def may_send(self) -> bool:
+        """Return whether the request may be sent: from now on it counts as sent."""
+        with self._lock:
+            self._is_sent = not self._is_given_up
+            return self._is_sent
+
+    def give_up(self) -> bool:
+        """Return whether the request counts as sent; if not, it may not be any more."""
+        with self._lock:
+            self._is_given_up = not self._is_sent
+            return self._is_sent
+
+
+_attempt: ContextVar[_Attempt | None] = ContextVar("dynamodb_wrapper_attempt", default=None)
+
+
+def begin_sending() -> None:
+    """Note that the current work is about to send its request.
+
+    Raises:
+        DeadlineExceededError: It was given up before, with the word that nothing was sent; so nothing must be.
+    """
+    attempt = _attempt.get()
+    if attempt is not None and not attempt.may_send():
+        raise hinted(DeadlineExceededError("given up before it was sent"), Hint(Verdict.SAFE))
+
+
 class Abandonable:
     """Runs work that heeds no time limit, and comes back in time without it.
 
@@ -99,26 +135,15 @@ class Abandonable:
         """Return what the work returns, or raise what it raises, in the caller's context.
 
         Raises:
-            DeadlineExceededError: It was not done in time; it goes on, and its outcome is lost.
+            DeadlineExceededError: It was not done in time. If it had called `begin_sending`, it goes on, and its
+                outcome is lost; else it will send nothing.
             ConnectionError: Too much is still going on that was given up before, or the process can have no more
                 threads; this was not begun.
         """
         self._check_room()
+        attempt = _Attempt()
         outcome: Future[R] = Future()
-        context = copy_context()
-
-        def attempt() -> None:
-            try:
-                outcome.set_result(context.run(work))
-            except BaseException as error:  # noqa: BLE001 - raised in the calling thread, whatever it is
-                outcome.set_exception(error)
-
-        thread = threading.Thread(target=attempt, daemon=True, name="dynamodb-attempt")
-        try:
-            thread.start()
-        except RuntimeError as error:
-            message = f"a request with a time limit needs a thread, and none can be started: {error}"
-            raise hinted(ConnectionError(message, error), Hint(Verdict.SAFE)) from error
+        thread = _started(work, attempt, outcome)
         try:
             thread.join(min(seconds, LONGEST_WAIT_SECONDS))
         finally:  # interrupted from the keyboard, it is left behind as well
@@ -127,8 +152,10 @@ class Abandonable:
                     self._left_behind.add(thread)
         if outcome.done():
             return outcome.result()
-        message = f"no answer came within the {seconds:.3g} s that were left of the time limit"
-        raise hinted(DeadlineExceededError(message), Hint(Verdict.LOST))
+        time = f"within the {seconds:.3g} s that were left of the time limit"
+        if attempt.give_up():
+            raise hinted(DeadlineExceededError(f"no answer came {time}"), Hint(Verdict.LOST))
+        raise hinted(DeadlineExceededError(f"the request could not be sent {time}"), Hint(Verdict.SAFE))
 
     def _check_room(self) -> None:
         if len(self._left_behind) < self._at_most:
@@ -142,3 +169,23 @@ class Abandonable:
             "an answer: nothing more is sent with a time limit until one of them ends"
         )
         raise hinted(ConnectionError(message), Hint(Verdict.SAFE))
+
+
+def _started(work: Callable[[], R], attempt: _Attempt, outcome: Future[R]) -> threading.Thread:
+    """Return a running thread that does the work in the caller's context and notes how it ended."""
+    context = copy_context()
+    context.run(_attempt.set, attempt)
+
+    def make() -> None:
+        try:
+            outcome.set_result(context.run(work))
+        except BaseException as error:  # noqa: BLE001 - raised in the calling thread, whatever it is
+            outcome.set_exception(error)
+
+    thread = threading.Thread(target=make, daemon=True, name="dynamodb-attempt")
+    try:
+        thread.start()
+    except RuntimeError as error:
+        message = f"a request with a time limit needs a thread, and none can be started: {error}"
+        raise hinted(ConnectionError(message, error), Hint(Verdict.SAFE)) from error
+    return thread

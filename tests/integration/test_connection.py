@@ -745,6 +745,22 @@ def test_a_name_that_is_never_resolved_does_not_hold_a_call(monkeypatch: pytest.
     settled()
 
 
+def test_a_write_that_waits_for_credentials_is_not_sent_after_its_time(server: CannedServer) -> None:
+    connection = connection_for(config(server.url))
+    release = threading.Event()
+
+    def slow(**_: Any) -> None:
+        release.wait(30)
+
+    connection.client.meta.events.register("before-sign.dynamodb", slow)
+    with pytest.raises(DeadlineExceededError, match="could not be sent") as caught:
+        connection.driver.limited(timeout=0.2).run(call("PutItem", {"TableName": "t", "Item": {}}))
+    assert not isinstance(caught.value, WriteOutcomeUnknownError)
+    release.set()
+    settled()
+    assert server.requests == []
+
+
 def test_an_outage_does_not_pile_up_threads(server: CannedServer) -> None:
     server.script = [silent]
     connection = connection_for(config(server.url, max_pool_connections=2, timeout_seconds=2, retries=0))

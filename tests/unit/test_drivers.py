@@ -36,7 +36,7 @@ from dynamodb_wrapper.operations.effects import (
     together,
 )
 from dynamodb_wrapper.transport import RetryPolicy, SyncDriver
-from dynamodb_wrapper.transport.deadlines import Abandonable
+from dynamodb_wrapper.transport.deadlines import Abandonable, begin_sending
 from dynamodb_wrapper.transport.failures import Verdict, hint_of
 
 
@@ -495,7 +495,13 @@ def test_attempts_are_a_number_of_attempts(attempts: Any) -> None:
 
 
 def stuck(release: threading.Event) -> Callable[[], bool]:
-    return lambda: release.wait(30)
+    """Work that has sent its request, and gets no answer."""
+
+    def work() -> bool:
+        begin_sending()
+        return release.wait(30)
+
+    return work
 
 
 def test_work_that_is_done_in_time_returns_raises_and_knows_its_context() -> None:
@@ -518,6 +524,30 @@ def test_work_that_is_not_done_in_time_is_left_behind() -> None:
     assert time.monotonic() - started < 5
     assert hint_of(caught.value).verdict is Verdict.LOST
     release.set()
+
+
+def test_work_that_is_given_up_before_it_sends_never_sends() -> None:
+    release, done, sent = threading.Event(), threading.Event(), []
+
+    def work() -> None:
+        try:
+            release.wait(30)
+            begin_sending()
+            sent.append(1)
+        finally:
+            done.set()
+
+    with pytest.raises(DeadlineExceededError, match="could not be sent within") as caught:
+        Abandonable(at_most=1).run(work, 0.01)
+    assert hint_of(caught.value).verdict is Verdict.SAFE
+    release.set()
+    assert done.wait(10)
+    assert sent == []
+
+
+def test_sending_without_a_limit_needs_no_leave() -> None:
+    begin_sending()
+    begin_sending()
 
 
 def test_only_so_much_is_left_behind() -> None:
@@ -554,7 +584,7 @@ def test_a_write_that_is_left_behind_is_unknown() -> None:
     class StuckLane:
         def send(self, call: Call, time_left: float | None = None) -> Response:
             assert time_left is not None
-            return abandonable.run(lambda: {"done": release.wait(30)}, time_left)
+            return {"done": abandonable.run(stuck(release), time_left)}
 
     driver = SyncDriver(StuckLane(), timeout=0.05)
     with pytest.raises(WriteOutcomeUnknownError) as caught:
