@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dynamodb_wrapper.exceptions.base import DynamoDBWrapperError, Key
+from dynamodb_wrapper.exceptions.requests import ConnectionError
 
 
 class ItemNotFoundError(DynamoDBWrapperError):
@@ -160,11 +161,13 @@ class BatchIncompleteError(DynamoDBWrapperError):
         self.done = done
 
 
-class WriteOutcomeUnknownError(DynamoDBWrapperError):
-    """The answer to a write was lost, and repeating it could apply it twice: read the item to find out.
+class WriteOutcomeUnknownError(ConnectionError):
+    """An answer to a write was lost, and no later one told whether it was applied: read the item to find out.
+
+    ``context["lost_answers"]`` is how many answers were lost.
 
     Attributes:
-        key: The primary key of the item written, attribute name to value.
+        key: The primary key of the item written, attribute name to value; None for a write of several items.
     """
 
     def __init__(

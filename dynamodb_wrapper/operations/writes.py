@@ -109,8 +109,12 @@ def creation(entity: Entity[T], model: T) -> Flow[Write[T]]:
         )
 
     def proof(stored: Item | None) -> bool | None:
+        if not marks or not stored:
+            return None
         # One mark is enough: another writer may have updated the item since, but has kept when it was created.
-        return any(stored.get(name) == wire for name, wire in marks.items()) if marks and stored else None
+        if any(stored.get(name) == wire for name, wire in marks.items()):
+            return True
+        return False if _is_mark(entity, entity.declaration.created_at, marks) else None
 
     return Write(entity, request, refused, proof, model, settled, guarding_of(entity, Guarding.NEW))
 
@@ -300,6 +304,10 @@ def _marks(entity: Entity[T], item: Item, settled: Mapping[str, object]) -> Item
     times = {entity.declaration.created_at, entity.declaration.updated_at} & settled.keys()
     names = [entity.codec.attribute(name) for name in times if name is not None]
     return {name: item[name] for name in names if name in item}
+
+
+def _is_mark(entity: Entity[T], name: str | None, marks: Item) -> bool:
+    return name is not None and entity.codec.attribute(name) in marks
 
 
 def _whole_expiry(entity: Entity[T], model: T) -> dict[str, object]:

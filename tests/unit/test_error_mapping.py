@@ -54,7 +54,7 @@ def mapped(error: ClientError, call: Call = CALL) -> DynamoDBWrapperError:
     [
         ("ConditionalCheckFailedException", 400, ConditionFailedError, Verdict.FINAL, False),
         ("TransactionCanceledException", 400, TransactionCanceledError, Verdict.FINAL, False),
-        ("TransactionConflictException", 400, TransactionConflictError, Verdict.FINAL, False),
+        ("TransactionConflictException", 400, TransactionConflictError, Verdict.SAFE, False),
         ("TransactionInProgressException", 400, TransactionConflictError, Verdict.FINAL, False),
         ("ProvisionedThroughputExceededException", 400, ThrottlingError, Verdict.SAFE, True),
         ("ThrottlingException", 400, ThrottlingError, Verdict.SAFE, True),
