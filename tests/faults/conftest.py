@@ -1,4 +1,4 @@
-"""Every case runs on each server that has an address, with each lane, through a proxy of its own."""
+"""Every case runs with each lane, through a proxy in front of a server: the first of these that is chosen."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from tests import servers
 from tests.faults.bench import Bench
 from tests.faults.proxy import Proxy
 
-SERVERS = [name for name in servers.chosen() if name in {"moto", "ministack", "endpoint"}]
+# One is enough: what is tested is this side of the wire, and the proxy alters what every server answers alike.
+SERVERS = [name for name in ("ministack", "endpoint", "moto") if name in servers.chosen()][:1]
 TRANSPORTS = ["botocore"]
 
 

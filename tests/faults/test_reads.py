@@ -129,12 +129,12 @@ def test_a_read_that_nobody_answers_is_asked_again(bench: Bench, stored: str, na
 
 
 NO_OBJECTS = [b"", b"[]", b"<html></html>"]
-NO_PAGES = [b"{}", b'{"message": "welcome"}', b'{"Count": 0}']
+NO_PAGES = [b"{}", b'{"Count": 0}']
 shapes_unchecked = pytest.mark.xfail(reason="with a right checksum nobody looks whether a body is an answer at all")
 
 
 @shapes_unchecked
-@pytest.mark.parametrize("name", ["get", "exists", "query", "count", "scan"])
+@pytest.mark.parametrize("name", ["get", "query"])
 @pytest.mark.parametrize("body", NO_OBJECTS, ids=repr)
 def test_an_answer_that_is_no_object_is_no_answer(bench: Bench, stored: str, name: str, body: bytes) -> None:
     case = READS[name]
@@ -144,7 +144,7 @@ def test_an_answer_that_is_no_object_is_no_answer(bench: Bench, stored: str, nam
 
 
 @shapes_unchecked
-@pytest.mark.parametrize("name", ["query", "all", "pages", "scan"])
+@pytest.mark.parametrize("name", ["query", "pages", "scan"])
 @pytest.mark.parametrize("body", NO_PAGES, ids=repr)
 def test_an_answer_that_is_no_page_is_no_empty_page(bench: Bench, stored: str, name: str, body: bytes) -> None:
     bench.proxy.inject(rules.answered(body), READS[name].operation, times=None)
@@ -154,9 +154,8 @@ def test_an_answer_that_is_no_page_is_no_empty_page(bench: Bench, stored: str, n
 
 @shapes_unchecked
 @pytest.mark.parametrize("name", ["count", "scan, count"])
-@pytest.mark.parametrize("body", NO_PAGES[:2], ids=repr)
-def test_an_answer_without_a_count_is_no_count(bench: Bench, stored: str, name: str, body: bytes) -> None:
-    bench.proxy.inject(rules.answered(body), READS[name].operation, times=None)
+def test_an_answer_without_a_count_is_no_count(bench: Bench, stored: str, name: str) -> None:
+    bench.proxy.inject(rules.answered(b"{}"), READS[name].operation, times=None)
     with pytest.raises(CorruptResponseError):
         READS[name].read(bench.through(Orders), stored)
 

@@ -346,10 +346,9 @@ def test_a_create_whose_answers_all_arrive_in_half_without_a_checksum(bench: Ben
 
 
 @pytest.mark.xfail(reason="with a right checksum nobody looks whether a body is an answer at all")
-@pytest.mark.parametrize("name", ["create, no times", "add", "add, no times", "set", "delete, if"])
-@pytest.mark.parametrize("body", [b"[]", b"<html></html>"], ids=repr)
-def test_an_answer_that_is_no_object_is_a_lost_answer(bench: Bench, name: str, body: bytes) -> None:
-    made = attempt(bench, WRITES[name], rules.answered(body))
+@pytest.mark.parametrize("name", ["create, no times", "add", "add, no times", "delete, if"])
+def test_an_answer_that_is_no_object_is_a_lost_answer(bench: Bench, name: str) -> None:
+    made = attempt(bench, WRITES[name], rules.answered(b"[]"))
     assert (made.told, made.times_applied) == (WRITES[name].when_lost[True], 1)
 
 
