@@ -18,6 +18,9 @@ from tests.faults.proxy import Proxy
 
 R = TypeVar("R", bound="BaseDynamoRepository[Any]")
 
+TRANSPORTS = ("botocore",)
+"""The lanes that every case runs with."""
+
 SHORT = 0.25
 """Seconds to wait for an answer where none will come."""
 

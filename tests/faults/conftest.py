@@ -7,12 +7,11 @@ from collections.abc import Iterator
 import pytest
 
 from tests import servers
-from tests.faults.bench import Bench
+from tests.faults.bench import TRANSPORTS, Bench
 from tests.faults.proxy import Proxy
 
 # One is enough: what is tested is this side of the wire, and the proxy alters what every server answers alike.
 SERVERS = [name for name in ("ministack", "endpoint", "moto") if name in servers.chosen()][:1]
-TRANSPORTS = ["botocore"]
 
 
 @pytest.fixture(scope="session", params=SERVERS)

@@ -42,14 +42,8 @@ class Answer:
 
     @classmethod
     def made_up(cls, status: int, body: Body, headers: Mapping[str, str] | None = None) -> Answer:
-        """An answer as DynamoDB would give it."""
         named = {"Content-Type": "application/x-amz-json-1.0", "x-amzn-RequestId": "MADEUP", **(headers or {})}
         return cls(status, json.dumps(body).encode(), named)
-
-    @property
-    def parsed(self) -> Body:
-        body: Body = json.loads(self.body)
-        return body
 
     def head(self, *, length: int, checked: bool = True) -> bytes:
         """The status line and headers, with the checksum of the whole body whatever is sent of it."""
@@ -71,10 +65,11 @@ class Request:
 
 @dataclass(frozen=True)
 class Fault:
-    """What befalls a request; named, so that it can be counted."""
+    """What befalls a request: its name, by which it is counted, and the operations it can befall (none: all)."""
 
     name: str
     act: Callable[[Exchange], None]
+    only: tuple[str, ...] = ()
 
 
 @dataclass
@@ -123,7 +118,7 @@ class Exchange:
         payload = self._payload if body is None else json.dumps(body).encode()
         answer = self._line.ask(payload, self._headers)
         sent = self.request.body if body is None else body
-        self._proxy.note_forwarded(Request(self.request.operation, sent, self.request.access_key, answer.status))
+        self._proxy.forwarded.append(Request(self.request.operation, sent, self.request.access_key, answer.status))
         return answer
 
     def answer(self, answer: Answer) -> None:
@@ -140,7 +135,7 @@ class Exchange:
         self._line.close()
 
     def hang_up(self) -> None:
-        """Close the connection in good order (FIN)."""
+        """Close the connection (FIN)."""
         self._line.close()
 
     def wait(self) -> None:
@@ -214,7 +209,7 @@ class Proxy:
         self.released = threading.Event()
         self._upstream = urlsplit(upstream_url).netloc
         self._rules: list[Rule] = []
-        self._random: Callable[[], Fault | None] = lambda: None
+        self._random: Callable[[str], Fault | None] = lambda operation: None
         self._lock = threading.Lock()
         self._lines: set[_Line] = set()
         self._port = 0
@@ -242,13 +237,19 @@ class Proxy:
     def inject_randomly(self, faults: Sequence[Fault], *, rate: float, seed: int) -> None:
         """Let a random one of the faults befall that part of the requests which no rule takes."""
         chance = random.Random(seed)
-        self._random = lambda: chance.choice(faults) if chance.random() < rate else None
+
+        def choose(operation: str) -> Fault | None:
+            if chance.random() >= rate:
+                return None
+            return chance.choice([fault for fault in faults if not fault.only or operation in fault.only])
+
+        self._random = choose
 
     def calm(self) -> None:
         """Forget all rules: every request goes through."""
         with self._lock:
             self._rules.clear()
-            self._random = lambda: None
+            self._random = lambda operation: None
 
     def release(self) -> None:
         """End all waiting: their connections close without an answer."""
@@ -259,20 +260,15 @@ class Proxy:
 
     def count(self, operation: str) -> int:
         """How many requests for an operation have come."""
-        return sum(request.operation == operation for request in self.received)
+        return sum(request.operation == operation for request in self.received.copy())
 
     def count_applied(self, operation: str) -> int:
         """How many requests for an operation the server has answered with 200."""
-        return sum((entry.operation, entry.status) == (operation, 200) for entry in self.forwarded)
-
-    def note_forwarded(self, request: Request) -> None:
-        self.forwarded.append(request)
+        return sum((entry.operation, entry.status) == (operation, 200) for entry in self.forwarded.copy())
 
     def settle(self) -> None:
         """Wait until no request is on its way to the server any more, though its client may have given up on it."""
-        deadline = time.monotonic() + 5
-        while any(line.busy for line in self._lines.copy()) and time.monotonic() < deadline:
-            time.sleep(0.002)
+        _wait_until(lambda: not any(line.busy for line in self._lines.copy()))
 
     # --- all connections ----------------------------------------------------------------------------------------
 
@@ -289,9 +285,7 @@ class Proxy:
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        with self._lock:
-            lines = list(self._lines)
-        for line in lines:
+        for line in self._lines.copy():
             line.shut_down()
 
     def come_back(self) -> None:
@@ -305,9 +299,7 @@ class Proxy:
         self.calm()
         self.released.set()
         self.go_away()
-        deadline = time.monotonic() + 5
-        while self._lines and time.monotonic() < deadline:
-            time.sleep(0.002)
+        _wait_until(lambda: not self._lines)
 
     # --- inside -------------------------------------------------------------------------------------------------
 
@@ -345,7 +337,13 @@ class Proxy:
         with self._lock:
             self.received.append(request)
             rule = next((rule for rule in self._rules if rule.takes(request)), None)
-            fault = self._random() if rule is None else rule.fault
+            fault = self._random(request.operation) if rule is None else rule.fault
             if fault is not None:
                 self.injected[fault.name] += 1
             return fault
+
+
+def _wait_until(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 5
+    while not is_so() and time.monotonic() < deadline:
+        time.sleep(0.002)

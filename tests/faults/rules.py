@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from tests.faults.proxy import Answer, Body, Exchange, Fault
@@ -42,14 +44,14 @@ def unavailable() -> Fault:
 
 def conflict() -> Fault:
     """A transaction in progress holds the item."""
-    return refusal("TransactionConflictException", "Transaction is ongoing for the item")
+    fault = refusal("TransactionConflictException", "Transaction is ongoing for the item")
+    return replace(fault, only=("PutItem", "UpdateItem", "DeleteItem"))
 
 
 def in_progress() -> Fault:
     """A transaction with the same token is on its way."""
-    return refusal(
-        "TransactionInProgressException", "The transaction with the given request token is already in progress."
-    )
+    fault = refusal("TransactionInProgressException", "The transaction with the given token is already in progress")
+    return replace(fault, only=("TransactWriteItems",))
 
 
 def cancelled(*codes: str) -> Fault:
@@ -63,7 +65,7 @@ def cancelled(*codes: str) -> Fault:
         body = {"__type": "com.amazonaws.dynamodb.v20120810#TransactionCanceledException", "Message": message}
         exchange.answer(Answer.made_up(400, {**body, "CancellationReasons": reasons}))
 
-    return Fault(f"cancelled ({', '.join(codes)})", act)
+    return Fault(f"cancelled ({', '.join(codes)})", act, ("TransactWriteItems", "TransactGetItems"))
 
 
 # --- lost answers: the request may have been applied ----------------------------------------------------------------
@@ -214,12 +216,12 @@ def leftovers(keep: int) -> Fault:
         else:
             answer = Answer.made_up(200, {"Responses": {}} if is_read else {})
         if answer.status == 200 and left:
-            body = answer.parsed
+            body = json.loads(answer.body)
             body[left_name] = _joined(body.get(left_name) or {}, left, is_read=is_read)
             answer = Answer.made_up(200, body, answer.headers)
         exchange.answer(answer)
 
-    return Fault("leftovers" if keep else "all left over", act)
+    return Fault("leftovers" if keep else "all left over", act, ("BatchWriteItem", "BatchGetItem"))
 
 
 def _joined(first: Body, second: Body, *, is_read: bool) -> Body:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -181,10 +182,11 @@ def rotating(bench: Bench, folder: Path, monkeypatch: pytest.MonkeyPatch, *, sec
     """A configuration whose credentials come from a program, new ones each time, valid for so many seconds."""
     program = folder / "credentials"
     program.write_text(
-        "#!/bin/sh\n"
-        f'until_=$(date -u -d "+{seconds} seconds" +%Y-%m-%dT%H:%M:%SZ)\n'
-        'echo "{\\"Version\\": 1, \\"AccessKeyId\\": \\"KEY$(date +%s%N)\\", \\"SecretAccessKey\\": \\"s\\",'
-        ' \\"SessionToken\\": \\"t\\", \\"Expiration\\": \\"$until_\\"}"\n'
+        f"#!{sys.executable} -IS\n"
+        "import json, time\n"
+        f"until = time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime(time.time() + {seconds}))\n"
+        "key = {'Version': 1, 'AccessKeyId': f'KEY{time.time_ns()}', 'SecretAccessKey': 's', 'SessionToken': 't'}\n"
+        "print(json.dumps({**key, 'Expiration': until}))\n"
     )
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
     (folder / "config").write_text(f"[profile rotating]\ncredential_process = {program}\n")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests import servers
-from tests.faults.conftest import TRANSPORTS
+from tests.faults.bench import TRANSPORTS
 from tests.faults.soak import Told, soak
 
 
