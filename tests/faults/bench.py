@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
@@ -38,7 +39,24 @@ class Counters(BaseDynamoRepository[Counter]):
     primary_key = "name"
 
 
-REPOSITORIES: tuple[type[BaseDynamoRepository[Any]], ...] = (Orders, PlainOrders, Counters)
+class Account(BaseModel):
+    name: str
+    email: str | None = None
+    logins: int = 0
+    version: int = 0
+    updated_at: datetime | None = None
+
+
+class Accounts(BaseDynamoRepository[Account]):
+    """No two have the same email; guard items see to it."""
+
+    table_name = "accounts"
+    primary_key = "name"
+    version_attribute = "version"
+    unique = ("email",)
+
+
+REPOSITORIES: tuple[type[BaseDynamoRepository[Any]], ...] = (Orders, PlainOrders, Counters, Accounts)
 
 
 @dataclass

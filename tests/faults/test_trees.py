@@ -8,8 +8,7 @@ from uuid import uuid4
 import pytest
 from pydantic import BaseModel
 
-from dynamodb_wrapper import BaseDynamoRepository, DynamoDBWrapperError
-from dynamodb_wrapper.repositories.patterns import ParentPattern
+from dynamodb_wrapper import BaseDynamoRepository, DynamoDBWrapperError, ParentPattern
 from tests import servers
 from tests.contract.shop import PlainOrders, order
 from tests.faults import rules
@@ -119,7 +118,6 @@ def test_a_subtree_is_moved_whole(bench: Bench, fault: Fault) -> None:
     assert ids(bench.behind(Notes).read_tree(root)) == nodes
 
 
-@pytest.mark.xfail(reason="move_subtree has a TransactWriteItems of its own, which does not wait conflicts out")
 def test_a_move_waits_out_a_conflict(bench: Bench) -> None:
     root, nodes = planted(bench)
     bench.proxy.inject(rules.cancelled("TransactionConflict"), "TransactWriteItems", times=2)
