@@ -130,20 +130,31 @@ def test_a_read_that_nobody_answers_is_asked_again(bench: Bench, stored: str, na
 
 NO_OBJECTS = [b"", b"[]", b"<html></html>"]
 NO_PAGES = [b"{}", b'{"Count": 0}']
-shapes_unchecked = pytest.mark.xfail(reason="with a right checksum nobody looks whether a body is an answer at all")
 
 
-@shapes_unchecked
-@pytest.mark.parametrize("name", ["get", "query"])
 @pytest.mark.parametrize("body", NO_OBJECTS, ids=repr)
-def test_an_answer_that_is_no_object_is_no_answer(bench: Bench, stored: str, name: str, body: bytes) -> None:
-    case = READS[name]
-    bench.proxy.inject(rules.answered(body), case.operation, times=None)
+def test_an_answer_that_is_no_object_is_no_answer(bench: Bench, stored: str, body: bytes) -> None:
+    bench.proxy.inject(rules.answered(body), "Query", times=None)
     with pytest.raises(CorruptResponseError):
-        case.read(bench.through(Orders), stored)
+        bench.through(Orders).query(stored).all()
 
 
-@shapes_unchecked
+def test_an_item_that_is_a_list_is_no_answer(bench: Bench, stored: str) -> None:
+    bench.proxy.inject(rules.answered(b"[]"), "GetItem", times=None)
+    with pytest.raises(CorruptResponseError):
+        bench.through(Orders).get(stored, "o1")
+
+
+@pytest.mark.xfail(
+    reason="with a right checksum a body that is no JSON is taken for {}, and says that there is no item"
+)
+@pytest.mark.parametrize("body", [b"", b"<html></html>"], ids=repr)
+def test_an_item_that_is_no_json_is_no_answer(bench: Bench, stored: str, body: bytes) -> None:
+    bench.proxy.inject(rules.answered(body), "GetItem", times=None)
+    with pytest.raises(CorruptResponseError):
+        bench.through(Orders).get(stored, "o1")
+
+
 @pytest.mark.parametrize("name", ["query", "pages", "scan"])
 @pytest.mark.parametrize("body", NO_PAGES, ids=repr)
 def test_an_answer_that_is_no_page_is_no_empty_page(bench: Bench, stored: str, name: str, body: bytes) -> None:
@@ -152,7 +163,6 @@ def test_an_answer_that_is_no_page_is_no_empty_page(bench: Bench, stored: str, n
         READS[name].read(bench.through(Orders), stored)
 
 
-@shapes_unchecked
 @pytest.mark.parametrize("name", ["count", "scan, count"])
 def test_an_answer_without_a_count_is_no_count(bench: Bench, stored: str, name: str) -> None:
     bench.proxy.inject(rules.answered(b"{}"), READS[name].operation, times=None)
