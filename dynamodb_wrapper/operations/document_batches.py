@@ -79,7 +79,7 @@ def write(documents: Documents, keywords: Document) -> Flow[Answer]:
     asked = [
         _request(documents, table_name, f"RequestItems[{table_name!r}][{number}]", request)
         for table_name, requests in given.items()
-        for number, request in enumerate(requests)
+        for number, request in enumerate(_listed(f"RequestItems[{table_name!r}]", requests))
     ]
     yield from _write(documents, asked, batches.DEFAULT)
     return {"UnprocessedItems": {}}

@@ -42,7 +42,7 @@ class Documents:
 
     Attributes:
         codec: Plain values to wire values and back.
-        keys: The key attributes of the tables asked for so far, partition key first.
+        keys: The key attributes of the tables asked for so far, partition key first; none where that was not answered.
     """
 
     codec: DocumentCodec
@@ -88,7 +88,7 @@ def stream(documents: Documents, operation: str, keywords: Document) -> Flow[Non
 
 def key_attributes(documents: Documents, table_name: str) -> Flow[tuple[str, ...]]:
     """Return the names of a table's key attributes, partition key first; the table is asked once."""
-    if table_name not in documents.keys:
+    if not documents.keys.get(table_name):
         response = yield from call("DescribeTable", {"TableName": table_name})
         parts = sorted(response["Table"]["KeySchema"], key=lambda part: str(part["KeyType"]))  # HASH before RANGE
         documents.keys[table_name] = tuple(part["AttributeName"] for part in parts)
@@ -171,13 +171,13 @@ def _key_in(params: Params, attributes: tuple[str, ...], codec: DocumentCodec) -
 
 def _refusal(documents: Documents, params: Params, error: ConditionFailedError) -> Flow[DynamoDBWrapperError]:
     """Return the error of a failed condition, with the stored item and the key as plain values."""
-    attributes: tuple[str, ...] = ()
-    try:
-        if "Item" in params:
-            attributes = yield from key_attributes(documents, params["TableName"])
-    except DynamoDBWrapperError:  # the caller is told of the condition, not that its key could not be found out
-        documents.keys[params["TableName"]] = ()
-    error.key = _key_in(params, attributes, documents.codec)
+    table_name = params["TableName"]
+    if "Item" in params and table_name not in documents.keys:
+        try:
+            yield from key_attributes(documents, table_name)
+        except DynamoDBWrapperError:  # the caller is told of the condition, not that its key could not be found out
+            documents.keys[table_name] = ()
+    error.key = _key_in(params, documents.keys.get(table_name, ()), documents.codec)
     if error.key:
         error.context["key"] = error.key
     if isinstance(error.item, Mapping):
