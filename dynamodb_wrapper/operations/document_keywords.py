@@ -32,7 +32,7 @@ class _Reading(_Named, total=False):
 
 class _Listing(_Reading, total=False):
     ConditionalOperator: Literal["AND", "OR"]
-    ExclusiveStartKey: Document
+    ExclusiveStartKey: Document | None
     ExpressionAttributeValues: Document
     FilterExpression: str | AnyCondition
     IndexName: str
