@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, overload
 
 from dynamodb_wrapper.client.options import ClientOptions, configuration
@@ -11,7 +11,7 @@ from dynamodb_wrapper.codec.wire import TimeRules
 from dynamodb_wrapper.config import DynamoDBConfig
 from dynamodb_wrapper.exceptions import ConnectionError, ValidationError
 from dynamodb_wrapper.operations import document_batches, document_trees, documents
-from dynamodb_wrapper.operations.batches import DEFAULT, BatchOptions
+from dynamodb_wrapper.operations.batches import BatchOptions, BatchProgress
 from dynamodb_wrapper.operations.document_batches import BatchSummary
 from dynamodb_wrapper.operations.document_keywords import (
     BatchGetKeywords,
@@ -186,7 +186,11 @@ class DocumentClient:
         return self._connection.driver.run(document_batches.write(self._documents, keywords))
 
     def batch_operations(
-        self, operations: Iterable[Mapping[str, Any]], *, options: BatchOptions = DEFAULT
+        self,
+        operations: Iterable[Mapping[str, Any]],
+        *,
+        concurrency: int = 4,
+        progress: Callable[[BatchProgress], object] | None = None,
     ) -> BatchSummary:
         """Put and delete any number of items of any tables, each on its own, and return how many.
 
@@ -197,13 +201,16 @@ class DocumentClient:
         Args:
             operations: Dicts like ``{"type": "put", "tableName": "t", "item": {...}}`` and
                 ``{"type": "delete", "table_name": "t", "key": {...}}``.
-            options: How many requests are on their way at a time, when to give up, and who is told of the progress.
+            concurrency: How many requests are on their way at a time.
+            progress: Is told how far the batch is, after each request.
 
         Raises:
             ValidationError: An operation is not like that, or lacks a key; says which. Nothing was sent.
             BatchIncompleteError: DynamoDB left writes out too often; ``unprocessed`` has the operations not done.
         """
-        return self._connection.driver.run(document_batches.operate(self._documents, operations, options))
+        return self._connection.driver.run(
+            document_batches.operate(self._documents, operations, BatchOptions(concurrency, progress=progress))
+        )
 
     # --- transactions ---------------------------------------------------------------------------------------------
 

@@ -56,7 +56,9 @@ class _Asked:
     origin: object
 
 
-def operate(documents: Documents, operations: Iterable[Document], options: BatchOptions) -> Flow[BatchSummary]:
+def operate(
+    documents: Documents, operations: Iterable[Document], options: BatchOptions = batches.DEFAULT
+) -> Flow[BatchSummary]:
     """Do puts and deletes of any tables, each on its own.
 
     Raises:

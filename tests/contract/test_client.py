@@ -241,8 +241,12 @@ def test_thousands_of_mixed_operations(client: DocumentClient, table: str, tree_
         {"type": "put", "tableName": table, "item": {"id": "b", "sort": n % 10, "n": n}} for n in range(1400)
     ]
 
-    summary = client.batch_operations(operations)
+    told: list[tuple[int, int | None]] = []
+    summary = client.batch_operations(
+        operations, concurrency=3, progress=lambda progress: told.append((progress.done, progress.total))
+    )
 
+    assert told[-1] == (2000, 2000)
     assert summary.done == 2000
     assert (summary.puts, summary.deletes) == ({tree_table: 300, table: 1400}, {table: 300})
     left = sorted((item["sort"], item["n"]) for item in client.iter_scan(TableName=table))

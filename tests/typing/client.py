@@ -15,7 +15,7 @@ client = get_dynamodb_client(region="eu-west-1", local=None, max_retries=5, requ
 assert_type(client, DocumentClient)
 get_dynamodb_client(config=DynamoDBConfig.embedded())
 get_dynamodb_client(regoin="eu-west-1")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
-get_dynamodb_client("eu-west-1")  # type: ignore[call-arg, arg-type]  # pyright: ignore
+get_dynamodb_client("eu-west-1")  # type: ignore[call-arg, arg-type]  # pyright: ignore[reportCallIssue, reportArgumentType]
 
 assert_type(client.get(TableName="t", Key={"id": 1}, ConsistentRead=True), dict[str, Any])
 client.get(TableName="t")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
