@@ -61,7 +61,7 @@ def perform(documents: Documents, operation: str, keywords: Document) -> Flow[An
         ConditionFailedError: The condition was false; nothing was written.
         WriteOutcomeUnknownError: An answer was lost, and nobody knows whether the write was applied.
     """
-    params = _params(documents.codec, operation, checked(operation, keywords, OPERATIONS[operation]))
+    params = _params(documents.codec, checked(operation, keywords, OPERATIONS[operation]))
     key = documents.codec.read(params["Key"]) if "Key" in params else None
     try:
         response = yield from call(operation, params, repeatable=_is_repeatable(operation, params), key=key)
@@ -98,24 +98,24 @@ def key_attributes(documents: Documents, table_name: str) -> Flow[tuple[str, ...
 # --- requests -----------------------------------------------------------------------------------------------------
 
 
-def _params(codec: DocumentCodec, place: str, keywords: Document) -> Params:
-    """Return keywords with their values in wire form and boto3's conditions written out."""
-    names = keywords.get("ExpressionAttributeNames", {})
-    if not isinstance(names, Mapping):
-        raise ValidationError(f"{place}: ExpressionAttributeNames is {names!r:.80}: must be a dict")
+def _params(codec: DocumentCodec, keywords: Document, prefix: str = "") -> Params:
+    """Return keywords with their values in wire form and boto3's conditions written out; errors have the prefix."""
+    names = _dict(f"{prefix}ExpressionAttributeNames", keywords.get("ExpressionAttributeNames", {}))
+    values = keywords.get("ExpressionAttributeValues", {})
     writer = ExpressionWriter(codec)
-    writer.adopt(names, codec.item("ExpressionAttributeValues", keywords.get("ExpressionAttributeValues", {})))
+    writer.adopt(names, codec.item(f"{prefix}ExpressionAttributeValues", values))
     params: Params = {}
     for name, value in keywords.items():
         if name in ("Key", "ExclusiveStartKey"):
-            params[name] = codec.key(name, value)
+            params[name] = codec.key(prefix + name, value)
         elif name == "Item":
-            params[name] = codec.item(name, value)
+            params[name] = codec.item(prefix + name, value)
             check_item_size(params[name], table_name=keywords["TableName"], key=None)
         elif name in _EXPRESSIONS:
             params[name] = value if isinstance(value, str) else writer.condition(as_condition(value))
         elif name in _LEGACY:
-            params[name] = {key: _legacy(codec, f"{name}.{key}", entry) for key, entry in value.items()}
+            entries = _dict(name, value).items()
+            params[name] = {key: _legacy(codec, f"{name}.{key}", entry) for key, entry in entries}
         elif name not in _PLACEHOLDERS:
             params[name] = value
     if "ConditionExpression" in params:
@@ -123,9 +123,15 @@ def _params(codec: DocumentCodec, place: str, keywords: Document) -> Params:
     return {**params, **writer.parameters()}
 
 
-def _legacy(codec: DocumentCodec, place: str, entry: Document) -> Params:
+def _dict(place: str, value: object) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise ValidationError(f"{place} is {value!r:.80}: must be a dict", {place: "not a dict"})
+    return value
+
+
+def _legacy(codec: DocumentCodec, place: str, entry: object) -> Params:
     """Return an entry of a parameter from before there were expressions, its values in wire form."""
-    params = dict(entry)
+    params = dict(_dict(place, entry))
     if "Value" in params:
         params["Value"] = codec.value(place, params["Value"])
     if "AttributeValueList" in params:
@@ -231,7 +237,7 @@ def _actions(documents: Documents, actions: object, kinds: Mapping[str, type]) -
     rendered = []
     for number, action in enumerate(actions):
         kind, keywords = chosen(f"TransactItems[{number}]", action, kinds)
-        rendered.append({kind: _params(documents.codec, f"TransactItems[{number}].{kind}", keywords)})
+        rendered.append({kind: _params(documents.codec, keywords, f"TransactItems[{number}].{kind}.")})
     return rendered
 
 

@@ -277,6 +277,8 @@ def test_the_keywords_of_entries_are_botocores(keywords: Any, shape_name: str) -
         ("Query", {"TableName": "t", "Limit": "5"}, "Limit is '5': must be of type int"),
         ("Query", {"TableName": "t", "FilterExpression": {"a": 1}}, "expected a condition"),
         ("Scan", {"TableName": "t", "ExpressionAttributeNames": ["#n"]}, "ExpressionAttributeNames .*must be a dict"),
+        ("Scan", {"TableName": "t", "ScanFilter": {"a": 1}}, "ScanFilter.a is 1: must be a dict"),
+        ("Scan", {"TableName": "t", "ScanFilter": ["a"]}, "ScanFilter is .*: must be a dict"),
         ("Scan", {"TableName": "t", "ExpressionAttributeValues": "x"}, "ExpressionAttributeValues .*must be a dict"),
     ],
 )
@@ -564,6 +566,7 @@ def test_reasons_have_plain_items(docs: Documents) -> None:
         ([{"Putt": {}}], "one of Put, Update"),
         (["Put"], "one of Put, Update"),
         ([{"Put": {"TableName": "t", "Item": {}, "Key": {}}}], r"TransactItems\[0\].Put has no keyword 'Key'"),
+        ([{"Put": {"TableName": "t", "Item": {"s": set()}}}], r"TransactItems\[0\].Put.Item.s = set\(\) is empty"),
         ([{"Put": None}], r"TransactItems\[0\].Put is None: must be a dict"),
         ([{"Delete": {"TableName": "t", "Key": {"id": 1}}}] * 2, "the same item"),
         ([{"Delete": {"TableName": "t", "Key": {"id": n}}} for n in range(101)], "101 actions"),
