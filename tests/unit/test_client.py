@@ -40,7 +40,7 @@ from dynamodb_wrapper.operations.batches import BatchOptions
 from dynamodb_wrapper.operations.document_trees import Links
 from dynamodb_wrapper.operations.documents import Documents
 from dynamodb_wrapper.operations.effects import Call, Flow, Together
-from dynamodb_wrapper.transport import connection_for, reset_connection
+from dynamodb_wrapper.transport import SyncDriver, connection_for, reset_connection
 
 CODEC = DocumentCodec(TimeRules())
 
@@ -500,6 +500,51 @@ def test_a_lost_answer_names_the_key_of_a_put_if_it_is_known(docs: Documents) ->
         with pytest.raises(WriteOutcomeUnknownError) as caught:
             drive(documents.perform(docs, "PutItem", keywords), WriteOutcomeUnknownError("lost"))
         assert caught.value.key == key
+
+
+class LosingLane:
+    """Applies every request; the answer to the first one is lost, and a condition fails the second time."""
+
+    def __init__(self) -> None:
+        self.sent: list[str] = []
+
+    def send(self, call: Call, **_: object) -> dict[str, Any]:
+        self.sent.append(call.operation)
+        if len(self.sent) == 1:
+            raise ConnectionError("the connection was closed before the answer had arrived")
+        if call.operation == "DescribeTable":
+            return table("id")
+        if "ConditionExpression" in call.params:
+            raise failed({"id": {"S": "a"}})
+        return {}
+
+
+@pytest.mark.parametrize(
+    ("operation", "keywords", "sent"),
+    [
+        ("PutItem", CONDITIONAL, ["PutItem", "PutItem", "DescribeTable"]),
+        ("PutItem", {"TableName": "t", "Item": {"id": "a"}, "ReturnValues": "ALL_OLD"}, ["PutItem"]),
+        ("UpdateItem", {"TableName": "t", "Key": {"id": "a"}, "UpdateExpression": "ADD n :one"}, ["UpdateItem"]),
+        ("DeleteItem", {"TableName": "t", "Key": {"id": "a"}, "ReturnValues": "ALL_OLD"}, ["DeleteItem"]),
+    ],
+)
+def test_a_write_whose_outcome_nobody_knows(
+    docs: Documents, operation: str, keywords: dict[str, Any], sent: list[str]
+) -> None:
+    lane = LosingLane()
+    driver = SyncDriver(lane, sleep=lambda _: None)
+    with pytest.raises(WriteOutcomeUnknownError):
+        driver.run(documents.perform(docs, operation, keywords))
+    assert lane.sent == sent
+
+
+@pytest.mark.parametrize(("operation", "part"), [("PutItem", "Item"), ("DeleteItem", "Key"), ("GetItem", "Key")])
+def test_what_may_be_repeated_is_repeated(docs: Documents, operation: str, part: str) -> None:
+    lane = LosingLane()
+    SyncDriver(lane, sleep=lambda _: None).run(
+        documents.perform(docs, operation, {"TableName": "t", part: {"id": "a"}})
+    )
+    assert lane.sent == [operation, operation]
 
 
 # --- transactions ----------------------------------------------------------------------------------------------------
