@@ -5,6 +5,7 @@ Importing this package creates no client, reads no environment and imports neith
 
 from __future__ import annotations
 
+from dynamodb_wrapper.client import BatchSummary, DocumentClient, get_dynamodb_client
 from dynamodb_wrapper.codec import Derived, EpochSeconds, KeyedList, PartialItem
 from dynamodb_wrapper.config import DynamoDBConfig
 from dynamodb_wrapper.exceptions import (
@@ -15,6 +16,7 @@ from dynamodb_wrapper.exceptions import (
     ConnectionError,
     CorruptResponseError,
     CredentialsError,
+    DeadlineExceededError,
     DeclarationError,
     DynamoDBWrapperError,
     ExpressionError,
@@ -60,6 +62,7 @@ from dynamodb_wrapper.models import (
     TableType,
 )
 from dynamodb_wrapper.operations.batches import BatchProgress
+from dynamodb_wrapper.operations.capacity import ConsumedCapacity, TableCapacity
 from dynamodb_wrapper.operations.declaration import TableOptions, Unique
 from dynamodb_wrapper.operations.queries import Page
 from dynamodb_wrapper.operations.trees import TreeMetadata, TreeNode, TreeWithMetadata
@@ -86,6 +89,11 @@ from dynamodb_wrapper.repositories import (
 from dynamodb_wrapper.transport import (
     AWSServices,
     DynamoDBSingleton,
+    HealthReport,
+    RequestCounts,
+    RequestEvent,
+    RequestMetrics,
+    Subscription,
     aws_services,
     configure,
     get_all_tables,
@@ -95,6 +103,8 @@ from dynamodb_wrapper.transport import (
     get_s3_client,
     get_table,
     health_check,
+    health_report,
+    observe,
     register_tables,
     reset_connection,
 )
@@ -111,17 +121,21 @@ __all__ = [
     "Batch",
     "BatchIncompleteError",
     "BatchProgress",
+    "BatchSummary",
     "CancellationReason",
     "Condition",
     "ConditionFailedError",
     "ConnectionError",
+    "ConsumedCapacity",
     "CorruptResponseError",
     "CredentialsError",
     "DataFormat",
     "DataQualityResult",
+    "DeadlineExceededError",
     "DeclarationError",
     "Delete",
     "Derived",
+    "DocumentClient",
     "DynamoDBConfig",
     "DynamoDBSingleton",
     "DynamoDBWrapperError",
@@ -129,6 +143,7 @@ __all__ = [
     "ExpressionError",
     "F",
     "GetRequest",
+    "HealthReport",
     "IdempotentParameterMismatchError",
     "InvalidCursorError",
     "ItemAlreadyExistsError",
@@ -153,10 +168,15 @@ __all__ = [
     "Prepend",
     "Query",
     "Remove",
+    "RequestCounts",
+    "RequestEvent",
+    "RequestMetrics",
     "RunStatus",
     "ServerError",
     "SetIfMissing",
     "StageInfo",
+    "Subscription",
+    "TableCapacity",
     "TableConfig",
     "TableConfigRepository",
     "TableInUseError",
@@ -182,10 +202,13 @@ __all__ = [
     "get_all_tables",
     "get_bedrock_client",
     "get_cognito_client",
+    "get_dynamodb_client",
     "get_dynamodb_resource",
     "get_s3_client",
     "get_table",
     "health_check",
+    "health_report",
+    "observe",
     "register_tables",
     "reset_connection",
     "transact_get",

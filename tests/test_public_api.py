@@ -36,14 +36,17 @@ TOP_LEVEL = words("""
     Batch BatchProgress Loaded Loader ParallelScan ParentPattern TreeNode TreeMetadata TreeWithMetadata
     transact_write transact_get transaction Transaction WriteRequest GetRequest
     Unique UniqueViolationError IdempotentParameterMismatchError
+    get_dynamodb_client BatchSummary DocumentClient
+    DeadlineExceededError ConsumedCapacity TableCapacity HealthReport RequestCounts RequestEvent RequestMetrics
+    Subscription health_report observe
 """)
 
 LATER = words("""
     AsyncBaseDynamoRepository AsyncPipelineConfigRepository AsyncTableConfigRepository AsyncPipelineRunLogsRepository
-    get_dynamodb_client
 """)
 
 SUB_PACKAGES = {
+    "client": "BatchSummary DocumentClient TreeMetadata TreeWithMetadata get_dynamodb_client",
     "config": "DynamoDBConfig",
     "exceptions": """
         DynamoDBWrapperError ConnectionError ItemNotFoundError ValidationError ItemAlreadyExistsError
@@ -69,6 +72,7 @@ REPOSITORY_METHODS = words("""
     get_many put_many delete_many batch loader parallel_scan
     read_tree find_orphans move_subtree delete_subtree
     put_request create_request update_request patch_request delete_request check_request get_request ensure_unique
+    with_options health_report
 """)
 
 QUERY_METHODS = words("where project limit page_size descending consistent page first one count explain __iter__")
