@@ -130,7 +130,7 @@ class SyncDriver:
         A flow runs ahead of the consumer by what it emits once. When one fails, no other goes on. Closing the iterator
         waits for the calls on their way and closes the flows.
         """
-        waiting, opened = iter(flows), list[Flow[object]]()
+        waiting, opened = iter(flows), list[Flow[object]]()  # not the flows that have ended: there may be a million
         running: dict[Future[Emit | None], Flow[object]] = {}
         pool = ThreadPoolExecutor(at_most, thread_name_prefix="dynamodb")
         execution = self._execution(each_request=True)
@@ -148,7 +148,9 @@ class SyncDriver:
                 if emitted is not None:
                     go_on(flow)
                     yield from emitted.items
-                for following in islice(waiting, 0 if emitted is not None else 1):
+                    continue
+                opened.remove(flow)
+                for following in islice(waiting, 1):
                     opened.append(following)
                     go_on(following)
         finally:

@@ -8,8 +8,7 @@ from typing import Any, assert_type
 from boto3.dynamodb.conditions import Attr, Key
 from mypy_boto3_dynamodb.client import DynamoDBClient
 
-from dynamodb_wrapper import DynamoDBConfig, F
-from dynamodb_wrapper.client import BatchSummary, DocumentClient, TreeWithMetadata, get_dynamodb_client
+from dynamodb_wrapper import BatchSummary, DocumentClient, DynamoDBConfig, F, TreeWithMetadata, get_dynamodb_client
 
 client = get_dynamodb_client(region="eu-west-1", local=None, max_retries=5, request_timeout=2_000, enable_logging=True)
 assert_type(client, DocumentClient)
