@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 
@@ -24,6 +25,15 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+
+
+@pytest.fixture(autouse=True)
+def quiet_log() -> Iterator[None]:
+    """A configuration with ``debug_logging`` turns the log on for the process; the next test has it off again."""
+    logger = logging.getLogger("dynamodb_wrapper.transport")
+    level = logger.level
+    yield
+    logger.setLevel(level)
 
 
 def _running(name: str) -> Iterator[servers.RunningServer]:
