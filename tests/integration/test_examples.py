@@ -146,7 +146,7 @@ def test_runs_are_logged(repositories: Repositories, rows: list[Row]) -> None:
     assert failed.status is RunStatus.FAILED
     assert [stage.status for stage in failed.stages] == [RunStatus.FAILED]
     assert "air_minutes" in (failed.error_message or "")
-    assert [stage.records_processed for stage in failed.stages] == [failed.total_records_processed] == [4]
+    assert [stage.records_processed for stage in failed.stages] == [failed.total_records_processed] == [0]
     assert repositories.runs.get_failed_runs(PIPELINE) == [failed]
 
 
