@@ -399,4 +399,5 @@ def test_requests_are_logged_when_asked_for(server: Server, table: str, caplog: 
     (record,) = [record for record in caplog.records if record.name == "dynamodb_wrapper.transport"]
     assert (record.operation, record.table_name) == ("PutItem", table)  # type: ignore[attr-defined]
     assert record.duration_ms > 0  # type: ignore[attr-defined]
+    assert record.consumed_capacity["total"] >= 1  # type: ignore[attr-defined]
     assert "secret-value" not in caplog.text
