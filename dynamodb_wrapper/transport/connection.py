@@ -18,7 +18,8 @@ from dynamodb_wrapper.exceptions import AccessDeniedError, ConnectionError
 from dynamodb_wrapper.operations.effects import Call
 from dynamodb_wrapper.transport import clients
 from dynamodb_wrapper.transport.botocore_lane import BotocoreLane
-from dynamodb_wrapper.transport.drivers import SyncDriver
+from dynamodb_wrapper.transport.direct_lane import DirectLane
+from dynamodb_wrapper.transport.drivers import Lane, SyncDriver
 from dynamodb_wrapper.transport.failures import Hint, Verdict, hinted
 from dynamodb_wrapper.transport.forks import ForkSafeLock, generation
 from dynamodb_wrapper.transport.logs import logger
@@ -74,7 +75,7 @@ class Connection:
     def __init__(self, config: DynamoDBConfig) -> None:
         """Open nothing yet. Use `connection_for`, which shares connections."""
         self.config = config
-        self._lane = BotocoreLane(lambda: self.client, lambda client: clients.endpoint_of(config, client))
+        self._lane, self._direct = self._new_lane()
         self.driver = SyncDriver(self._lane, RetryPolicy(config.max_attempts))
         self._lock = ForkSafeLock()
         self._open: _Open | None = None
@@ -175,11 +176,22 @@ class Connection:
         """Close the sockets and forget clients, tables and credentials; the next use opens everything anew."""
         with self._lock:
             opened, self._open = self._open, None
+        if self._direct is not None:
+            self._direct.disconnect()
         if opened is None or opened.generation != generation():
             return
         for client in (opened.client, opened.boto3_client, opened.resource.meta.client if opened.resource else None):
             if client is not None:
                 client.close()
+
+    def _new_lane(self) -> tuple[Lane, DirectLane | None]:
+        client, endpoint = lambda: self.client, lambda client: clients.endpoint_of(self.config, client)
+        botocore_lane = BotocoreLane(client, endpoint)
+        if self.config.transport != "direct":
+            return botocore_lane, None
+        size = self.config.max_pool_connections
+        direct_lane = DirectLane(client, endpoint, fallback=botocore_lane, max_connections=size)
+        return direct_lane, direct_lane
 
     def _opened(self) -> _Open:
         if self._closed:
