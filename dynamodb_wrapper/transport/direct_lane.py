@@ -286,6 +286,6 @@ def _with_bytes(value: dict[str, Any]) -> dict[str, Any]:
     if len(value) == 1:
         if isinstance(text := value.get("B"), str):
             return {"B": base64.b64decode(text, validate=True)}
-        if isinstance(texts := value.get("BS"), list):
+        if isinstance(texts := value.get("BS"), list) and all(isinstance(text, str) for text in texts):
             return {"BS": [base64.b64decode(text, validate=True) for text in texts]}
     return value

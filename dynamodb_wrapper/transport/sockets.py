@@ -356,9 +356,10 @@ class Pool:
         started = self._clock()
         ends_at = min(ends_at, started + self._endpoint.connect_timeout_seconds)
         try:
+            context = self._tls.context() if self._tls is not None else None
             connected = self._connected(ends_at)
-            if self._tls is not None:
-                connected = self._secured(self._tls.context(), connected, ends_at)
+            if context is not None:
+                connected = self._secured(context, connected, ends_at)
         except TimeoutError as error:
             text = f"DynamoDB did not accept a connection at {self._endpoint} within {ends_at - started:.3g} s"
             raise self._failed(text, Verdict.SAFE, error) from error

@@ -138,6 +138,7 @@ def config(url: str | None = "http://127.0.0.1:9", **options: Any) -> DynamoDBCo
         "region_name": "us-east-1",
         "aws_access_key_id": "AKID",
         "aws_secret_access_key": "TOPSECRET",
+        "transport": os.environ.get("CONTRACT_TRANSPORT", "auto"),
     }
     return DynamoDBConfig(**{**settings, **options})
 
