@@ -648,6 +648,11 @@ def test_a_botocore_built_otherwise(server: Recorder, missing: str) -> None:
 # --- where to ---------------------------------------------------------------------------------------------------------
 
 
+knows_accounts = pytest.mark.skipif(
+    "account_id" not in ReadOnlyCredentials._fields, reason="this botocore has no endpoints of accounts"
+)
+
+
 def place(connection: Connection) -> tuple[str, int, str]:
     assert why_not(connection) is None
     route: Any = connection._direct._route  # type: ignore[union-attr]
@@ -663,6 +668,7 @@ def test_the_endpoint_is_botocores(monkeypatch: pytest.MonkeyPatch) -> None:
     assert place(connect(None))[0] == "dynamodb-fips.us-east-1.amazonaws.com"
 
 
+@knows_accounts
 def test_endpoints_of_accounts(monkeypatch: pytest.MonkeyPatch) -> None:
     connection = connect(None)
     assert place(connection)[0] == "dynamodb.us-east-1.amazonaws.com"
@@ -674,6 +680,7 @@ def test_endpoints_of_accounts(monkeypatch: pytest.MonkeyPatch) -> None:
         assert place(connection)[0] == f"{account}.ddb.us-east-1.amazonaws.com"
 
 
+@knows_accounts
 def test_a_table_of_another_account_is_botocores(server: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[Call] = []
     connection = connect(None)

@@ -7,8 +7,8 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
-import botocore.auth
 import pytest
+from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials, ReadOnlyCredentials
 from hypothesis import given
@@ -55,19 +55,22 @@ def test_signatures_are_botocores(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(time, "time", lambda: float(second))
         ours = signer(host, path).sign(TARGET, body, ReadOnlyCredentials(key, secret, token))
-        moment = datetime.fromtimestamp(second, UTC).replace(tzinfo=None)
-        patch.setattr(botocore.auth, "get_current_datetime", lambda *_, **__: moment)
         # The headers that go over the wire, as they go, are what botocore is given to sign.
         raw = request(request_head(path, host, TARGET, "dynamodb-wrapper"), ours, body).split(b"\r\n\r\n", 1)[0]
-        sent: dict[str, Any] = headers_of(raw.decode().split("\r\n", 1)[1])
-        authorization = sent.pop("Authorization")
-        for unsigned in ("User-Agent", "Accept-Encoding", "Content-Length"):
-            sent.pop(unsigned)
-        theirs = AWSRequest("POST", f"http://{host}{path}", headers=sent, data=body)
-        botocore.auth.SigV4Auth(Credentials(key, secret, token), "dynamodb", "eu-west-1").add_auth(theirs)
-    assert authorization == theirs.headers["Authorization"]
-    assert sent["X-Amz-Date"] == theirs.headers["X-Amz-Date"]
-    assert sent.get("X-Amz-Security-Token") == theirs.headers.get("X-Amz-Security-Token")
+    sent = headers_of(raw.decode().split("\r\n", 1)[1])
+    authorization = sent.pop("Authorization")
+    for unsigned in ("User-Agent", "Accept-Encoding", "Content-Length"):
+        sent.pop(unsigned)
+    theirs: Any = AWSRequest("POST", f"http://{host}{path}", headers=sent, data=body)
+    theirs.context["timestamp"] = f"{datetime.fromtimestamp(second, UTC):%Y%m%dT%H%M%SZ}"
+    botocores: Any = SigV4Auth(Credentials(key, secret, token), "dynamodb", "eu-west-1")
+    names = botocores.signed_headers(botocores.headers_to_sign(theirs))
+    signature = botocores.signature(botocores.string_to_sign(theirs, botocores.canonical_request(theirs)), theirs)
+    assert sent["X-Amz-Date"] == theirs.context["timestamp"]
+    assert sent.get("X-Amz-Security-Token") == token
+    assert authorization == (
+        f"AWS4-HMAC-SHA256 Credential={botocores.scope(theirs)}, SignedHeaders={names}, Signature={signature}"
+    )
 
 
 def test_one_signer_follows_the_day_the_second_and_the_credentials(clock: list[float]) -> None:
