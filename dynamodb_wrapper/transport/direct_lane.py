@@ -35,8 +35,9 @@ from dynamodb_wrapper.transport.guard import (
     place_of,
 )
 from dynamodb_wrapper.transport.integrity import checked_body
+from dynamodb_wrapper.transport.pool import Pool
 from dynamodb_wrapper.transport.signing import Signer
-from dynamodb_wrapper.transport.sockets import Pool, Tls
+from dynamodb_wrapper.transport.sockets import Tls
 
 if TYPE_CHECKING:
     from botocore.client import BaseClient
@@ -118,19 +119,21 @@ class DirectLane:
             return None
         try:
             keys: FrozenKeys = credentials.get_frozen_credentials()
-        except Exception as error:
-            raise self._without_keys(error, call, client) from error
+        except Exception as error:  # of botocore's, which are imported only when needed
+            if (ours := self._without_keys(error, call, client)) is None:
+                raise
+            raise ours from error
         route = self._route
         if route is None or not route.leads(client, keys):
             route = self._new_route(client, keys)
         return route, keys
 
-    def _without_keys(self, error: Exception, call: Call, client: BaseClient) -> Exception:
+    def _without_keys(self, error: Exception, call: Call, client: BaseClient) -> DynamoDBWrapperError | None:
         from botocore.exceptions import BotoCoreError, ClientError
 
         if isinstance(error, ClientError):
             return from_credentials_service(error, call, self._endpoint(client))
-        return from_botocore(error, call, self._endpoint(client)) if isinstance(error, BotoCoreError) else error
+        return from_botocore(error, call, self._endpoint(client)) if isinstance(error, BotoCoreError) else None
 
     def _new_route(self, client: BaseClient, keys: FrozenKeys) -> _Route:
         with self._lock:

@@ -287,7 +287,6 @@ def _check(client: Any, config: Any, session: Any, parts: SplitResult, found: An
             (config.signature_version, client._request_signer._signature_version) != ("v4", "v4")
         ),
         "there is a preference among authentication schemes": bool(getattr(config, "auth_scheme_preference", None)),
-        "endpoints are discovered": config.endpoint_discovery_enabled is True,
     }
     for problem, is_there in problems.items():
         if is_there:

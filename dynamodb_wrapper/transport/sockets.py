@@ -1,4 +1,4 @@
-"""Keep-alive connections and the pool of them."""
+"""Connections: to whom, made sure by TLS, and what goes over them."""
 
 from __future__ import annotations
 
@@ -6,16 +6,12 @@ import select
 import socket
 import ssl
 import threading
-import time
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from math import inf
 from typing import Any
 
 from dynamodb_wrapper.exceptions import ConnectionError
 from dynamodb_wrapper.transport import http
-from dynamodb_wrapper.transport.errors import HANDSHAKE_FAILURES, Endpoint
 from dynamodb_wrapper.transport.failures import Hint, Verdict, hinted
 from dynamodb_wrapper.transport.forks import ForkSafeLock
 
@@ -145,7 +141,7 @@ def _new_poll(connected: socket.socket) -> Callable[[], bool]:
     return lambda: bool(poll.poll(0))
 
 
-class _Lookup:
+class Lookup:
     """Looks up the addresses of a host, each time anew, for everybody who asks meanwhile.
 
     Name resolution heeds no time limit, so it has a thread of its own, which is left behind when the time is over.
@@ -185,226 +181,3 @@ class _Lookup:
     def _end_of_lookup(self) -> None:
         with self._lock:
             self._running = None
-
-
-class _Waiter:
-    """A thread in the queue for a connection."""
-
-    __slots__ = ("stream", "turn")
-
-    def __init__(self) -> None:
-        self.turn = threading.Lock()
-        self.turn.acquire()
-        self.stream: Stream | None = None
-
-
-class Pool:
-    """The connections to one endpoint: so many at most, the last one used first, threads served in order.
-
-    Safe under threads. A forked child makes its own pool and closes this one, which leaves the parent's alone.
-    """
-
-    def __init__(
-        self,
-        endpoint: Endpoint,
-        address: tuple[str, int],
-        *,
-        tls: Tls | None,
-        at_most: int,
-        clock: Clock = time.monotonic,
-    ) -> None:
-        """Connect to nothing yet.
-
-        Args:
-            endpoint: The same place, and the time limits.
-            address: Host and port.
-            tls: None for plain text.
-            at_most: The connections open at a time.
-            clock: Tells seconds that only grow.
-        """
-        self._endpoint = endpoint
-        self._host, self._port = address
-        self._tls = tls
-        self._at_most = at_most
-        self._clock = clock
-        self._lookup = _Lookup(self._host, self._port)
-        self._lock = ForkSafeLock()
-        self._open = 0
-        self._idle: list[Stream] = []
-        self._waiters: deque[_Waiter] = deque()
-        self._closed = False
-
-    def exchange(self, request: bytes, seconds: float = inf) -> http.Answer:
-        """Send a request and return its answer, within so many seconds in all and within the endpoint's time limits.
-
-        Raises:
-            ConnectionError: It could not be sent, or no whole answer came.
-        """
-        ends_at = self._clock() + seconds
-        stream, kept = self._take(ends_at), None
-        try:
-            if stream is None:
-                stream = self._connect(ends_at)
-            answer = self._exchange(stream, request, ends_at)
-            if answer.reusable:
-                kept = stream
-            return answer
-        finally:
-            if stream is not None and kept is None:
-                stream.close()
-            self._give_back(kept)
-
-    def close(self) -> None:
-        """Close the idle connections, and those in use when they are given back; closing twice is fine."""
-        with self._lock:
-            self._closed = True
-            idle, self._idle = self._idle, []
-            self._open -= len(idle)
-        for stream in idle:
-            stream.close()
-
-    def _take(self, ends_at: float) -> Stream | None:
-        """Return a connection, or None for the permission to open one. Whichever it is has to be given back."""
-        while True:
-            with self._lock:
-                if not self._idle:
-                    break
-                stream = self._idle.pop()
-            if stream.is_usable(self._clock()):
-                return stream
-            stream.close()
-            with self._lock:
-                self._open -= 1
-        return self._wait_for_turn(ends_at)
-
-    def _wait_for_turn(self, ends_at: float) -> Stream | None:
-        with self._lock:
-            if self._open < self._at_most:
-                self._open += 1
-                return None
-            waiter = _Waiter()
-            self._waiters.append(waiter)
-        seconds = max(0.0, min(self._endpoint.timeout_seconds, ends_at - self._clock()))
-        is_served = False
-        try:
-            is_served = waiter.turn.acquire(timeout=seconds)
-        finally:
-            if not is_served:
-                self._leave_queue(waiter)
-        if not is_served:
-            raise self._failed(
-                f"all {self._at_most} connections (max_pool_connections) to {self._endpoint} were in use for "
-                f"{seconds:.3g} s",
-                Verdict.SAFE,
-            )
-        stream = waiter.stream
-        if stream is None or stream.is_usable(self._clock()):
-            return stream
-        stream.close()
-        return None
-
-    def _leave_queue(self, waiter: _Waiter) -> None:
-        with self._lock:
-            was_waiting = waiter in self._waiters
-            if was_waiting:
-                self._waiters.remove(waiter)
-        if not was_waiting:  # it was served just now
-            self._give_back(waiter.stream)
-
-    def _give_back(self, stream: Stream | None) -> None:
-        """Let the next one have a connection, or the permission to open one."""
-        now = self._clock()
-        if stream is not None:
-            stream.idle_since = now
-        superfluous: list[Stream] = []
-        with self._lock:
-            if self._waiters:
-                waiter = self._waiters.popleft()
-                waiter.stream = stream
-                waiter.turn.release()
-                return
-            if stream is None:
-                self._open -= 1
-            elif self._closed:
-                superfluous.append(stream)
-            else:
-                self._idle.append(stream)
-                if now - self._idle[0].idle_since > MOST_IDLE_SECONDS:
-                    superfluous.append(self._idle.pop(0))
-            self._open -= len(superfluous)
-        for unused in superfluous:
-            unused.close()
-
-    def _exchange(self, stream: Stream, request: bytes, ends_at: float) -> http.Answer:
-        started = self._clock()
-        ends_at = min(ends_at, started + self._endpoint.timeout_seconds)
-        if started >= ends_at:
-            raise self._failed(f"no time was left to send the request to {self._endpoint}", Verdict.SAFE)
-        try:
-            if not stream.send(request, ends_at - started):
-                text = f"the connection to {self._endpoint} was closed before the request was sent"
-                raise self._failed(text, Verdict.SAFE)
-            return stream.receive(ends_at, self._clock)
-        except TimeoutError as error:
-            text = f"DynamoDB did not answer at {self._endpoint} within {ends_at - started:.3g} s"
-            raise self._failed(text, Verdict.LOST, error) from error
-        except (EOFError, OSError) as error:
-            text = f"the connection to {self._endpoint} was closed before the answer had arrived whole"
-            raise self._failed(text, Verdict.LOST, error) from error
-
-    def _connect(self, ends_at: float) -> Stream:
-        started = self._clock()
-        ends_at = min(ends_at, started + self._endpoint.connect_timeout_seconds)
-        try:
-            context = self._tls.context() if self._tls is not None else None
-            connected = self._connected(ends_at)
-            if context is not None:
-                connected = self._secured(context, connected, ends_at)
-        except TimeoutError as error:
-            text = f"DynamoDB did not accept a connection at {self._endpoint} within {ends_at - started:.3g} s"
-            raise self._failed(text, Verdict.SAFE, error) from error
-        except ssl.SSLError as error:
-            final = any(reason in str(error) for reason in HANDSHAKE_FAILURES)
-            text = f"no secure connection to {self._endpoint}: {error}"
-            raise self._failed(text, Verdict.FINAL if final else Verdict.SAFE, error) from error
-        except OSError as error:
-            text = f"DynamoDB could not be reached at {self._endpoint}: {error}"
-            raise self._failed(text, Verdict.SAFE, error) from error
-        return Stream(connected, self._clock())
-
-    def _connected(self, ends_at: float) -> socket.socket:
-        addresses = self._lookup.addresses(self._left(ends_at))
-        failure = OSError("the host has no address")
-        for tried, (family, kind, protocol, _, address) in enumerate(addresses):
-            connected = socket.socket(family, kind, protocol)
-            try:
-                connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-                connected.settimeout(self._left(ends_at) / (len(addresses) - tried))  # each gets its share
-                connected.connect(address)
-            except OSError as error:
-                connected.close()
-                failure = error
-            except BaseException:
-                connected.close()
-                raise
-            else:
-                return connected
-        raise failure
-
-    def _secured(self, context: ssl.SSLContext, connected: socket.socket, ends_at: float) -> socket.socket:
-        try:
-            connected.settimeout(self._left(ends_at))
-            return context.wrap_socket(connected, server_hostname=self._host)
-        except BaseException:
-            connected.close()
-            raise
-
-    def _left(self, ends_at: float) -> float:
-        left = ends_at - self._clock()
-        if left <= 0:
-            raise TimeoutError
-        return left
-
-    def _failed(self, text: str, verdict: Verdict, error: BaseException | None = None) -> ConnectionError:
-        return hinted(ConnectionError(text, error), Hint(verdict))

@@ -5,9 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import socket
 import ssl
+import subprocess
 import threading
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -28,6 +31,7 @@ from dynamodb_wrapper.operations.effects import Call, Response, call
 from dynamodb_wrapper.transport import Connection, connection_for, reset_connection
 from dynamodb_wrapper.transport.failures import Verdict, hint_of
 from dynamodb_wrapper.transport.guard import OPERATIONS
+from dynamodb_wrapper.transport.sockets import Tls
 from tests import servers
 
 GET = Call("GetItem", {"TableName": "t", "Key": {"p": {"S": "x"}}}, key={"p": "x"})
@@ -442,12 +446,33 @@ def test_a_connection_that_was_opened_ahead_is_good(
     connection = connect(server.url)
     assert why_not(connection) is None
     pool: Any = connection._direct._route._pool  # type: ignore[union-attr]
+    ahead = pool._take(pool._clock() + 5) or pool._connect(pool._clock() + 5)
+    pool._give_back(ahead)
+    until = time.monotonic() + 5
+    while not ahead._poll():  # the session tickets, which a server of TLS 1.3 sends unasked
+        assert time.monotonic() < until
     for _ in range(3):
-        stream = pool._take(pool._clock() + 5) or pool._connect(pool._clock() + 5)
-        pool._give_back(stream)  # the server's session tickets come while it is idle
-        stream._socket.settimeout(0.1)
-        send(connection)
+        assert send(connection)["Item"] == ITEM["Item"]
     assert len(server.handshakes) == 1
+
+
+def test_everything_about_a_certificate_is_checked_that_botocore_checks(tmp_path: Path) -> None:
+    context = Tls(str(certificate(tmp_path))).context()
+    assert context.verify_mode is ssl.CERT_REQUIRED
+    assert context.check_hostname
+    assert context.minimum_version >= ssl.TLSVersion.TLSv1_2
+    assert not context.verify_flags & ssl.VERIFY_X509_STRICT
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl to name the files")
+def test_a_folder_of_certificates(secure: SecureServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = certificate(tmp_path)
+    hashed = subprocess.run(
+        ["openssl", "x509", "-noout", "-subject_hash", "-in", file], capture_output=True, text=True, check=True
+    )
+    (tmp_path / f"{hashed.stdout.strip()}.0").symlink_to(file)
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(tmp_path))
+    assert send(connect(secure(file).url))["Item"] == ITEM["Item"]
 
 
 @pytest.mark.parametrize("problem", ["unknown issuer", "another name"])

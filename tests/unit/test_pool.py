@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from math import inf
 from typing import Any
 
 import pytest
@@ -17,7 +18,8 @@ from dynamodb_wrapper.exceptions import ConnectionError, CorruptResponseError
 from dynamodb_wrapper.transport import sockets
 from dynamodb_wrapper.transport.errors import Endpoint
 from dynamodb_wrapper.transport.failures import Verdict, hint_of
-from dynamodb_wrapper.transport.sockets import MOST_AGE_SECONDS, MOST_IDLE_SECONDS, Pool
+from dynamodb_wrapper.transport.pool import Pool
+from dynamodb_wrapper.transport.sockets import MOST_AGE_SECONDS, MOST_IDLE_SECONDS
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 REQUEST = b"POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}"
@@ -297,6 +299,39 @@ def test_waiting_ends_with_the_time(server: Server, make: Make) -> None:
     assert server.served == [1, 1]
 
 
+def test_who_is_served_as_the_time_ends_passes_it_on(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = make(1)
+    assert pool._take(inf) is None
+    leave = pool._leave_queue
+
+    def leave_too_late(waiter: Any) -> None:
+        pool._give_back(None)
+        leave(waiter)
+
+    monkeypatch.setattr(pool, "_leave_queue", leave_too_late)
+    assert hint_of(failure(pool, seconds=0.01)).verdict is Verdict.SAFE
+    assert pool._open == 0
+
+
+def test_who_waited_does_not_get_an_old_connection(server: Server, make: Make, clock: Clock) -> None:
+    pool, go_on = make(1, timeout_seconds=10_000.0), threading.Event()
+
+    def slow(accepted: socket.socket) -> None:
+        go_on.wait(10)
+        accepted.sendall(OK)
+
+    server.actions = [slow]
+    with ThreadPoolExecutor(2) as threads:
+        answers = [threads.submit(pool.exchange, REQUEST)]
+        until(lambda: server.served)
+        answers.append(threads.submit(pool.exchange, REQUEST))
+        until(lambda: pool._waiters)
+        clock.ahead += MOST_AGE_SECONDS + 1
+        go_on.set()
+        assert [answer.result(10).body for answer in answers] == [b"{}"] * 2
+    assert server.served == [1, 2]
+
+
 def test_a_broken_connection_makes_room_for_those_who_wait(server: Server, make: Make) -> None:
     pool = make(1)
     server.actions = [b"garbage", lambda accepted: accepted.close(), b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n"]
@@ -378,8 +413,37 @@ def test_an_answer_has_to_be_whole_in_time(
     assert 0.09 < time.monotonic() - started < 0.6
     assert re.search(r"DynamoDB did not answer at http://there within 0\.(1|09\d*) s", str(error))
     assert hint_of(error).verdict is Verdict.LOST
+    until(lambda: server.served == [1])
     pool.exchange(REQUEST)
     assert server.served == [1, 2]
+
+
+def test_what_comes_late_does_not_prolong_the_wait(server: Server, make: Make) -> None:
+    def begin_late(accepted: socket.socket) -> None:
+        time.sleep(0.3)
+        accepted.sendall(OK[:5])
+
+    server.actions = [begin_late]
+    started = time.monotonic()
+    failure(make(), seconds=0.4)
+    assert time.monotonic() - started < 0.6
+
+
+def test_an_address_that_does_not_answer_leaves_time_for_the_next(
+    server: Server, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with contextlib.ExitStack() as opened:
+        full = opened.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(4):  # until the system takes no more
+            queued = opened.enter_context(socket.socket())
+            queued.setblocking(False)
+            queued.connect_ex(full.getsockname())
+        addresses = [full.getsockname(), ("127.0.0.1", server.port)]
+        found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address) for address in addresses]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+        started = time.monotonic()
+        assert make(connect_timeout_seconds=0.4).exchange(REQUEST).body == b"{}"
+        assert time.monotonic() - started >= 0.19
 
 
 def test_without_time_nothing_is_sent(server: Server, make: Make) -> None:
@@ -391,19 +455,20 @@ def test_without_time_nothing_is_sent(server: Server, make: Make) -> None:
     assert server.served == [1]
 
 
-def test_a_request_larger_than_the_systems_buffers(make: Make) -> None:
-    received = bytearray()
+def test_a_request_larger_than_the_systems_buffers(server: Server, make: Make) -> None:
+    request = bytes(range(256)) * 31_250
+    received = list[bytes]()
 
     def all_of_it(accepted: socket.socket) -> None:
-        received.extend(b"x" * 65536)
-        while len(received) < 8_000_000:
-            received.extend(accepted.recv(1_000_000))
+        arrived = bytearray(server.requests[0])
+        while len(arrived) < len(request):
+            arrived += accepted.recv(1_000_000)
+        received.append(bytes(arrived))
         accepted.sendall(OK)
 
-    pool = make()
-    make._server.actions = [all_of_it]
-    assert pool.exchange(b"x" * 8_000_000).body == b"{}"
-    assert len(received) >= 8_000_000
+    server.actions = [all_of_it]
+    assert make().exchange(request).body == b"{}"
+    assert received == [request]
 
 
 def test_a_request_that_is_not_taken_in_time_may_have_arrived(server: Server, make: Make) -> None:
