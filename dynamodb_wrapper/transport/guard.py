@@ -63,6 +63,7 @@ _OWN_HANDLERS = frozenset(
 """Where the handlers come from that every client of ours has, and that the direct lane makes up for."""
 
 _NO_DISCOVERY = "block_endpoint_discovery_required_operations"  # which DynamoDB has none of
+_NO_SIGNATURE = "disable_signing"  # botocore's, for users to register
 
 _PLAIN_PATH = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*/?")  # of which there is one way to sign it
 
@@ -158,8 +159,10 @@ class _View:
 
 
 def _is_own(handler: Any) -> bool:
-    module = getattr(handler, "__module__", None)
-    return module in _OWN_HANDLERS or (module == "botocore.discovery" and handler.__name__ == _NO_DISCOVERY)
+    module, name = getattr(handler, "__module__", None), getattr(handler, "__name__", None)
+    if module == "botocore.discovery":
+        return name == _NO_DISCOVERY
+    return module in _OWN_HANDLERS and name != _NO_SIGNATURE
 
 
 def _sleeps(handler: Any) -> bool:

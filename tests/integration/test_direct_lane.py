@@ -21,6 +21,7 @@ from typing import Any
 from uuid import uuid4
 
 import botocore.client
+import botocore.handlers
 import pytest
 from botocore.credentials import ReadOnlyCredentials
 from botocore.stub import Stubber
@@ -260,9 +261,12 @@ def test_binary_in_what_goes_back_into_requests(server: Recorder) -> None:
     server.answers = [
         http({"LastEvaluatedKey": {"p": {"B": "AP8="}}, "UnprocessedItems": {"BS": [{"B": {"BS": ["AA==", "/w=="]}}]}})
     ]
-    answer = send(connect(server.url))
+    connection = connect(server.url)
+    answer = send(connection)
     assert answer["LastEvaluatedKey"] == {"p": {"B": b"\x00\xff"}}
     assert answer["UnprocessedItems"] == {"BS": [{"B": {"BS": [b"\x00", b"\xff"]}}]}
+    server.answers = [http({"Item": {"p": {"BS": ["AA=="]}}})]
+    assert send(connection)["Item"] == {"p": {"BS": [b"\x00"]}}
 
 
 @pytest.mark.parametrize(
@@ -563,6 +567,13 @@ def test_what_a_handler_sees_is_the_request(server: Recorder) -> None:
     connection.client.meta.events.register("before-call.dynamodb.GetItem", lambda params, **_: seen.append(params))
     send(connection)
     assert json.loads(seen[0]["body"]) == GET.params
+
+
+def test_requests_that_are_not_to_be_signed(server: Recorder) -> None:
+    connection = connect(server.url)
+    connection.client.meta.events.register("choose-signer.dynamodb.*", botocore.handlers.disable_signing)
+    send(connection)
+    assert "Authorization" not in server.requests[0][0]
 
 
 def test_a_stubber(server: Recorder) -> None:
