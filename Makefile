@@ -23,7 +23,7 @@ PYTEST := $(BIN)/python -m pytest -n $(WORKERS)
 ENDPOINT ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types floors fmt docs bench contract property soak lowest lock clean
+.PHONY: help demo test check lint types floors fmt docs bench contract property soak faults lowest lock clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -76,6 +76,10 @@ soak: $(READY) $(MINISTACK) ## The concurrency tests, 20 rounds of them; ROUNDS=
 	    echo "==> round $$round of $(ROUNDS)"; \
 	    $(PYTEST) -q tests/contract/test_concurrency.py tests/contract/test_pipelines_threads.py || exit 1; \
 	done
+
+SECONDS_OF_FAULTS ?= 60
+faults: $(READY) $(MINISTACK) ## Writes under random faults for a minute, then the proof that nothing was lost or doubled
+	@$(BIN)/python -m tests.faults.soak --seconds $(SECONDS_OF_FAULTS)
 
 lowest: $(LOWEST) ## Unit and contract tests (on moto) with the oldest supported dependencies
 	@echo "==> tests with the oldest dependencies"

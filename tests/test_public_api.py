@@ -33,14 +33,20 @@ TOP_LEVEL = words("""
     AccessDeniedError CancellationReason CorruptResponseError CredentialsError DeclarationError ExpressionError
     InvalidCursorError LimitExceededError MultipleItemsFoundError ServerError TableInUseError ThrottlingReason
     TransactionConflictError
+    Batch BatchProgress Loaded Loader ParallelScan ParentPattern TreeNode TreeMetadata TreeWithMetadata
+    transact_write transact_get transaction Transaction WriteRequest GetRequest
+    Unique UniqueViolationError IdempotentParameterMismatchError
+    get_dynamodb_client BatchSummary DocumentClient
+    DeadlineExceededError ConsumedCapacity TableCapacity HealthReport RequestCounts RequestEvent RequestMetrics
+    Subscription health_report observe
 """)
 
 LATER = words("""
     AsyncBaseDynamoRepository AsyncPipelineConfigRepository AsyncTableConfigRepository AsyncPipelineRunLogsRepository
-    get_dynamodb_client transact_write transact_get transaction
 """)
 
 SUB_PACKAGES = {
+    "client": "BatchSummary DocumentClient TreeMetadata TreeWithMetadata get_dynamodb_client",
     "config": "DynamoDBConfig",
     "exceptions": """
         DynamoDBWrapperError ConnectionError ItemNotFoundError ValidationError ItemAlreadyExistsError
@@ -63,6 +69,10 @@ REPOSITORY_METHODS = words("""
     create put get get_or_raise exists update patch delete list_all scan query_by_pk query count
     get_with_timezone list_all_with_timezone create_with_timezone_context
     create_table ensure_table delete_table table_status health_check
+    get_many put_many delete_many batch loader parallel_scan
+    read_tree find_orphans move_subtree delete_subtree
+    put_request create_request update_request patch_request delete_request check_request get_request ensure_unique
+    with_options health_report
 """)
 
 QUERY_METHODS = words("where project limit page_size descending consistent page first one count explain __iter__")

@@ -43,12 +43,14 @@ ALLOWED: dict[str, str] = {
     ),
     "timeout_seconds": f"a number of seconds greater than 0 and at most {LONGEST_TIMEOUT:.0f}",
     "connect_timeout_seconds": f"a number of seconds greater than 0 and at most {LONGEST_TIMEOUT:.0f}",
+    "deadline_seconds": f"a number of seconds greater than 0 and at most {LONGEST_TIMEOUT:.0f}, or None",
     "transport": "auto, direct or botocore",
     "cursor_secret": "text that is not empty",
     "default_timezone": 'an IANA time zone name such as "Europe/London" or "UTC"',
     "user_timezone": 'an IANA time zone name such as "Europe/London" or "UTC", or None',
     "store_timestamps_in_utc": "true or false",
     "debug_logging": "true or false",
+    "report_capacity": "true or false",
 }
 """What each setting may be, by field name; the second half of every error message."""
 
@@ -199,11 +201,13 @@ class ConfigOptions(TypedDict, total=False):
     retries: int | Mapping[str, Any]
     timeout_seconds: float
     connect_timeout_seconds: float
+    deadline_seconds: float | None
     transport: Literal["auto", "direct", "botocore"]
     cursor_secret: str | SecretStr | None
     default_timezone: str
     user_timezone: str | None
     store_timestamps_in_utc: bool
     debug_logging: bool
+    report_capacity: bool
     _env_file: EnvFile
     _env_file_encoding: str | None

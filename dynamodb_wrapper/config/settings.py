@@ -71,6 +71,8 @@ class DynamoDBConfig(BaseSettings):
         timeout_seconds: To wait for an answer, default 10: DynamoDB gives up on a node of its own after 5 seconds, so
             botocore's 60 only delays the retry. ``DYNAMODB_REQUEST_TIMEOUT``, in milliseconds.
         connect_timeout_seconds: To wait for a connection, default 5. ``DYNAMODB_CONNECTION_TIMEOUT``, in milliseconds.
+        deadline_seconds: For one call of a repository, its retries and their delays included; None (default) for no
+            limit but those above and ``retries``. ``DYNAMODB_DEADLINE``, in milliseconds.
         transport: ``direct`` speaks HTTP itself, ``botocore`` goes through boto3's client, ``auto`` chooses.
         cursor_secret: Signs page cursors, so that a forged one is refused; the same in every process that reads them.
         default_timezone: What naive datetimes are in, default ``"UTC"``. ``DYNAMODB_TIMEZONE``.
@@ -78,6 +80,8 @@ class DynamoDBConfig(BaseSettings):
         store_timestamps_in_utc: Whether datetimes are stored as UTC, default True.
         debug_logging: Whether requests are logged, default False. ``DYNAMODB_DEBUG_LOGGING``, else
             ``DYNAMODB_ENABLE_LOGGING``.
+        report_capacity: Whether every request asks for the capacity it consumed, so that pages have it, default False.
+            It is asked for anyway while requests are logged or observed. ``DYNAMODB_REPORT_CAPACITY``.
 
     Raises:
         ValidationError: If a keyword is unknown, a value is wrong (``errors`` has each by field: the value, the
@@ -100,12 +104,14 @@ class DynamoDBConfig(BaseSettings):
     retries: fields.Retries = _DEFAULT_RETRIES
     timeout_seconds: fields.Seconds = 10.0
     connect_timeout_seconds: fields.Seconds = 5.0
+    deadline_seconds: fields.Seconds | None = None
     transport: Literal["auto", "direct", "botocore"] = "auto"
     cursor_secret: fields.Secret | None = None
     default_timezone: fields.Timezone = "UTC"
     user_timezone: fields.Timezone | None = None
     store_timestamps_in_utc: bool = True
     debug_logging: bool = False
+    report_capacity: bool = False
 
     def __init__(self, **options: Unpack[ConfigOptions]) -> None:
         values = _concealed(options)

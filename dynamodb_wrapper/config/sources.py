@@ -32,13 +32,15 @@ VARIABLES: dict[str, tuple[str, ...]] = {
     "retries": ("DYNAMODB_MAX_RETRIES",),
     "timeout_seconds": ("DYNAMODB_REQUEST_TIMEOUT",),
     "connect_timeout_seconds": ("DYNAMODB_CONNECTION_TIMEOUT",),
+    "deadline_seconds": ("DYNAMODB_DEADLINE",),
     "default_timezone": ("DYNAMODB_TIMEZONE",),
     "user_timezone": ("DYNAMODB_USER_TIMEZONE",),
     "debug_logging": ("DYNAMODB_DEBUG_LOGGING", "DYNAMODB_ENABLE_LOGGING"),
+    "report_capacity": ("DYNAMODB_REPORT_CAPACITY",),
 }
 """The environment variables of each setting, strongest first."""
 
-MILLISECONDS = frozenset({"timeout_seconds", "connect_timeout_seconds"})
+MILLISECONDS = frozenset({"timeout_seconds", "connect_timeout_seconds", "deadline_seconds"})
 """The settings whose variables are in milliseconds, though the settings are in seconds."""
 
 CREDENTIALS = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")

@@ -4,8 +4,10 @@
 
     DynamoDBWrapperError
     ├── ConnectionError                  the endpoint could not be reached or did not answer in time
-    │   ├── CorruptResponseError         an answer arrived damaged (checksum or JSON)
-    │   └── ServerError                  DynamoDB answered 5xx
+    │   ├── CorruptResponseError         an answer arrived damaged (checksum, JSON or content)
+    │   ├── DeadlineExceededError        the time limit of the call ran out; nothing was written
+    │   ├── ServerError                  DynamoDB answered 5xx
+    │   └── WriteOutcomeUnknownError     the answer was lost; the write may have happened
     ├── CredentialsError                 no credentials, or AWS refused them
     ├── AccessDeniedError                known credentials without the permission
     ├── ThrottlingError                  too many requests for the table, index or account
@@ -16,11 +18,12 @@
     ├── MultipleItemsFoundError          ``one()`` found more than one item
     ├── ConditionFailedError             a condition was false; ``.item`` is what is stored
     │   ├── ItemAlreadyExistsError
+    │   ├── UniqueViolationError         another item has that unique value
     │   └── VersionConflictError
-    ├── TransactionCanceledError         nothing was written; ``.reasons`` has one entry per action
+    ├── TransactionCanceledError         nothing was written; ``.reasons`` has one entry per request
     ├── TransactionConflictError         another transaction holds the item
+    ├── IdempotentParameterMismatchError a client token was used for two different transactions
     ├── BatchIncompleteError             ``.unprocessed`` was not done
-    ├── WriteOutcomeUnknownError         the answer was lost; the write may have happened
     └── ValidationError                  a value, key, option or declaration is wrong
         ├── DeclarationError             a repository class is declared wrongly
         ├── ExpressionError              a condition or update cannot be expressed
@@ -39,6 +42,7 @@ from dynamodb_wrapper.exceptions.requests import (
     ConnectionError,
     CorruptResponseError,
     CredentialsError,
+    DeadlineExceededError,
     LimitExceededError,
     ServerError,
     TableInUseError,
@@ -57,11 +61,13 @@ from dynamodb_wrapper.exceptions.writes import (
     BatchIncompleteError,
     CancellationReason,
     ConditionFailedError,
+    IdempotentParameterMismatchError,
     ItemAlreadyExistsError,
     ItemNotFoundError,
     MultipleItemsFoundError,
     TransactionCanceledError,
     TransactionConflictError,
+    UniqueViolationError,
     VersionConflictError,
     WriteOutcomeUnknownError,
 )
@@ -74,9 +80,11 @@ __all__ = [
     "ConnectionError",
     "CorruptResponseError",
     "CredentialsError",
+    "DeadlineExceededError",
     "DeclarationError",
     "DynamoDBWrapperError",
     "ExpressionError",
+    "IdempotentParameterMismatchError",
     "InvalidCursorError",
     "ItemAlreadyExistsError",
     "ItemNotFoundError",
@@ -90,6 +98,7 @@ __all__ = [
     "ThrottlingReason",
     "TransactionCanceledError",
     "TransactionConflictError",
+    "UniqueViolationError",
     "ValidationError",
     "VersionConflictError",
     "WriteOutcomeUnknownError",

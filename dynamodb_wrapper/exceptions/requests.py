@@ -13,7 +13,11 @@ class ConnectionError(DynamoDBWrapperError):  # the name the field expects, shad
 
 
 class CorruptResponseError(ConnectionError):
-    """An answer arrived whose checksum or JSON is wrong; it was not used."""
+    """An answer arrived whose checksum, JSON or content is wrong; it was not used."""
+
+
+class DeadlineExceededError(ConnectionError):
+    """The time limit of the call ran out; a write was not applied (else it is a `WriteOutcomeUnknownError`)."""
 
 
 class ServerError(

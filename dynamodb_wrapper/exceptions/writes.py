@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dynamodb_wrapper.exceptions.base import DynamoDBWrapperError, Key
+from dynamodb_wrapper.exceptions.requests import ConnectionError
 
 
 class ItemNotFoundError(DynamoDBWrapperError):
@@ -65,20 +66,52 @@ class VersionConflictError(ConditionFailedError):
     """Another writer changed the item since it was read; ``.item`` is what is stored now."""
 
 
+class UniqueViolationError(ConditionFailedError):
+    """Another item has that unique value already, so nothing was written.
+
+    Attributes:
+        fields: The field whose value is taken, then those within which it is unique.
+        owner: The key of the item that has it, field name to value.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        original_error: BaseException | None = None,
+        context: Mapping[str, object] | None = None,
+        *,
+        table_name: str | None = None,
+        key: Key | None = None,
+        fields: Sequence[str] = (),
+        owner: Key | None = None,
+    ) -> None:
+        super().__init__(message, original_error, context, table_name=table_name, key=key)
+        self.fields = tuple(fields)
+        self.owner = owner
+
+
 @dataclass(frozen=True, slots=True)
 class CancellationReason:
-    """Why one action of a transaction was not done: ``code`` is ``"None"`` for the innocent ones."""
+    """Why one request (or action) of a transaction was not done.
+
+    Attributes:
+        code: AWS's word: ``"ConditionalCheckFailed"``, ``"TransactionConflict"``, ...; ``"None"`` for the innocent.
+        message: AWS's explanation, or None.
+        item: What is stored under the key, as a model; None when nothing is, or it was not told.
+        error: What the same write would have raised alone (`VersionConflictError`, ...); None for the innocent.
+    """
 
     code: str
     message: str | None = None
     item: Any = None
+    error: DynamoDBWrapperError | None = None
 
 
 class TransactionCanceledError(DynamoDBWrapperError, code="TransactionCanceledException"):
     """A transaction was cancelled as a whole; nothing was written.
 
     Attributes:
-        reasons: One `CancellationReason` per action, in the order of the actions.
+        reasons: One `CancellationReason` per request, in the order of the requests.
     """
 
     def __init__(
@@ -99,12 +132,19 @@ class TransactionConflictError(
     """A transaction in progress holds the item."""
 
 
+class IdempotentParameterMismatchError(DynamoDBWrapperError, code="IdempotentParameterMismatchException"):
+    """A client token was used a second time, within ten minutes, for a transaction of other actions."""
+
+
 class BatchIncompleteError(DynamoDBWrapperError):
     """A batch gave up before everything was done.
 
     Attributes:
-        unprocessed: The models or keys that were not done.
+        unprocessed: The models or keys that were not done, in the order they were given: pass them to the method again
+            to go on. Of a generator, those that were drawn from it. One whose answer was lost is among them although
+            it may have been written; ``context["may_be_written"]`` says how many those may be.
         done: How many were.
+        original_error: What ended the batch; None when DynamoDB left entries unprocessed again and again.
     """
 
     def __init__(
@@ -121,11 +161,13 @@ class BatchIncompleteError(DynamoDBWrapperError):
         self.done = done
 
 
-class WriteOutcomeUnknownError(DynamoDBWrapperError):
-    """The answer to a write was lost, and repeating it could apply it twice: read the item to find out.
+class WriteOutcomeUnknownError(ConnectionError):
+    """An answer to a write was lost, and no later one told whether it was applied: read the item to find out.
+
+    ``context["lost_answers"]`` is how many answers were lost.
 
     Attributes:
-        key: The primary key of the item written, attribute name to value.
+        key: The primary key of the item written, attribute name to value; None for a write of several items.
     """
 
     def __init__(

@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from dynamodb_wrapper.expressions.boto3_conditions import AnyCondition, Boto3Condition, as_condition
-from dynamodb_wrapper.expressions.nodes import Comparison, Condition, F, Fields, Operand, Path, Written, every, paths_of
+from dynamodb_wrapper.expressions.nodes import (
+    Comparison,
+    Condition,
+    F,
+    Fields,
+    Operand,
+    Path,
+    Stored,
+    Written,
+    every,
+    paths_of,
+)
 from dynamodb_wrapper.expressions.render import ExpressionWriter, Resolver
 from dynamodb_wrapper.expressions.updates import Action, Add, Append, Delete, Encoded, Prepend, Remove, SetIfMissing
 
@@ -26,6 +37,7 @@ __all__ = [
     "Remove",
     "Resolver",
     "SetIfMissing",
+    "Stored",
     "Written",
     "as_condition",
     "every",

@@ -9,14 +9,12 @@ from dynamodb_wrapper.expressions.nodes import (
     Between,
     Comparison,
     Condition,
-    Every,
     Fields,
     Function,
     Not,
     Operand,
     Path,
     Size,
-    Some,
 )
 
 
@@ -48,9 +46,9 @@ def as_condition(condition: AnyCondition) -> Condition:
     operator, values = expression["operator"], expression["values"]
     match operator:
         case "AND":
-            return Every(tuple(as_condition(value) for value in values))
+            return as_condition(values[0]) & as_condition(values[1])  # which does not nest what needs no parentheses
         case "OR":
-            return Some(tuple(as_condition(value) for value in values))
+            return as_condition(values[0]) | as_condition(values[1])
         case "NOT":
             return Not(as_condition(values[0]))
         case "=" | "<>" | "<" | "<=" | ">" | ">=":

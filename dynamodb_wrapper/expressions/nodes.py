@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, NoReturn
 
+from dynamodb_wrapper.codec import Wire
 from dynamodb_wrapper.exceptions import ExpressionError
 
 Step = str | int
@@ -250,6 +251,14 @@ class Written(Condition):
     """A condition already written as an expression string; its placeholders are declared beside it."""
 
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stored(Condition):
+    """An attribute, by its stored name, has exactly this wire value (None: is missing); for flows, not for callers."""
+
+    attribute: str
+    wire: Wire | None
 
 
 def every(*conditions: Condition | None) -> Condition | None:

@@ -19,6 +19,7 @@ from dynamodb_wrapper.expressions.nodes import (
     Path,
     Size,
     Some,
+    Stored,
     Written,
 )
 from dynamodb_wrapper.expressions.updates import Action, Add, Append, Delete, Encoded, Prepend, Remove, SetIfMissing
@@ -148,6 +149,10 @@ class ExpressionWriter:
                 return self._in(operand, options)
             case Function():
                 return self._function(condition)
+            case Stored(attribute, wire):
+                self._operators += 1
+                place = self.place((attribute,))
+                return f"attribute_not_exists({place})" if wire is None else f"{place} = {self.value(wire)}"
             case Written(text):
                 return text
         raise ExpressionError(f"expected a condition like F.total > 100, got {condition!r}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 from pydantic import AwareDatetime, BaseModel, FutureDatetime, NaiveDatetime, PastDatetime
 
 from dynamodb_wrapper.codec import Derived, EpochSeconds, ModelCodec, StoredForm, TimeRules
+from dynamodb_wrapper.codec.pydantic_internals import has_model_serializer
 from dynamodb_wrapper.exceptions import DeclarationError
 
 T = TypeVar("T", bound=BaseModel)
@@ -25,6 +26,10 @@ MAX_KEY_PARTS = 4
 """AWS, "Multi-attribute keys": the most attributes in one half of an index key."""
 DATETIMES: tuple[type, ...] = (datetime, AwareDatetime, NaiveDatetime, PastDatetime, FutureDatetime)
 """What a field that holds an instant is annotated with."""
+GUARD_PREFIX = "unique#"
+"""What the partition key of every guard item begins with, and of no other item in a table with unique values."""
+GUARD_OWNER = "unique#owner"
+"""The attribute that only guard items have: the key of the item that has the value."""
 _INDEX_NAME = re.compile(r"[a-zA-Z0-9_.-]{3,255}")
 _KEY_TAGS = frozenset(("S", "N", "B"))
 
@@ -54,6 +59,27 @@ class Index:
 
 
 @dataclass(frozen=True, slots=True)
+class Unique:
+    """A field of which no two items of the table have the same value; None is no value.
+
+    Attributes:
+        field: The field.
+        within: Fields within whose values it is unique: one name, or several; none for the whole table.
+        normalize: From the stored text to what is compared, for example ``str.casefold``; text fields only. Values
+            already stored keep the form they were compared in, so changing it calls for ``ensure_unique()``.
+    """
+
+    field: str
+    within: str | Sequence[str] = ()
+    normalize: Callable[[str], str] | None = None
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The field, then those it is unique within."""
+        return (self.field, *((self.within,) if isinstance(self.within, str) else self.within))
+
+
+@dataclass(frozen=True, slots=True)
 class TableOptions:
     """How the table is made by ``create_table``.
 
@@ -72,6 +98,12 @@ class TableOptions:
     def __post_init__(self) -> None:
         if (self.read_units is None) != (self.write_units is None):
             raise DeclarationError("read_units and write_units are given together, or neither (on-demand billing)")
+        given: dict[str, object] = {"read_units": self.read_units, "write_units": self.write_units}
+        for name, units in given.items():
+            if units is not None and (isinstance(units, bool) or not isinstance(units, int) or units < 1):
+                raise DeclarationError(f"{name} must be a whole number of at least 1, not {units!r}")
+        if self.stream is not None and self.stream not in get_args(StreamView):
+            raise DeclarationError(f"stream must be one of {', '.join(get_args(StreamView))}, not {self.stream!r}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +127,7 @@ class Declaration:
     derived: tuple[Derived, ...] = ()
     forbid_unknown: bool = False
     options: TableOptions = TableOptions()
+    unique: tuple[Unique, ...] = ()
     _codecs: dict[tuple[type[BaseModel], TimeRules], ModelCodec[Any]] = field(
         default_factory=dict, init=False, repr=False
     )
@@ -103,7 +136,10 @@ class Declaration:
         model_class: object = self.model_class
         if not (isinstance(model_class, type) and issubclass(model_class, BaseModel)):
             raise self._wrong(f"model_class must be a Pydantic model, not {self.model_class!r}")
+        for name in self.stored:
+            self._check_field(name, "stored_as")
         codec = ModelCodec[Any](self.model_class, stored=self.stored_forms, derived=self.derived)
+        self._check_readable(codec)
         self._check_derived(codec)
         for name in self.table_key.fields:
             user = "primary_key" if name == self.partition_key else "sort_key"
@@ -118,6 +154,7 @@ class Declaration:
         self._check_managed(codec, "ttl_attribute", self.ttl, expiries, "a datetime, or a number of seconds since 1970")
         self._check_managed(codec, "created_at_attribute", self.created_at, DATETIMES, "a datetime")
         self._check_managed(codec, "updated_at_attribute", self.updated_at, DATETIMES, "a datetime")
+        self._check_unique(codec)
 
     @property
     def table_key(self) -> Index:
@@ -172,6 +209,56 @@ class Declaration:
                 raise self._wrong(f"the derived attribute {entry.attribute!r} is also a field of the model")
             for name in entry.fields:
                 self._check_field(name, f"the derived attribute {entry.attribute!r}")
+
+    def _check_readable(self, codec: ModelCodec[Any]) -> None:
+        """Refuse a field that is needed for reading, or as a key, and is never written."""
+        if has_model_serializer(self.model_class):  # it decides by itself what is written
+            return
+        for name, info in self.model_class.model_fields.items():
+            if info.exclude is True and (name in self.table_key.fields or not codec.may_be_absent(name)):
+                raise self._wrong(
+                    f"{name!r} is declared with exclude=True, so it is never written, and no item could be read again: "
+                    "give it a default, or write it"
+                )
+
+    def _check_unique(self, codec: ModelCodec[Any]) -> None:
+        if not self.unique:
+            return
+        tags = {name: member.shape.tags for name in self.table_key.fields if (member := codec.member(name))}
+        if tags[self.partition_key] != {"S"}:
+            raise self._wrong(
+                f"unique values are kept by items of their own in the same table, under partition keys of text; "
+                f"primary_key {self.partition_key!r} is no text"
+            )
+        for index in self.indexes:
+            if set(index.fields) <= set(self.table_key.fields) and index.projection != "ALL":
+                raise self._wrong(
+                    f"index {index.name!r} is made of the table's key only, so it carries the guards of unique values; "
+                    'with projection="ALL" they can be told from items'
+                )
+        if GUARD_OWNER in codec.shape.by_attribute:
+            raise self._wrong(f"the attribute {GUARD_OWNER!r} is kept for the guards of unique values")
+        seen: set[tuple[str, ...]] = set()
+        for entry in self.unique:
+            self._check_unique_entry(codec, entry)
+            if entry.fields in seen:
+                raise self._wrong(f"unique names {' within '.join(entry.fields)!r} twice")
+            seen.add(entry.fields)
+
+    def _check_unique_entry(self, codec: ModelCodec[Any], entry: Unique) -> None:
+        if len(set(entry.fields)) < len(entry.fields):
+            raise self._wrong(f"unique {entry.field!r}: a field stands in it twice")
+        for name in entry.fields:
+            self._check_field(name, "unique")
+            member = codec.member(name)
+            if member is not None and not member.shape.tags <= _KEY_TAGS:
+                annotation = self.model_class.model_fields[name].annotation
+                raise self._wrong(f"unique {name!r} is of type {annotation!r}; it must be text, a number or bytes")
+        if entry.field == self.partition_key and self.sort_key is None:
+            raise self._wrong(f"unique {entry.field!r} is the table's key, which is unique anyway")
+        member = codec.member(entry.field)
+        if entry.normalize is not None and member is not None and member.shape.tags - {"S"}:
+            raise self._wrong(f"unique {entry.field!r} is no text, so there is nothing to normalize")
 
     def _check_field(self, name: str, user: str) -> None:
         if name not in self.model_class.model_fields:

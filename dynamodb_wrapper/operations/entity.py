@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from dynamodb_wrapper.codec import Item, ModelCodec, Wire, check_item_size, read_any
 from dynamodb_wrapper.codec.pydantic_internals import assign
 from dynamodb_wrapper.exceptions import ConditionFailedError, ExpressionError, ValidationError
-from dynamodb_wrapper.operations.declaration import Declaration, Index
+from dynamodb_wrapper.operations.declaration import GUARD_PREFIX, Declaration, Index
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -175,11 +175,17 @@ class Entity(Generic[T]):
                 problem = "is empty; DynamoDB allows no empty key"
             elif length > longest:
                 problem = f"takes {length:,} bytes; DynamoDB allows {longest:,}"
+            elif self._is_guard_key(attribute, payload):
+                problem = f"begins with {GUARD_PREFIX!r}, which is kept for the guards of unique values"
         if problem:
             raise ValidationError(
                 f"key {attribute!r} of table {self.table_name!r} {problem}: {read_any(wire)!r:.80}",
                 {attribute: problem},
             )
+
+    def _is_guard_key(self, attribute: str, payload: str | bytes) -> bool:
+        is_partition = attribute == self.partition_attribute and isinstance(payload, str)
+        return bool(self.declaration.unique) and is_partition and str(payload).startswith(GUARD_PREFIX)
 
     # --- items --------------------------------------------------------------------------------------------------
 

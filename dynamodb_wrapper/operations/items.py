@@ -10,10 +10,10 @@ from pydantic import BaseModel
 from dynamodb_wrapper.codec import Item, PartialItem, Step, read_any
 from dynamodb_wrapper.exceptions import ItemNotFoundError
 from dynamodb_wrapper.expressions import AnyCondition, Path
-from dynamodb_wrapper.operations import writes
+from dynamodb_wrapper.operations import transactions, writes
 from dynamodb_wrapper.operations.effects import Flow
 from dynamodb_wrapper.operations.entity import Entity
-from dynamodb_wrapper.operations.requests import Get
+from dynamodb_wrapper.operations.requests import Get, Read
 from dynamodb_wrapper.operations.writes import KeyValues
 
 T = TypeVar("T", bound=BaseModel)
@@ -24,9 +24,10 @@ def create(entity: Entity[T], model: T) -> Flow[T]:
 
     Raises:
         ItemAlreadyExistsError: An item is there; it is in ``.item``.
+        UniqueViolationError: Another item has one of its unique values.
     """
     write = yield from writes.creation(entity, model)
-    yield from writes.send(write)
+    yield from transactions.send(write)
     return write.settle()
 
 
@@ -59,9 +60,10 @@ def put(entity: Entity[T], model: T) -> Flow[T]:
 
     Raises:
         VersionConflictError: Another writer changed the item since it was read.
+        UniqueViolationError: Another item has one of its unique values.
     """
     write = yield from writes.replacement(entity, model, may_be_new=True)
-    yield from writes.send(write)
+    yield from transactions.send(write)
     return write.settle()
 
 
@@ -71,9 +73,10 @@ def update(entity: Entity[T], model: T) -> Flow[T]:
     Raises:
         ItemNotFoundError: There is no item to replace.
         VersionConflictError: Another writer changed the item since it was read, or the model was never stored.
+        UniqueViolationError: Another item has one of its unique values.
     """
     write = yield from writes.replacement(entity, model, may_be_new=False)
-    yield from writes.send(write)
+    yield from transactions.send(write)
     return write.settle()
 
 
@@ -102,21 +105,29 @@ def read_or_raise(
 
 def get(entity: Entity[T], key: KeyValues, *, consistent: bool) -> Flow[T | None]:
     """Read an item as a model, or None."""
-    response = yield from _get_request(entity, key, consistent=consistent).send()
-    item = response.get("Item")
-    return None if item is None else entity.decode(item)
+    return (yield from whole(entity, key, consistent=consistent).send())
 
 
 def get_attributes(
     entity: Entity[T], key: KeyValues, attributes: Sequence[str | Path], *, consistent: bool
 ) -> Flow[PartialItem | None]:
     """Read some attributes of an item, or None when there is no item."""
+    return (yield from partial(entity, key, attributes, consistent=consistent).send())
+
+
+def whole(entity: Entity[T], key: KeyValues, *, consistent: bool = False) -> Read[T]:
+    """Return the reading of an item as a model."""
+    return Read(_get_request(entity, key, consistent=consistent), entity.decode)
+
+
+def partial(
+    entity: Entity[T], key: KeyValues, attributes: Sequence[str | Path], *, consistent: bool = False
+) -> Read[PartialItem]:
+    """Return the reading of some attributes of an item."""
     chosen = Projection(entity, attributes)
     # The key comes along, so that an item without any of the attributes is told from no item.
     names = (*(target.names for target in chosen.targets), (entity.partition_attribute,))
-    response = yield from _get_request(entity, key, consistent=consistent, projection=names).send()
-    item = response.get("Item")
-    return None if item is None else chosen.decode(item)
+    return Read(_get_request(entity, key, consistent=consistent, projection=names), chosen.decode)
 
 
 def get_raw(entity: Entity[T], key: KeyValues, *, consistent: bool) -> Flow[dict[str, Any] | None]:
@@ -139,7 +150,7 @@ def delete(entity: Entity[T], key: KeyValues, *, when: AnyCondition | None) -> F
     Raises:
         ConditionFailedError: ``when`` was false; nothing was deleted.
     """
-    response = yield from writes.send(writes.deletion(entity, key, when))
+    response = yield from transactions.send(writes.deletion(entity, key, when))
     return bool(response.get("Attributes"))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
@@ -12,11 +13,11 @@ from pydantic import BaseModel
 from dynamodb_wrapper.codec import Derived, Item, Target
 from dynamodb_wrapper.exceptions import ConditionFailedError, DynamoDBWrapperError, ExpressionError, ValidationError
 from dynamodb_wrapper.expressions import Action, Add, AnyCondition, Path, Remove, SetIfMissing, as_condition, every
-from dynamodb_wrapper.operations import writes
+from dynamodb_wrapper.operations import transactions, unique, writes
 from dynamodb_wrapper.operations.effects import Flow, now
 from dynamodb_wrapper.operations.entity import Entity
 from dynamodb_wrapper.operations.requests import Update
-from dynamodb_wrapper.operations.writes import KeyValues, Write, is_present
+from dynamodb_wrapper.operations.writes import Guarding, KeyValues, Write, is_present
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -38,11 +39,12 @@ def patch(
     Raises:
         ItemNotFoundError: There is no item (and ``upsert`` was not asked for).
         ConditionFailedError: ``when`` was false; the stored item is in ``.item``.
+        UniqueViolationError: Another item has a unique value that the patch gives.
         ExpressionError: A change cannot be made; says which and why.
         ValidationError: A value is not one for its field.
     """
     write = yield from patch_write(entity, key, changes, fields, when=when, upsert=upsert)
-    response = yield from writes.send(write)
+    response = yield from transactions.send(write)
     return _patched(entity, response["Attributes"])
 
 
@@ -78,7 +80,28 @@ def patch_write(
             return False if when is None else None
         return True if mark and stored.items() >= mark.items() else None
 
-    return Write(entity, request, refused, proof)
+    # An upsert may leave a unique field to its default, so it is read for as well.
+    is_guarded = upsert or not unique.fields_of(entity).isdisjoint(target.names[0] for target, _ in request.changes)
+    guarding = writes.guarding_of(entity, Guarding.READ if is_guarded else Guarding.NONE)
+    return Write(entity, request, refused, proof, guarding=guarding)
+
+
+def lasting_write(
+    entity: Entity[T],
+    key: KeyValues,
+    changes: Changes | None,
+    fields: Mapping[str, object],
+    *,
+    when: AnyCondition | None,
+    upsert: bool,
+) -> Flow[Write[T]]:
+    """Return the write as `patch_write` does, to be sent later: what the caller does to lists meanwhile is not in it.
+
+    Raises:
+        ExpressionError: A change cannot be made; says which and why.
+        ValidationError: A value is not one for its field.
+    """
+    return patch_write(entity, key, deepcopy(changes), deepcopy(fields), when=when, upsert=upsert)
 
 
 def _patched(entity: Entity[T], item: Item) -> T:
@@ -162,6 +185,8 @@ class _Plan:
         codec = self._entity.codec
         target = codec.target(steps)
         member = codec.member(str(target.names[0]))
+        if target.names[0] in unique.fields_of(self._entity) and value is not Remove:
+            self._refuse_action(target, value)
         root = member.name if member else str(target.names[0])
         if root in self._refused:
             raise ExpressionError(f"{root!r} {self._refused[root]}", {root: self._refused[root]})
@@ -172,6 +197,15 @@ class _Plan:
         elif isinstance(value, Remove):
             self._refuse_hole(target)
         return _Change(root, target, value)
+
+    def _refuse_action(self, target: Target, value: object) -> None:
+        """Refuse to change a unique value, or what it is unique within, in a way whose outcome only DynamoDB knows."""
+        if len(target.names) > 1 or (isinstance(value, Action) and not isinstance(value, Remove)):
+            raise ExpressionError(
+                f"{target.label!r} decides which unique values the item has, so a patch sets it to a plain value or "
+                "removes it",
+                {target.label: "unique"},
+            )
 
     def _refuse_hole(self, target: Target) -> None:
         """Refuse to remove a required field of a nested model: the item could not be read any more."""

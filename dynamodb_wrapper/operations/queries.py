@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 
 from dynamodb_wrapper.codec import Item
 from dynamodb_wrapper.exceptions import ItemNotFoundError, MultipleItemsFoundError
+from dynamodb_wrapper.operations.capacity import ConsumedCapacity
 from dynamodb_wrapper.operations.cursors import write_cursor
 from dynamodb_wrapper.operations.effects import Flow, call, emit
 from dynamodb_wrapper.operations.selection import Selection
@@ -22,10 +23,13 @@ class Page(Generic[R]):
     Attributes:
         items: The results, in order.
         cursor: Pass it to ``page`` for what follows; None when there is nothing more.
+        consumed_capacity: What the requests for the page consumed together; None unless ``report_capacity`` is set, or
+            requests are logged or observed.
     """
 
     items: list[R]
     cursor: str | None
+    consumed_capacity: ConsumedCapacity | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,7 @@ class _Batch:
 
     items: list[Item]
     resume_key: Item | None
+    capacity: ConsumedCapacity | None
 
 
 def _batches_until(selection: Selection[R], wanted: int | None) -> Callable[[Item | None, int | None], Flow[_Batch]]:
@@ -44,9 +49,10 @@ def _batches_until(selection: Selection[R], wanted: int | None) -> Callable[[Ite
         params = selection.params(limit=sizes.next(missing), start_key=start_key)
         response = yield from call(selection.operation, params)
         items: list[Item] = response.get("Items", [])
+        capacity = ConsumedCapacity.of(selection.operation, response)
         if missing is not None and len(items) > missing:
-            return _Batch(items[:missing], selection.resume_key(items[missing - 1]))
-        return _Batch(items, response.get("LastEvaluatedKey"))
+            return _Batch(items[:missing], selection.resume_key(items[missing - 1]), capacity)
+        return _Batch(items, response.get("LastEvaluatedKey"), capacity)
 
     return read
 
@@ -70,18 +76,20 @@ def page(selection: Selection[R], size: int) -> Flow[Page[R]]:
     """Read exactly ``size`` results (fewer only at the end, or at the limit) and the cursor to what follows."""
     size = size if selection.limit is None else min(size, selection.limit)
     items: list[Item] = []
+    capacity: ConsumedCapacity | None = None
     read = _batches_until(selection, size)
     resume_key = selection.start_key
     while True:
         batch = yield from read(resume_key, size - len(items))
         items += batch.items
+        capacity = batch.capacity + capacity if batch.capacity is not None else capacity
         resume_key = batch.resume_key
         if resume_key is None or len(items) == size:
             break
     cursor = (
         None if resume_key is None else write_cursor(resume_key, selection.identity(), selection.entity.cursor_secret)
     )
-    return Page([selection.decode(item) for item in items], cursor)
+    return Page([selection.decode(item) for item in items], cursor, capacity)
 
 
 def one(selection: Selection[R]) -> Flow[R]:

@@ -6,14 +6,16 @@ so that a parameter name like ``ConditionExpression`` is written in one place.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from dynamodb_wrapper.codec import Item, Step, Target
 from dynamodb_wrapper.exceptions import ExpressionError
 from dynamodb_wrapper.expressions import Add, Append, Condition, ExpressionWriter, Prepend, Resolver
 from dynamodb_wrapper.operations.effects import Call, Flow, Params, Response, call
+
+R_co = TypeVar("R_co", covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,28 @@ class Get(Request):
         if self.projection is not None:
             params["ProjectionExpression"] = writer.projection(without_overlaps(self.projection))
         return {**params, **writer.parameters()}
+
+
+@dataclass(frozen=True, slots=True)
+class Read(Generic[R_co]):
+    """One item to be read, alone or in a transaction.
+
+    Attributes:
+        request: What is sent.
+        decode: From the item to the result.
+    """
+
+    request: Get
+    decode: Callable[[Item], R_co]
+
+    def send(self) -> Flow[R_co | None]:
+        """Read it alone; None when there is no item."""
+        return self.result((yield from self.request.send()))
+
+    def result(self, response: Response) -> R_co | None:
+        """Return the result of an answer; None when there is no item in it."""
+        item = response.get("Item")
+        return None if item is None else self.decode(item)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ first one that is not, and for all after it, the table of events is used. What i
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterable, Mapping, Sequence
+from typing import cast
 
 from dynamodb_wrapper.codec import Item, item_bytes
 from dynamodb_wrapper.exceptions import (
@@ -19,16 +19,15 @@ from dynamodb_wrapper.exceptions import (
 )
 from dynamodb_wrapper.expressions import Add, AnyCondition, Append, Condition, F
 from dynamodb_wrapper.models import LogMessage, PipelineRunEvent, PipelineRunLog
-from dynamodb_wrapper.operations import items, patches, queries
-from dynamodb_wrapper.operations.effects import Flow, call, now, sleep
+from dynamodb_wrapper.operations import batches, items, patches, queries
+from dynamodb_wrapper.operations.batches import Entry
+from dynamodb_wrapper.operations.effects import Flow, call, now
 from dynamodb_wrapper.operations.entity import Entity
 from dynamodb_wrapper.operations.selection import Selection
 from dynamodb_wrapper.operations.writes import KeyValues
 
 Runs = Entity[PipelineRunLog]
 Events = Entity[PipelineRunEvent]
-BatchEntry = dict[str, dict[str, Item]]
-"""One entry of a batch write: a put or a delete, as DynamoDB writes it."""
 
 INLINE_MESSAGES = 100
 INLINE_MESSAGE_BYTES = 1_000
@@ -38,11 +37,6 @@ _COUNTER = 0
 """The sequence number that is no message: there the table of events counts the numbers given out for a run."""
 _ATTEMPTS = 8
 """Against other writers of the same run; each failed attempt means that another writer went ahead."""
-_BATCH_ITEMS = 25
-"""AWS, "BatchWriteItem": the most items in one call."""
-_BATCH_TRIES = 10
-_FIRST_PAUSE = 0.05
-_LONGEST_PAUSE = 5.0
 
 
 def start(runs: Runs, events: Events, values: Mapping[str, object]) -> Flow[PipelineRunLog]:
@@ -105,17 +99,15 @@ def delete_run(runs: Runs, events: Events, key: KeyValues, *, when: AnyCondition
         found = yield from queries.collected(selection)
     except TableNotFoundError:  # nothing was ever written beyond the items
         return was_there
-    deletes: list[BatchEntry] = [{"DeleteRequest": {"Key": events.key(key[0], event.sequence)}} for event in found]
-    for begin in range(0, len(deletes), _BATCH_ITEMS):
-        left = yield from _write_batch(events, deletes[begin : begin + _BATCH_ITEMS])
-        if left:
-            unprocessed = [*left, *deletes[begin + _BATCH_ITEMS :]]
-            raise BatchIncompleteError(
-                f"{len(unprocessed)} of {len(deletes)} log messages were not deleted from {events.table_name!r}",
-                context={"table_name": events.table_name, "run_id": key[0]},
-                unprocessed=[events.readable_key(request["DeleteRequest"]["Key"]) for request in unprocessed],
-                done=len(deletes) - len(unprocessed),
-            )
+    keys = [events.key(key[0], event.sequence) for event in found]
+    deletes = [
+        Entry(events.table_name, each, {"DeleteRequest": {"Key": each}}, events.readable_key(each)) for each in keys
+    ]
+    try:
+        yield from batches.write(deletes)
+    except BatchIncompleteError as error:
+        error.context["run_id"] = key[0]
+        raise
     return was_there
 
 
@@ -187,17 +179,13 @@ def _write_events(events: Events, run_id: str, prepared: Sequence[Item]) -> Flow
         {**event, "sequence": {"N": str(number)}}
         for number, event in enumerate(prepared, start=last - len(prepared) + 1)
     ]
-    for begin in range(0, len(numbered), _BATCH_ITEMS):
-        puts = [{"PutRequest": {"Item": item}} for item in numbered[begin : begin + _BATCH_ITEMS]]
-        left = yield from _write_batch(events, puts)
-        if left:
-            unprocessed = [*(request["PutRequest"]["Item"] for request in left), *numbered[begin + _BATCH_ITEMS :]]
-            raise BatchIncompleteError(
-                f"{len(unprocessed)} of {len(numbered)} log messages were not written to {events.table_name!r}",
-                context={"table_name": events.table_name, "run_id": run_id},
-                unprocessed=[events.decode(item) for item in unprocessed],
-                done=len(numbered) - len(unprocessed),
-            )
+    puts = [Entry(events.table_name, events.key_of(item), {"PutRequest": {"Item": item}}, item) for item in numbered]
+    try:
+        yield from batches.write(puts)
+    except BatchIncompleteError as error:
+        error.context["run_id"] = run_id
+        error.unprocessed = [events.decode(cast(Item, item)) for item in error.unprocessed]
+        raise
 
 
 def _reserved(events: Events, run_id: str, count: int) -> Flow[int]:
@@ -216,16 +204,3 @@ def _reserved(events: Events, run_id: str, count: int) -> Flow[int]:
     last = events.decode(response["Attributes"]).last_sequence
     assert last is not None
     return last
-
-
-def _write_batch(events: Events, requests: list[BatchEntry]) -> Flow[list[BatchEntry]]:
-    """Write one batch, its leftovers again with growing pauses, and return what is left in the end."""
-    pause = _FIRST_PAUSE
-    for _ in range(_BATCH_TRIES):
-        response = yield from call("BatchWriteItem", {"RequestItems": {events.table_name: requests}})
-        requests = response.get("UnprocessedItems", {}).get(events.table_name, [])
-        if not requests:
-            break
-        yield from sleep(random.uniform(0, pause))
-        pause = min(2 * pause, _LONGEST_PAUSE)
-    return requests

@@ -10,9 +10,9 @@ from pydantic import BaseModel
 
 from dynamodb_wrapper.codec import Item, PartialItem
 from dynamodb_wrapper.exceptions import ExpressionError, ValidationError
-from dynamodb_wrapper.expressions import Comparison, Condition, ExpressionWriter, Path, Written, every, paths_of
+from dynamodb_wrapper.expressions import Comparison, Condition, ExpressionWriter, Path, Stored, Written, every, paths_of
 from dynamodb_wrapper.operations.cursors import fingerprint, read_cursor
-from dynamodb_wrapper.operations.declaration import Index
+from dynamodb_wrapper.operations.declaration import GUARD_OWNER, Index
 from dynamodb_wrapper.operations.effects import Params
 from dynamodb_wrapper.operations.entity import Entity
 from dynamodb_wrapper.operations.items import Projection
@@ -224,6 +224,19 @@ class Selection(Generic[R]):
         return frozenset((*self.resume_attributes, *(codec.attribute(name) for name in extra)))
 
     @property
+    def _without_guards(self) -> Condition | None:
+        """The condition that keeps out the guards of unique values, where there are any to be read.
+
+        They are in the table, and in indexes of its key alone. No query of the table finds them: no partition that can
+        be asked for has them.
+        """
+        declaration = self.entity.declaration
+        has_guards = bool(declaration.unique) and set(self.index.fields) <= set(declaration.table_key.fields)
+        if not has_guards or (self.index.name is None and self.key_conditions is not None):
+            return None
+        return Stored(GUARD_OWNER, None)
+
+    @property
     def resume_attributes(self) -> tuple[str, ...]:
         """The stored names a resume key is made of: the table's key and the index's."""
         return tuple(dict.fromkeys((*self.entity.table_key_attributes, *self.entity.key_attributes(self.index))))
@@ -250,7 +263,7 @@ class Selection(Generic[R]):
             "IndexName": self.index.name,
             "KeyConditionExpression": _written(writer, *(self.key_conditions or ()), text=self.asked.key_condition),
             "ScanIndexForward": False if self.descending else None,
-            "FilterExpression": _written(writer, self.filter, text=self.asked.filter),
+            "FilterExpression": _written(writer, self.filter, self._without_guards, text=self.asked.filter),
             "Select": "COUNT" if counting else None,
             "ProjectionExpression": None if counting else self._projection(writer),
             "ConsistentRead": True if self.consistent else None,
@@ -288,7 +301,7 @@ class Selection(Generic[R]):
 
     def request_sizes(self, wanted: int | None) -> RequestSizes:
         """Return how many items to evaluate per request when ``wanted`` results are asked for."""
-        is_filtered = self.filter is not None or self.asked.filter is not None
+        is_filtered = any(part is not None for part in (self.filter, self.asked.filter, self._without_guards))
         return RequestSizes(self.page_size, wanted, is_filtered=is_filtered)
 
 

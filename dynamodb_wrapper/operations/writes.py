@@ -1,6 +1,7 @@
 """Writes of one item: each as a value that knows its request, and what a failed condition or a lost answer means.
 
-A write is built once and sent in one of two ways: alone, by `send`, or as an action of a transaction.
+A write is built once and sent in one of two ways: alone, by `send`, or as an action of a transaction. One that may
+change unique values is sent by `transactions.send`, which adds what keeps them.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import MAXYEAR, datetime, timedelta
+from enum import Enum
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel
@@ -32,6 +34,14 @@ KeyValues = tuple[object, object]
 """The values of the partition and the sort key (None where there is no sort key), as the caller has them."""
 
 
+class Guarding(Enum):
+    """What a write may do to the unique values of its item."""
+
+    NONE = "it changes none"
+    NEW = "it writes only where nothing is stored, so it changes those that its item has"
+    READ = "what is stored decides, so that is read first"
+
+
 @dataclass(frozen=True, slots=True)
 class Write(Generic[T]):
     """One write of one item.
@@ -44,6 +54,7 @@ class Write(Generic[T]):
             told. Asked only after an answer was lost.
         model: The caller's model, if the write was given one.
         settled: Field values that are set on the model once the write has succeeded.
+        guarding: What it may do to unique values.
     """
 
     entity: Entity[T]
@@ -52,6 +63,7 @@ class Write(Generic[T]):
     proof: Callable[[Item | None], bool | None]
     model: T | None = None
     settled: Mapping[str, object] = field(default_factory=dict)
+    guarding: Guarding = Guarding.NONE
 
     def settle(self) -> T:
         """Set on the caller's model what the write has settled, and return it (a copy of a frozen one)."""
@@ -97,10 +109,14 @@ def creation(entity: Entity[T], model: T) -> Flow[Write[T]]:
         )
 
     def proof(stored: Item | None) -> bool | None:
+        if not marks or not stored:
+            return None
         # One mark is enough: another writer may have updated the item since, but has kept when it was created.
-        return any(stored.get(name) == wire for name, wire in marks.items()) if marks and stored else None
+        if any(stored.get(name) == wire for name, wire in marks.items()):
+            return True
+        return False if _is_mark(entity, entity.declaration.created_at, marks) else None
 
-    return Write(entity, request, refused, proof, model, settled)
+    return Write(entity, request, refused, proof, model, settled, guarding_of(entity, Guarding.NEW))
 
 
 def replacement(entity: Entity[T], model: T, *, may_be_new: bool) -> Flow[Write[T]]:
@@ -139,7 +155,21 @@ def replacement(entity: Entity[T], model: T, *, may_be_new: bool) -> Flow[Write[
         # The next version by another writer: so this write was not the next. A later one may stand on either.
         return False if stored.get(name) == request.item[name] else None
 
-    return Write(entity, request, refused, proof, model, settled)
+    return Write(entity, request, refused, proof, model, settled, guarding_of(entity, Guarding.READ))
+
+
+def overwriting(entity: Entity[T], model: T, time: datetime) -> Write[T]:
+    """Return the write of a model over whatever is there, without a condition, as a batch has none.
+
+    Args:
+        entity: The model in its table.
+        model: What is written; with a version, it is written as the next one.
+        time: What the managed times are set to, where they are.
+    """
+    entity.check_class(model)
+    settled = _settled_at(entity, model, time, version=_version(entity, model) + 1, is_new=False)
+    request = _put(entity, entity.with_values(model, settled), None)
+    return Write(entity, request, lambda error: error, lambda stored: None, model, settled)
 
 
 def deletion(entity: Entity[T], key: KeyValues, when: AnyCondition | None) -> Write[T]:
@@ -152,21 +182,30 @@ def deletion(entity: Entity[T], key: KeyValues, when: AnyCondition | None) -> Wr
         return failed_condition(ConditionFailedError, "the condition of the delete was false", entity, readable, error)
 
     def proof(stored: Item | None) -> bool | None:
-        return None if stored is None else False  # gone now: by this delete or by another writer's
+        # Gone now: by this delete or by another writer's, which is all the same unless a condition was to hold.
+        return (None if when is not None else True) if stored is None else False
 
-    return Write(entity, request, refused, proof)
+    return Write(entity, request, refused, proof, guarding=guarding_of(entity, Guarding.READ))
 
 
-def check(entity: Entity[T], key: KeyValues, when: AnyCondition) -> Write[T]:
-    """Return the check, for a transaction, that a condition holds for an item."""
+def check(entity: Entity[T], key: KeyValues, when: AnyCondition | None) -> Write[T]:
+    """Return the check, for a transaction, that a condition holds for an item; without one, that there is an item."""
     wire_key = entity.key(*key)
     readable = entity.readable_key(wire_key)
-    request = Check(entity.table_name, entity.codec, readable, wire_key, as_condition(when))
+    condition = is_present(entity) if when is None else as_condition(when)
+    request = Check(entity.table_name, entity.codec, readable, wire_key, condition)
 
     def refused(error: ConditionFailedError) -> DynamoDBWrapperError:
+        if when is None:
+            return not_found(entity, readable, error)
         return failed_condition(ConditionFailedError, "the condition of the check was false", entity, readable, error)
 
     return Write(entity, request, refused, lambda stored: None)
+
+
+def guarding_of(entity: Entity[Any], wanted: Guarding) -> Guarding:
+    """Return what a write may do to unique values; nothing where there are none."""
+    return wanted if entity.declaration.unique else Guarding.NONE
 
 
 def is_absent(entity: Entity[Any]) -> Condition:
@@ -238,14 +277,20 @@ def _put(entity: Entity[T], model: T, condition: Condition | None) -> Put:
 def _settled(entity: Entity[T], model: T, *, version: int, is_new: bool) -> Flow[dict[str, object]]:
     """Return the field values that this write settles: the version and the times."""
     entity.check_class(model)
+    has_times = entity.declaration.created_at is not None or entity.declaration.updated_at is not None
+    time = (yield from now()) if has_times else None
+    return _settled_at(entity, model, time, version=version, is_new=is_new)
+
+
+def _settled_at(entity: Entity[T], model: T, time: datetime | None, *, version: int, is_new: bool) -> dict[str, object]:
     declaration = entity.declaration
     settled: dict[str, object] = {}
     if declaration.version is not None:
         settled[declaration.version] = version
     settled.update(_whole_expiry(entity, model))
-    if declaration.created_at is None and declaration.updated_at is None:
+    if time is None:
         return settled
-    time = entity.codec.times.show((yield from now()))
+    time = entity.codec.times.show(time)
     given = {name for name in model.model_fields_set if getattr(model, name) is not None}
     if declaration.created_at is not None and declaration.created_at not in given:
         settled[declaration.created_at] = time
@@ -259,6 +304,10 @@ def _marks(entity: Entity[T], item: Item, settled: Mapping[str, object]) -> Item
     times = {entity.declaration.created_at, entity.declaration.updated_at} & settled.keys()
     names = [entity.codec.attribute(name) for name in times if name is not None]
     return {name: item[name] for name in names if name in item}
+
+
+def _is_mark(entity: Entity[T], name: str | None, marks: Item) -> bool:
+    return name is not None and entity.codec.attribute(name) in marks
 
 
 def _whole_expiry(entity: Entity[T], model: T) -> dict[str, object]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar, overload
+from copy import copy
+from typing import Any, Self, TypeVar, overload
 
 from pydantic import BaseModel
 
@@ -13,14 +14,19 @@ from dynamodb_wrapper.expressions import AnyCondition, Path
 from dynamodb_wrapper.operations import items, patches
 from dynamodb_wrapper.operations.declaration import Index
 from dynamodb_wrapper.operations.dynamodb_keywords import with_keywords
+from dynamodb_wrapper.repositories.batching import BatchMethods
 from dynamodb_wrapper.repositories.patterns import BoundAccessPattern
 from dynamodb_wrapper.repositories.query import Query
+from dynamodb_wrapper.repositories.scanning import ScanMethods
 from dynamodb_wrapper.repositories.tables import TableMethods
+from dynamodb_wrapper.repositories.transactions import TransactionMethods
+from dynamodb_wrapper.repositories.trees import TreeMethods
+from dynamodb_wrapper.transport import SyncDriver
 
 T = TypeVar("T", bound=BaseModel)
 
 
-class BaseDynamoRepository(TableMethods[T]):
+class BaseDynamoRepository(TransactionMethods[T], BatchMethods[T], ScanMethods[T], TreeMethods[T], TableMethods[T]):
     """Reads and writes models of one class in one table.
 
     Declare the table in a subclass, with class attributes or with properties of the same names::
@@ -46,6 +52,24 @@ class BaseDynamoRepository(TableMethods[T]):
         """
         super().__init__(config)
         self._driver = self._connection.driver
+
+    def with_options(self, *, timeout: float | None = None, max_attempts: int | None = None) -> Self:
+        """Return this repository with other limits for its calls, over the same connection and retry quota.
+
+        A call that has not succeeded when the time is over raises `DeadlineExceededError`, or
+        `WriteOutcomeUnknownError` if a write may have been applied. Iterating a query or a scan has the time for each
+        request; waiting for a table, which has ``wait_seconds``, too. Cheap: make it where you need it.
+
+        Args:
+            timeout: Seconds for a call as a whole, its retries and their delays included; ``math.inf`` for no limit,
+                None for that of this repository (at first ``deadline_seconds`` of the configuration).
+            max_attempts: How often a request is sent at most, the first time included; None for that of this
+                repository (at first ``retries + 1`` of the configuration).
+
+        Raises:
+            ValidationError: A limit is not a number in its range.
+        """
+        return self._driven_by(self._driver.limited(timeout=timeout, max_attempts=max_attempts))
 
     # --- one item -----------------------------------------------------------------------------------------------
 
@@ -253,7 +277,12 @@ class BaseDynamoRepository(TableMethods[T]):
         """
         return self._driver.run(items.create_in_zone(self._entity, model, current_timezone))
 
-    # --- for access patterns ------------------------------------------------------------------------------------
+    # --- for limits and access patterns -------------------------------------------------------------------------
+
+    def _driven_by(self, driver: SyncDriver) -> Self:
+        limited = copy(self)
+        limited._driver = driver
+        return limited
 
     def _bound(self, index: Index) -> BoundAccessPattern[T]:
         return BoundAccessPattern(self._driver, self._entity, index)

@@ -10,8 +10,16 @@ from pydantic import BaseModel
 
 from dynamodb_wrapper.codec import Derived, StoredForm
 from dynamodb_wrapper.exceptions import DeclarationError
-from dynamodb_wrapper.operations.declaration import DATETIMES, Declaration, TableOptions, classes_of, merged_indexes
-from dynamodb_wrapper.repositories.patterns import AccessPattern
+from dynamodb_wrapper.operations.declaration import (
+    DATETIMES,
+    Declaration,
+    TableOptions,
+    Unique,
+    classes_of,
+    merged_indexes,
+)
+from dynamodb_wrapper.operations.parents import ParentLink
+from dynamodb_wrapper.repositories.patterns import AccessPattern, ParentPattern
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +47,7 @@ class Declared:
                     f"{self.owner.__name__} declares no {name}: set it as a class attribute or a property"
                     + (" (or name the model as in BaseDynamoRepository[Order])" if name == "model_class" else "")
                 )
+        _refuse_hidden_methods(self.owner)
         patterns = list(_patterns(self.owner))
         table_key = ((primary_key,), (self.value("sort_key"),) if self.value("sort_key") else ())
         for pattern in patterns:
@@ -61,6 +70,7 @@ class Declared:
             derived=_merged_derived(self.owner.__name__, patterns),
             forbid_unknown=bool(self.value("forbid_unknown_attributes")),
             options=self.value("table_options") or TableOptions(),
+            unique=self._unique(),
         )
 
     def _model_class(self) -> Any:
@@ -72,6 +82,16 @@ class Declared:
             f"{self.owner.__name__}: model_class is {declared.__name__}, but the class is declared with "
             f"[{argument.__name__}]; name one model"
         )
+
+    def _unique(self) -> tuple[Unique, ...]:
+        declared: Any = self.value("unique") or ()
+        if isinstance(declared, str | Unique):
+            raise DeclarationError(f"{self.owner.__name__}: unique is several entries, as in ({declared!r},)")
+        entries = tuple(Unique(entry) if isinstance(entry, str) else entry for entry in declared)
+        wrong = [entry for entry in entries if not isinstance(entry, Unique)]
+        if wrong:
+            raise DeclarationError(f"{self.owner.__name__}: unique has field names and Unique(...), not {wrong[0]!r}")
+        return entries
 
     def _stored(self) -> Mapping[str, StoredForm]:
         stored: Mapping[str, StoredForm] = self.value("stored_as") or {}
@@ -161,6 +181,39 @@ def _patterns(cls: type) -> Iterable[AccessPattern]:
                 seen.add(name)
                 if isinstance(value, AccessPattern):
                     yield value
+
+
+def declared_tree(cls: type, declaration: Declaration) -> ParentLink | None:
+    """Return how a class's items name their parents; None when it declares no tree.
+
+    Raises:
+        DeclarationError: What is declared cannot work.
+    """
+    patterns = [pattern for pattern in _patterns(cls) if isinstance(pattern, ParentPattern)]
+    if len(patterns) > 1:
+        names = ", ".join(repr(pattern.index.name) for pattern in patterns)
+        raise DeclarationError(f"{cls.__name__}: a repository has one parent pattern at most, not those on {names}")
+    return patterns[0].link(declaration) if patterns else None
+
+
+def _refuse_hidden_methods(cls: type) -> None:
+    """Refuse an access pattern whose name is that of something every repository has."""
+    hierarchy = cls.__mro__
+    for position, owner in enumerate(hierarchy):
+        for name, value in vars(owner).items():
+            is_taken = name in _INSTANCE_ATTRIBUTES or any(
+                name in vars(base) and not isinstance(vars(base)[name], AccessPattern)
+                for base in hierarchy[position + 1 :]
+                if base.__module__.startswith("dynamodb_wrapper.")
+            )
+            if isinstance(value, AccessPattern) and is_taken:
+                raise DeclarationError(
+                    f"{owner.__name__}: an access pattern named {name!r} would hide what every repository has under "
+                    "that name; give it another one"
+                )
+
+
+_INSTANCE_ATTRIBUTES = frozenset(("config", "_connection", "_driver", "_entity"))
 
 
 def _merged_derived(owner: str, patterns: Iterable[AccessPattern]) -> tuple[Derived, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel
@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from dynamodb_wrapper.codec import StoredForm, TimeRules
 from dynamodb_wrapper.config import DynamoDBConfig
 from dynamodb_wrapper.exceptions import DeclarationError, ValidationError
-from dynamodb_wrapper.operations.declaration import Declaration, TableOptions
+from dynamodb_wrapper.operations.declaration import Declaration, TableOptions, Unique
 from dynamodb_wrapper.operations.entity import Entity
 from dynamodb_wrapper.operations.selection import Selection
 from dynamodb_wrapper.repositories.declarations import Declared, declared_at_class_time
@@ -40,6 +40,9 @@ class RepositoryFoundation(Generic[T]):
         stored_as: Fields kept in a form of their own, for example ``{"stages": KeyedList("stage_name")}``.
         forbid_unknown_attributes: Whether an item with attributes that are no field is refused by a model with
             ``extra="forbid"``; by default such attributes are not shown to it, so that stored data stays readable.
+        unique: Fields of which no two items have the same value: names, or `Unique` for a value that is unique within
+            that of another field, or compared in another form. Kept by guard items in the same table, written in
+            the same transaction; a table with a text partition key only.
         table_options: Billing, stream and deletion protection for `create_table`.
         config: The configuration.
     """
@@ -56,6 +59,7 @@ class RepositoryFoundation(Generic[T]):
     updated_at_attribute: ClassVar[str | None] = "updated_at"
     stored_as: ClassVar[Mapping[str, StoredForm]] = {}
     forbid_unknown_attributes: ClassVar[bool] = False
+    unique: ClassVar[Sequence[str | Unique]] = ()
     table_options: ClassVar[TableOptions] = TableOptions()
 
     _declaration: ClassVar[Declaration | None] = None

@@ -8,8 +8,10 @@ from typing import Generic, Protocol, Self, TypeVar, overload
 from pydantic import BaseModel
 
 from dynamodb_wrapper.codec import Derived
-from dynamodb_wrapper.operations.declaration import Index, Projection
+from dynamodb_wrapper.exceptions import DeclarationError
+from dynamodb_wrapper.operations.declaration import Declaration, Index, Projection
 from dynamodb_wrapper.operations.entity import Entity
+from dynamodb_wrapper.operations.parents import ParentLink
 from dynamodb_wrapper.operations.selection import Selection
 from dynamodb_wrapper.repositories.query import Query
 from dynamodb_wrapper.transport import SyncDriver
@@ -72,6 +74,55 @@ class AccessPattern:
 
     def __repr__(self) -> str:
         return f"AccessPattern({self.index!r})"
+
+
+class ParentPattern(AccessPattern):
+    """An access pattern that finds the children of an item: what makes the items of a table trees.
+
+    ``replies = ParentPattern("by_parent", parent="reply_to", sort="sent_at")`` declares a global index, and that
+    ``reply_to`` holds the id of the item above. At most one on a repository. Called like any pattern, it queries the
+    children of one node; ``read_tree``, ``move_subtree``, ``delete_subtree`` and ``find_orphans`` follow it.
+
+    The index carries whole items, so that a level of a tree takes one query per parent and no further reads.
+
+    Args:
+        index: The index's name. Its partition key is ``within`` and ``parent``.
+        parent: The field that holds the parent's id; a root has none.
+        id: The field by which parents are named; the table's ``primary_key`` by default. It must be given where the
+            table has a sort key.
+        within: The fields that a child shares with its parent: ``"chat_id"``, where a message replies to one of the
+            same chat. The table's key is made of these and ``id``.
+        sort: The field, or up to four, by which children are ordered. A part may be a `Derived` attribute.
+    """
+
+    def __init__(
+        self,
+        index: str,
+        *,
+        parent: str,
+        id: str | None = None,  # the field's own word, and keyword-only
+        within: str | Sequence[str] = (),
+        sort: Part | Sequence[Part] = (),
+    ) -> None:
+        self.parent = parent
+        self.id = id
+        self.within = (within,) if isinstance(within, str) else tuple(within)
+        super().__init__(index, partition=(*self.within, parent), sort=sort)
+
+    def link(self, declaration: Declaration) -> ParentLink:
+        """Return what the pattern says of a table, checked.
+
+        Raises:
+            DeclarationError: It cannot work there.
+        """
+        if self.id is None and declaration.sort_key is not None:
+            raise DeclarationError(
+                f"{declaration.owner}: the parent pattern on {self.index.name!r} needs id=: the field by which parents "
+                "are named, because the table has a sort key"
+            )
+        link = ParentLink(self.index, self.parent, self.id or declaration.partition_key, self.within)
+        link.check(declaration)
+        return link
 
 
 class BoundAccessPattern(Generic[T]):

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from dynamodb_wrapper.operations import tables
 from dynamodb_wrapper.operations.tables import Progress
 from dynamodb_wrapper.repositories.foundation import RepositoryFoundation
-from dynamodb_wrapper.transport import SyncDriver
+from dynamodb_wrapper.transport import HealthReport, SyncDriver
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -35,7 +35,8 @@ class TableMethods(RepositoryFoundation[T]):
             TableInUseError: The table exists, or is not active in time.
         """
         self._driver.run(
-            tables.create_table(self._entity, wait_seconds=wait_seconds, progress=progress or self._log_progress)
+            tables.create_table(self._entity, wait_seconds=wait_seconds, progress=progress or self._log_progress),
+            each_request=True,
         )
 
     def ensure_table(self, *, wait_seconds: float = TABLE_WAIT_SECONDS, progress: Progress | None = None) -> bool:
@@ -45,13 +46,15 @@ class TableMethods(RepositoryFoundation[T]):
             ValidationError: The table exists with other keys, or lacks a declared index.
         """
         return self._driver.run(
-            tables.ensure_table(self._entity, wait_seconds=wait_seconds, progress=progress or self._log_progress)
+            tables.ensure_table(self._entity, wait_seconds=wait_seconds, progress=progress or self._log_progress),
+            each_request=True,
         )
 
     def delete_table(self, *, wait_seconds: float = TABLE_WAIT_SECONDS, progress: Progress | None = None) -> bool:
         """Delete the table with everything in it and wait until it is gone; False if there was none."""
         return self._driver.run(
-            tables.delete_table(self._entity, wait_seconds=wait_seconds, progress=progress or self._log_progress)
+            tables.delete_table(self._entity, wait_seconds=wait_seconds, progress=progress or self._log_progress),
+            each_request=True,
         )
 
     def table_status(self) -> str | None:
@@ -59,8 +62,12 @@ class TableMethods(RepositoryFoundation[T]):
         return self._driver.run(tables.table_status(self._entity))
 
     def health_check(self, *, timeout_seconds: float = 5.0) -> bool:
-        """Return whether DynamoDB answers within the timeout and has the table; never raises."""
+        """Return whether DynamoDB answers within the timeout and has the table, ready to use; never raises."""
         return self._connection.health_check(timeout_seconds=timeout_seconds, table_name=self.table_name)
+
+    def health_report(self, *, timeout_seconds: float = 5.0) -> HealthReport:
+        """Return how DynamoDB and the table are now, within the timeout; never raises."""
+        return self._connection.health_report(timeout_seconds=timeout_seconds, table_name=self.table_name)
 
     def _log_progress(self, state: str) -> None:
         _log.info("table %s is %s", self.table_name, state)

@@ -16,6 +16,9 @@ from dynamodb_wrapper.transport.aws_services import (
 from dynamodb_wrapper.transport.connection import Connection, connection_for
 from dynamodb_wrapper.transport.drivers import Lane, SyncDriver
 from dynamodb_wrapper.transport.embedded import drop_embedded
+from dynamodb_wrapper.transport.health import HealthReport
+from dynamodb_wrapper.transport.metrics import RequestCounts, RequestMetrics
+from dynamodb_wrapper.transport.observers import RequestEvent, Server, Subscription, observe
 from dynamodb_wrapper.transport.retry import RetryPolicy, RetryQuota, retried
 from dynamodb_wrapper.transport.singleton import (
     DynamoDBSingleton,
@@ -23,6 +26,7 @@ from dynamodb_wrapper.transport.singleton import (
     get_all_tables,
     get_table,
     health_check,
+    health_report,
     register_tables,
     reset_connection,
 )
@@ -31,9 +35,15 @@ __all__ = [
     "AWSServices",
     "Connection",
     "DynamoDBSingleton",
+    "HealthReport",
     "Lane",
+    "RequestCounts",
+    "RequestEvent",
+    "RequestMetrics",
     "RetryPolicy",
     "RetryQuota",
+    "Server",
+    "Subscription",
     "SyncDriver",
     "aws_services",
     "configure",
@@ -46,6 +56,8 @@ __all__ = [
     "get_s3_client",
     "get_table",
     "health_check",
+    "health_report",
+    "observe",
     "register_tables",
     "reset_connection",
     "retried",

@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from dynamodb_wrapper.operations.effects import Call, Response
+from dynamodb_wrapper.transport.deadlines import Abandonable, begin_sending
 from dynamodb_wrapper.transport.errors import Endpoint, from_answer, from_botocore, from_credentials_service
-from dynamodb_wrapper.transport.integrity import checked_body
+from dynamodb_wrapper.transport.integrity import checked_answer, checked_body, damaged
 
 if TYPE_CHECKING:
     from botocore.client import BaseClient
@@ -22,18 +23,32 @@ class BotocoreLane:
     an answer has ``ResponseMetadata`` with the request id.
     """
 
-    def __init__(self, client: Callable[[], BaseClient], endpoint: Callable[[BaseClient], Endpoint]) -> None:
+    def __init__(
+        self,
+        client: Callable[[], BaseClient],
+        endpoint: Callable[[BaseClient], Endpoint],
+        abandonable: Abandonable,
+    ) -> None:
         """Take the client and its address from the connection, anew for each call."""
         self._client = client
         self._endpoint = endpoint
+        self._abandonable = abandonable
 
-    def send(self, call: Call) -> Response:
+    def send(self, call: Call, time_left: float | None = None) -> Response:
         """Return the parsed answer.
+
+        botocore's timeouts belong to the client, and neither name resolution nor a credentials provider heeds any. So a
+        call that has only so much time left is made in a thread of its own, which is not waited for any longer.
 
         Raises:
             DynamoDBWrapperError: DynamoDB refused the request, or no whole answer came. What is not botocore's
                 exception is not converted.
         """
+        if time_left is None:
+            return self._send(call)
+        return self._abandonable.run(lambda: self._send(call), time_left)
+
+    def _send(self, call: Call) -> Response:
         client = self._client()
         from botocore import xform_name
         from botocore.exceptions import BotoCoreError, ClientError
@@ -47,7 +62,21 @@ class BotocoreLane:
             raise from_answer(error, call, self._endpoint(client)) from error
         except BotoCoreError as error:
             raise from_botocore(error, call, self._endpoint(client)) from error
-        return response
+        except Exception as error:
+            if not _was_raised_by_parser(error):
+                raise
+            raise damaged(f"botocore cannot parse it: {type(error).__name__}") from error
+        return checked_answer(call, response)
+
+
+def _was_raised_by_parser(error: Exception) -> bool:
+    """Whether botocore failed on an answer with a member of another type: with whatever error its parser runs into."""
+    traceback = error.__traceback__
+    while traceback is not None:
+        if traceback.tb_frame.f_globals.get("__name__") == "botocore.parsers":
+            return True
+        traceback = traceback.tb_next
+    return False
 
 
 def verify_answers(client: BaseClient) -> None:
@@ -56,6 +85,16 @@ def verify_answers(client: BaseClient) -> None:
     botocore lets an exception of this handler through to the caller of the client's method.
     """
     client.meta.events.register("before-parse.dynamodb", _verify_answer)
+
+
+def note_sending(client: BaseClient) -> None:
+    """Make the client ask, once a request is signed and before it is sent, whether it has been given up meanwhile."""
+    # Last of this event, whose other handler signs: what holds a request up is the credentials.
+    client.meta.events.register_last("request-created.dynamodb", _note_sending)
+
+
+def _note_sending(**_: object) -> None:
+    begin_sending()
 
 
 def _verify_answer(

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from dynamodb_wrapper.exceptions import ValidationError
 from dynamodb_wrapper.transport import embedded
 from dynamodb_wrapper.transport.errors import Endpoint, from_botocore
+from dynamodb_wrapper.transport.observers import Server
 
 if TYPE_CHECKING:
     import boto3
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 _EMBEDDED_URL = "http://embedded.invalid"  # a name that cannot resolve: whatever goes wrong, nothing leaves the process
 _EMBEDDED_REGION = "us-east-1"
+_PORTS = {"http": 80, "https": 443}
 
 _loaders: dict[object, Any] = {}
 
@@ -45,6 +48,16 @@ def endpoint_of(config: DynamoDBConfig, client: BaseClient | None = None) -> End
     """Return where requests go, for messages."""
     url = config.endpoint_url or (client.meta.endpoint_url if client else "the region's endpoint")
     return Endpoint(url, config.connect_timeout_seconds, config.timeout_seconds)
+
+
+def server_of(config: DynamoDBConfig, client: BaseClient | None) -> Server:
+    """Return where requests go, for observers; what nobody knows before there is a client is None."""
+    region = config.region_name if client is None else client.meta.region_name
+    url = config.endpoint_url if client is None or config.endpoint_url is not None else client.meta.endpoint_url
+    if url is None or config.is_embedded:
+        return Server(None, None, region)
+    parts = urlsplit(url)
+    return Server(parts.hostname, parts.port or _PORTS.get(parts.scheme), region)
 
 
 def new_session(config: DynamoDBConfig) -> Session:
@@ -87,12 +100,13 @@ def _with_shared_loader(session: Session) -> Session:
 
 def new_lane_client(session: Session, config: DynamoDBConfig) -> BaseClient:
     """Return the client under the lane: one attempt per call, no validation of requests, answers checked."""
-    from dynamodb_wrapper.transport.botocore_lane import verify_answers
+    from dynamodb_wrapper.transport.botocore_lane import note_sending, verify_answers
 
     client: BaseClient = session.create_client(
         "dynamodb", config=_botocore_config(config, attempts=1, parameter_validation=False), **_place(config)
     )
     verify_answers(client)
+    note_sending(client)
     return _embedded_if_asked(client, config)
 
 

@@ -10,19 +10,19 @@ How long a connection lives:
 from __future__ import annotations
 
 import logging
-import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from dynamodb_wrapper.exceptions import AccessDeniedError, ConnectionError
-from dynamodb_wrapper.operations.effects import Call
+from dynamodb_wrapper.exceptions import ConnectionError
 from dynamodb_wrapper.transport import clients
 from dynamodb_wrapper.transport.botocore_lane import BotocoreLane
+from dynamodb_wrapper.transport.deadlines import Abandonable
 from dynamodb_wrapper.transport.direct_lane import DirectLane
 from dynamodb_wrapper.transport.drivers import Lane, SyncDriver
 from dynamodb_wrapper.transport.failures import Hint, Verdict, hinted
 from dynamodb_wrapper.transport.forks import ForkSafeLock, generation
-from dynamodb_wrapper.transport.logs import logger
+from dynamodb_wrapper.transport.health import HealthReport, probed
+from dynamodb_wrapper.transport.observers import Server, logger
 from dynamodb_wrapper.transport.retry import RetryPolicy
 
 if TYPE_CHECKING:
@@ -76,7 +76,13 @@ class Connection:
         """Open nothing yet. Use `connection_for`, which shares connections."""
         self.config = config
         self._lane, self._direct = self._new_lane()
-        self.driver = SyncDriver(self._lane, RetryPolicy(config.max_attempts))
+        self.driver = SyncDriver(
+            self._lane,
+            RetryPolicy(config.max_attempts),
+            timeout=config.deadline_seconds,
+            reports_capacity=config.report_capacity,
+            server=self._server,
+        )
         self._lock = ForkSafeLock()
         self._open: _Open | None = None
         self._closed = False
@@ -146,22 +152,19 @@ class Connection:
             return tables[name]
 
     def health_check(self, *, timeout_seconds: float = 5.0, table_name: str | None = None) -> bool:
-        """Return whether DynamoDB answers now (and has the table), within the timeout; never raises.
+        """Return whether DynamoDB answers now (and has the table, ready to use), within the timeout; never raises.
+
+        It is the ``healthy`` of `health_report`.
+        """
+        return self.health_report(timeout_seconds=timeout_seconds, table_name=table_name).healthy
+
+    def health_report(self, *, timeout_seconds: float = 5.0, table_name: str | None = None) -> HealthReport:
+        """Return how DynamoDB is now (and the table), within the timeout; never raises.
 
         One ``ListTables`` (``DescribeTable`` for a table) without retries. Credentials that AWS knows but does not
         allow to do that are healthy.
         """
-        probe_call = Call("ListTables", {"Limit": 1})
-        if table_name is not None:
-            probe_call = Call("DescribeTable", {"TableName": table_name})
-        healthy: list[bool] = []
-        # A thread, because neither name resolution nor a credentials provider heeds a timeout.
-        probe = threading.Thread(
-            target=lambda: healthy.append(self._answers(probe_call)), daemon=True, name="dynamodb-health"
-        )
-        probe.start()
-        probe.join(timeout_seconds)
-        return healthy == [True]
+        return probed(self._lane, timeout_seconds=timeout_seconds, table_name=table_name)
 
     def close(self) -> None:
         """Close the sockets and refuse further use; closing twice is fine."""
@@ -186,11 +189,12 @@ class Connection:
 
     def _new_lane(self) -> tuple[Lane, DirectLane | None]:
         client, endpoint = lambda: self.client, lambda client: clients.endpoint_of(self.config, client)
-        botocore_lane = BotocoreLane(client, endpoint)
+        size = self.config.max_pool_connections
+        abandonable = Abandonable(at_most=size)
+        botocore_lane = BotocoreLane(client, endpoint, abandonable)
         if self.config.transport != "direct":
             return botocore_lane, None
-        size = self.config.max_pool_connections
-        direct_lane = DirectLane(client, endpoint, fallback=botocore_lane, max_connections=size)
+        direct_lane = DirectLane(client, endpoint, abandonable, fallback=botocore_lane, max_connections=size)
         return direct_lane, direct_lane
 
     def _opened(self) -> _Open:
@@ -201,14 +205,9 @@ class Connection:
             self._open = _Open(clients.new_session(self.config))
         return self._open
 
-    def _answers(self, probe: Call) -> bool:
-        try:
-            self._lane.send(probe)
-        except AccessDeniedError:
-            return True
-        except Exception:  # noqa: BLE001 - a health check answers "no", whatever is wrong
-            return False
-        return True
+    def _server(self) -> Server:
+        opened = self._open
+        return clients.server_of(self.config, None if opened is None else opened.client)
 
 
 def _wire_key(config: DynamoDBConfig) -> tuple[object, ...]:

@@ -22,6 +22,7 @@ from dynamodb_wrapper.codec import to_json
 from dynamodb_wrapper.exceptions import CorruptResponseError, DynamoDBWrapperError
 from dynamodb_wrapper.operations.effects import Call, Response
 from dynamodb_wrapper.transport import http
+from dynamodb_wrapper.transport.deadlines import Abandonable
 from dynamodb_wrapper.transport.errors import Endpoint, from_botocore, from_credentials_service, from_refusal
 from dynamodb_wrapper.transport.failures import Hint, Verdict, context_of, hinted
 from dynamodb_wrapper.transport.forks import ForkSafeLock
@@ -31,10 +32,11 @@ from dynamodb_wrapper.transport.guard import (
     Place,
     UnknownPlaceError,
     account_of,
+    are_to_be_renewed,
     credentials_of,
     place_of,
 )
-from dynamodb_wrapper.transport.integrity import checked_body
+from dynamodb_wrapper.transport.integrity import checked_answer, checked_body
 from dynamodb_wrapper.transport.pool import Pool
 from dynamodb_wrapper.transport.signing import Signer
 from dynamodb_wrapper.transport.sockets import Tls
@@ -66,6 +68,7 @@ class DirectLane:
         self,
         client: Callable[[], BaseClient],
         endpoint: Callable[[BaseClient], Endpoint],
+        abandonable: Abandonable,
         *,
         fallback: Lane,
         max_connections: int,
@@ -73,28 +76,36 @@ class DirectLane:
         """Take the client and its address from the connection, anew for each call; the fallback sends the rest."""
         self._client = client
         self._endpoint = endpoint
+        self._abandonable = abandonable
         self._fallback = fallback
         self._max_connections = max_connections
         self._lock = ForkSafeLock()
         self._route: _Route | None = None
 
-    def send(self, call: Call, seconds: float | None = None) -> Response:
+    def send(self, call: Call, time_left: float | None = None) -> Response:
         """Return the parsed answer.
 
         Args:
             call: What to send.
-            seconds: How long it may take in all; None for the configuration's time limits alone.
+            time_left: The seconds it may take in all; None for the configuration's time limits alone.
 
         Raises:
+            DeadlineExceededError: They were not enough.
             DynamoDBWrapperError: DynamoDB refused the request, or no whole answer came.
         """
-        found = self._route_and_keys(call)
+        if time_left is None or self._is_ready():
+            found = self._route_and_keys(call)
+        else:
+            # Making a client and fetching credentials heed no time limit.
+            started = time.monotonic()
+            found = self._abandonable.run(lambda: self._route_and_keys(call), time_left)
+            time_left -= time.monotonic() - started
         if found is None:  # botocore says best which credentials are missing
-            return self._fallback.send(call)
+            return self._fallback.send(call, time_left)
         route, keys = found
         if route.why_not_direct(call.operation) is not None or (route.is_by_account and _names_an_arn(call)):
-            return self._fallback.send(call)
-        return route.send(call, keys, inf if seconds is None else seconds)
+            return self._fallback.send(call, time_left)
+        return route.send(call, keys, inf if time_left is None else time_left)
 
     def why_not_direct(self, operation: str = "GetItem") -> str | None:
         """Return why botocore sends an operation at this moment; None when the direct lane does.
@@ -111,6 +122,11 @@ class DirectLane:
             route, self._route = self._route, None
         if route is not None:
             route.close()
+
+    def _is_ready(self) -> bool:
+        """Whether route and keys are there at once."""
+        route = self._route
+        return route is not None and not are_to_be_renewed(credentials_of(route.client))
 
     def _route_and_keys(self, call: Call) -> tuple[_Route, FrozenKeys] | None:
         client = self._client()
@@ -150,7 +166,7 @@ class _Route:
     """The way of one client's requests: where to, signed how, over which connections."""
 
     def __init__(self, client: BaseClient, endpoint: Endpoint, keys: FrozenKeys, max_connections: int) -> None:
-        self._client = client
+        self.client = client
         self._endpoint = endpoint
         self._guard = Guard(client)
         self._account_id = account_of(keys)
@@ -184,7 +200,7 @@ class _Route:
 
     def leads(self, client: BaseClient, keys: FrozenKeys) -> bool:
         """Return whether this is the way for that client and those credentials."""
-        return self._client is client and (not self.is_by_account or account_of(keys) == self._account_id)
+        return self.client is client and (not self.is_by_account or account_of(keys) == self._account_id)
 
     def why_not_direct(self, operation: str) -> str | None:
         """Return why botocore has to send an operation, or None."""
@@ -195,7 +211,7 @@ class _Route:
         if self._pool is not None:
             self._pool.close()
 
-    def send(self, call: Call, keys: FrozenKeys, seconds: float) -> Response:
+    def send(self, call: Call, keys: FrozenKeys, time_left: float) -> Response:
         """Send a call and return the parsed answer."""
         assert self._pool is not None, "there is a reason why not"
         body = to_json(call.params)
@@ -205,14 +221,14 @@ class _Route:
         if self._is_on_lambda:
             signature += _trace_line()
         try:
-            answer = self._pool.exchange(http.request(head, signature, body), seconds)
+            answer = self._pool.exchange(http.request(head, signature, body), time_left)
             plain = checked_body(answer.status, answer.headers, answer.body)
             parsed = _parsed(answer, plain)
         except DynamoDBWrapperError as error:
             error.context.update(context_of(call))
             raise
         if answer.status < 300:
-            return parsed
+            return checked_answer(call, parsed)
         refusal = from_refusal(parsed, call, self._endpoint)
         if refusal.code in _CLOCK_CODES and self._set_clock(answer, clock_offset):
             hinted(refusal, Hint(Verdict.SAFE))  # the next attempt has the right time
@@ -255,6 +271,8 @@ def _names_an_arn(call: Call) -> bool:
 def _parsed(answer: http.Answer, body: bytes) -> Response:
     """Return an answer in the shape that botocore gives it."""
     response = _loaded(answer.status, body) if body or answer.status < 300 else {}
+    if None in response.values():
+        response = {name: value for name, value in response.items() if value is not None}
     metadata: dict[str, Any] = {"HTTPStatusCode": answer.status, "HTTPHeaders": answer.headers, "RetryAttempts": 0}
     if (request_id := answer.headers.get("x-amzn-requestid")) is not None:
         metadata["RequestId"] = request_id

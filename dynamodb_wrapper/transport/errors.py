@@ -113,7 +113,7 @@ def from_refusal(
             _forget_signature(error, message)
     ours = _error(kind, message, error, answer, call, endpoint)
     ours.answered(operation=call.operation, request_id=metadata.get("RequestId"), code=code or None)
-    return hinted(ours, _hint(ours, code, status, metadata.get("HTTPHeaders", {})))
+    return hinted(ours, _hint(ours, call, status, metadata.get("HTTPHeaders", {})))
 
 
 def from_credentials_service(error: ClientError, call: Call, endpoint: Endpoint) -> CredentialsError:
@@ -203,11 +203,14 @@ def _invalid(kind: type[ValidationError], message: str, error: ClientError | Non
     return kind(message, None, error, context=context)
 
 
-def _hint(error: DynamoDBWrapperError, code: str, status: int, headers: Mapping[str, str]) -> Hint:
+def _hint(error: DynamoDBWrapperError, call: Call, status: int, headers: Mapping[str, str]) -> Hint:
+    code = error.code or ""
     wait = headers.get("x-amz-retry-after", "")
     retry_after = int(wait) / 1000 if wait.isdecimal() else None
     if isinstance(error, ThrottlingError) or code == "LimitExceededException":
         return Hint(Verdict.SAFE, throttled=True, retry_after=retry_after)
+    if code == "TransactionConflictException" and call.operation != "TransactWriteItems":
+        return Hint(Verdict.SAFE)  # a transaction holds the item for some milliseconds, and nothing was written
     if not isinstance(error, ServerError):
         return Hint(Verdict.FINAL)
     # AWS: a write answered with 500 may have been applied; "service unavailable" turned it away.

@@ -62,13 +62,18 @@ def hint_of(error: DynamoDBWrapperError) -> Hint:
 
 def table_of(call: Call) -> str | None:
     """Return the table a call is about; several, of a batch or a transaction, with commas between them."""
+    return ", ".join(tables_of(call)) or None
+
+
+def tables_of(call: Call) -> tuple[str, ...]:
+    """Return the tables a call is about, sorted."""
     name = call.params.get("TableName")
     if isinstance(name, str):
-        return name
+        return (name,)
     names = set(call.params.get("RequestItems", ()))
     for action in call.params.get("TransactItems", ()):
         names.update(part["TableName"] for part in action.values() if "TableName" in part)
-    return ", ".join(sorted(names)) or None
+    return tuple(sorted(names))
 
 
 def context_of(call: Call) -> dict[str, object]:

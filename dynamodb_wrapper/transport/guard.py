@@ -208,6 +208,12 @@ def credentials_of(client: BaseClient) -> Any:
     return getattr(getattr(client, "_request_signer", None), "_credentials", None)
 
 
+def are_to_be_renewed(credentials: Any) -> bool:
+    """Return whether reading the keys of credentials would first fetch them."""
+    needs = getattr(credentials, "refresh_needed", None)
+    return needs is not None and bool(needs())
+
+
 def account_of(keys: FrozenKeys) -> str | None:
     """Return the account of credentials, if they know it."""
     return getattr(keys, "account_id", None)

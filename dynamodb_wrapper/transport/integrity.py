@@ -1,4 +1,4 @@
-"""Whether an answer arrived whole.
+"""Whether an answer arrived whole, and is one to its question.
 
 botocore's JSON parser turns a body that it cannot read into an answer without an ``Item``, and its retry modes give up
 on a wrong checksum silently: a truncated answer would read as "there is no such item". So every body is checked here
@@ -9,10 +9,36 @@ from __future__ import annotations
 
 import json
 import zlib
+from collections.abc import Mapping
 from typing import Protocol
 
 from dynamodb_wrapper.exceptions import CorruptResponseError
+from dynamodb_wrapper.operations.effects import Call, Response
 from dynamodb_wrapper.transport.failures import Hint, Verdict, hinted
+
+_MEMBERS: Mapping[str, Mapping[str, type]] = {
+    "BatchGetItem": {"Responses": dict},
+    "BatchWriteItem": {"UnprocessedItems": dict},
+    "CreateTable": {"TableDescription": dict},
+    "DeleteTable": {"TableDescription": dict},
+    "DescribeTable": {"Table": dict},
+    "DescribeTimeToLive": {"TimeToLiveDescription": dict},
+    "ListTables": {"TableNames": list},
+    "Query": {"Count": int, "Items": list},
+    "Scan": {"Count": int, "Items": list},
+    "TransactGetItems": {"Responses": list},
+    "UpdateItem": {"Attributes": dict},
+    "UpdateTable": {"TableDescription": dict},
+}
+"""What an answer must have, by operation; not all of it whatever was asked for, see `_is_left_out`."""
+
+_MAY_HAVE: Mapping[str, type] = {
+    "Attributes": dict,
+    "Item": dict,
+    "LastEvaluatedKey": dict,
+    "UnprocessedItems": dict,
+    "UnprocessedKeys": dict,
+}
 
 
 class Headers(Protocol):
@@ -51,6 +77,34 @@ def checked_body(status: int, headers: Headers, body: bytes, *, may_be_empty: bo
     return plain if _is_json_object(plain) else b""
 
 
+def checked_answer(call: Call, answer: Response) -> Response:
+    """Return the answer, once it is known to have what its operation returns.
+
+    A proxy or a broken server may answer 200 with any JSON object: without its members, a query would seem to have
+    found nothing, and a batch to have written everything.
+
+    Raises:
+        CorruptResponseError: A member is missing, or of another type.
+    """
+    for name, kind in _MEMBERS.get(call.operation, {}).items():
+        if not isinstance(answer.get(name), kind) and not _is_left_out(call, name):
+            raise damaged(f"{name!r} is missing or wrong in an answer to {call.operation}")
+    for name, kind in _MAY_HAVE.items():
+        if name in answer and not isinstance(answer[name], kind):
+            raise damaged(f"{name!r} is wrong in an answer to {call.operation}")
+    if "Items" in answer and len(answer["Items"]) != answer["Count"]:
+        raise damaged(f"it has {len(answer['Items'])} items and counts {answer['Count']}")
+    if call.operation == "TransactGetItems" and len(answer["Responses"]) != len(call.params["TransactItems"]):
+        raise damaged("it has another number of items than were asked for")
+    return answer
+
+
+def _is_left_out(call: Call, name: str) -> bool:
+    if name == "Attributes":
+        return call.params.get("ReturnValues") != "ALL_NEW"
+    return name == "Items" and call.params.get("Select") == "COUNT"
+
+
 def _decoded(status: int, body: bytes, encoding: str | None) -> bytes:
     if encoding in {None, "", "identity"}:
         return body
@@ -69,10 +123,15 @@ def _is_json_object(body: bytes) -> bool:
         return False
 
 
-def _corrupt(reason: str, status: int, body: bytes) -> CorruptResponseError:
+def damaged(reason: str) -> CorruptResponseError:
+    """Return the error of an answer whose status was good and whose content is not."""
+    return _corrupt(reason, 200, None)
+
+
+def _corrupt(reason: str, status: int, body: bytes | None) -> CorruptResponseError:
+    size = {} if body is None else {"body_bytes": len(body)}
     error = CorruptResponseError(
-        f"an answer of DynamoDB arrived damaged and was not used: {reason}",
-        context={"status": status, "body_bytes": len(body)},
+        f"an answer of DynamoDB arrived damaged and was not used: {reason}", context={"status": status, **size}
     )
     # A 4xx says that nothing was done, whatever its body was.
     return hinted(error, Hint(Verdict.SAFE if 400 <= status < 500 else Verdict.LOST))

@@ -9,7 +9,7 @@ import time
 from collections import deque
 from math import inf
 
-from dynamodb_wrapper.exceptions import ConnectionError
+from dynamodb_wrapper.exceptions import ConnectionError, DeadlineExceededError
 from dynamodb_wrapper.transport import http
 from dynamodb_wrapper.transport.errors import HANDSHAKE_FAILURES, Endpoint
 from dynamodb_wrapper.transport.failures import Hint, Verdict, hinted
@@ -113,19 +113,16 @@ class Pool:
                 return None
             waiter = _Waiter()
             self._waiters.append(waiter)
-        seconds = max(0.0, min(self._endpoint.timeout_seconds, ends_at - self._clock()))
+        seconds, is_last = self._limited(self._endpoint.timeout_seconds, ends_at)
         is_served = False
         try:
-            is_served = waiter.turn.acquire(timeout=seconds)
+            is_served = waiter.turn.acquire(timeout=max(0.0, seconds))
         finally:
             if not is_served:
                 self._leave_queue(waiter)
         if not is_served:
-            raise self._failed(
-                f"all {self._at_most} connections (max_pool_connections) to {self._endpoint} were in use for "
-                f"{seconds:.3g} s",
-                Verdict.SAFE,
-            )
+            text = f"all {self._at_most} connections (max_pool_connections) to {self._endpoint} were in use for"
+            raise self._late(text, seconds, Verdict.SAFE, is_last=is_last)
         stream = waiter.stream
         if stream is None or stream.is_usable(self._clock()):
             return stream
@@ -165,33 +162,30 @@ class Pool:
             unused.close()
 
     def _exchange(self, stream: Stream, request: bytes, ends_at: float) -> http.Answer:
-        started = self._clock()
-        ends_at = min(ends_at, started + self._endpoint.timeout_seconds)
-        if started >= ends_at:
-            raise self._failed(f"no time was left to send the request to {self._endpoint}", Verdict.SAFE)
+        seconds, is_last = self._limited(self._endpoint.timeout_seconds, ends_at)
+        if seconds <= 0:
+            text = f"the request was not sent to {self._endpoint}, as no time was left"
+            raise hinted(DeadlineExceededError(text), Hint(Verdict.SAFE))
+        ends_at = self._clock() + seconds
         try:
-            if not stream.send(request, ends_at - started):
+            if not stream.send(request, seconds):
                 text = f"the connection to {self._endpoint} was closed before the request was sent"
                 raise self._failed(text, Verdict.SAFE)
             return stream.receive(ends_at, self._clock)
         except TimeoutError as error:
-            text = f"DynamoDB did not answer at {self._endpoint} within {ends_at - started:.3g} s"
-            raise self._failed(text, Verdict.LOST, error) from error
+            text = f"DynamoDB did not answer at {self._endpoint} within"
+            raise self._late(text, seconds, Verdict.LOST, error, is_last=is_last) from error
         except (EOFError, OSError) as error:
             text = f"the connection to {self._endpoint} was closed before the answer had arrived whole"
             raise self._failed(text, Verdict.LOST, error) from error
 
     def _connect(self, ends_at: float) -> Stream:
-        started = self._clock()
-        ends_at = min(ends_at, started + self._endpoint.connect_timeout_seconds)
+        seconds, is_last = self._limited(self._endpoint.connect_timeout_seconds, ends_at)
         try:
-            context = self._tls.context() if self._tls is not None else None
-            connected = self._connected(ends_at)
-            if context is not None:
-                connected = self._secured(context, connected, ends_at)
+            connected = self._opened(self._clock() + seconds)
         except TimeoutError as error:
-            text = f"DynamoDB did not accept a connection at {self._endpoint} within {ends_at - started:.3g} s"
-            raise self._failed(text, Verdict.SAFE, error) from error
+            text = f"DynamoDB did not accept a connection at {self._endpoint} within"
+            raise self._late(text, seconds, Verdict.SAFE, error, is_last=is_last) from error
         except ssl.SSLError as error:
             final = any(reason in str(error) for reason in HANDSHAKE_FAILURES)
             text = f"no secure connection to {self._endpoint}: {error}"
@@ -200,6 +194,12 @@ class Pool:
             text = f"DynamoDB could not be reached at {self._endpoint}: {error}"
             raise self._failed(text, Verdict.SAFE, error) from error
         return Stream(connected, self._clock())
+
+    def _opened(self, ends_at: float) -> socket.socket:
+        if self._tls is None:
+            return self._connected(ends_at)
+        context = self._tls.context()
+        return self._secured(context, self._connected(ends_at), ends_at)
 
     def _connected(self, ends_at: float) -> socket.socket:
         addresses = self._lookup.addresses(self._left(ends_at))
@@ -234,6 +234,19 @@ class Pool:
         if left <= 0:
             raise TimeoutError
         return left
+
+    def _limited(self, seconds: float, ends_at: float) -> tuple[float, bool]:
+        """Return how long something may take, and whether that is all the time left of the call."""
+        left = ends_at - self._clock()
+        return min(seconds, left), left <= seconds
+
+    def _late(
+        self, text: str, seconds: float, verdict: Verdict, error: BaseException | None = None, *, is_last: bool
+    ) -> ConnectionError:
+        text = f"{text} {max(0.0, seconds):.3g} s"
+        if is_last:
+            return hinted(DeadlineExceededError(f"{text}, which were left of the time limit", error), Hint(verdict))
+        return self._failed(text, verdict, error)
 
     def _failed(self, text: str, verdict: Verdict, error: BaseException | None = None) -> ConnectionError:
         return hinted(ConnectionError(text, error), Hint(verdict))

@@ -3,8 +3,11 @@
 The behaviour is that of the AWS SDKs' *standard* mode as they have it for DynamoDB, stated here so that it does not
 move with botocore's defaults: full jitter over ``base * 2**n`` with a base of 25 ms (1 s when throttled) and a cap of
 20 s, ``x-amz-retry-after`` honoured, and a quota of 500 tokens per connection that keeps a failing endpoint from being
-hit by every caller's retries. What the SDKs do not do: a write that is not repeatable is never sent again once its
-answer was lost.
+hit by every caller's retries.
+
+What the SDKs do not do: a write that is not repeatable is never sent again once its answer was lost; a write given up
+after a lost answer says that its outcome is unknown, whatever its last error was; and a single write that met a
+transaction on the same item, which applied nothing, is sent again.
 """
 
 from __future__ import annotations
@@ -12,9 +15,16 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import count
 
-from dynamodb_wrapper.exceptions import DynamoDBWrapperError, WriteOutcomeUnknownError
+from dynamodb_wrapper.exceptions import (
+    ConditionFailedError,
+    DeadlineExceededError,
+    DynamoDBWrapperError,
+    TransactionCanceledError,
+    TransactionConflictError,
+    ValidationError,
+    WriteOutcomeUnknownError,
+)
 from dynamodb_wrapper.operations.effects import Call, Flow, Response, Sleep
 from dynamodb_wrapper.transport.failures import Hint, Verdict, context_of, hint_of
 from dynamodb_wrapper.transport.forks import ForkSafeLock
@@ -28,6 +38,8 @@ _QUOTA = 500
 _RETRY_COST = 14
 _THROTTLED_RETRY_COST = 5
 _FIRST_TRY_REWARD = 1
+
+_WRITES = frozenset({"PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems", "BatchWriteItem"})
 
 
 class RetryQuota:
@@ -76,6 +88,18 @@ class RetryPolicy:
         return max(delay, min(hint.retry_after, delay + _RETRY_AFTER_SLACK_SECONDS))
 
 
+def checked_attempts(max_attempts: object) -> int:
+    """Return how often a call is sent at most.
+
+    Raises:
+        ValidationError: It is not a whole number, 1 or more.
+    """
+    if isinstance(max_attempts, bool) or not isinstance(max_attempts, int) or max_attempts < 1:
+        problem = f"is {max_attempts!r}: must be a whole number, 1 or more"
+        raise ValidationError(f"max_attempts {problem}", {"max_attempts": problem})
+    return max_attempts
+
+
 def retried(call: Call, policy: RetryPolicy) -> Flow[Response]:
     """Send a call until it is answered, as often as the policy and the call allow.
 
@@ -83,50 +107,115 @@ def retried(call: Call, policy: RetryPolicy) -> Flow[Response]:
     says so in ``ResponseMetadata["RetryAttempts"]``.
 
     Raises:
-        WriteOutcomeUnknownError: The answer to a call that is not repeatable was lost.
+        WriteOutcomeUnknownError: A write was given up after an answer was lost: at once if it is not repeatable, else
+            after the last attempt.
+        DeadlineExceededError: The time ran out, and nothing was written.
         DynamoDBWrapperError: The last attempt's error. Its context has ``operation``, ``table_name``, ``attempts``
             and, when an attempt may have been applied without an answer, ``lost_answers``: how many.
     """
-    taken = lost = 0
-    for attempt in count(1):
+    attempts: _FailedAttempts | None = None  # nearly all calls succeed at once and need none
+    while True:
         try:
             response: Response = yield call
         except DynamoDBWrapperError as error:
-            hint = hint_of(error)
-            lost += hint.verdict is Verdict.LOST
-            _note(error, call, attempt, lost)
-            if hint.verdict is Verdict.LOST and not call.repeatable:
-                raise _outcome_unknown(error, call) from error
-            if hint.verdict is Verdict.FINAL or attempt >= policy.max_attempts:
-                raise
-            taken = _THROTTLED_RETRY_COST if hint.throttled else _RETRY_COST
-            if not policy.quota.take(taken):
-                error.context["retry_quota"] = "exhausted"
-                raise
+            attempts = attempts or _FailedAttempts(call, policy)
+            if attempts.end_with(error):
+                final = attempts.final(error)
+                raise final from final.__cause__
         else:
-            policy.quota.give_back(taken or _FIRST_TRY_REWARD)
-            if attempt > 1:
-                response.setdefault("ResponseMetadata", {})["RetryAttempts"] = attempt - 1
+            if attempts is not None:
+                return attempts.succeeded(response)
+            policy.quota.give_back(_FIRST_TRY_REWARD)
             return response
-        yield Sleep(policy.delay(attempt, hint))
-    raise AssertionError("unreachable: count() does not end")
+        try:
+            yield Sleep(attempts.delay)
+        except DeadlineExceededError as late:
+            final = attempts.final(attempts.cut_short(late))
+            raise final from final.__cause__
 
 
-def _note(error: DynamoDBWrapperError, call: Call, attempt: int, lost: int) -> None:
-    for name, value in {"operation": call.operation, **context_of(call)}.items():
-        error.context.setdefault(name, value)
-    error.operation = error.operation or call.operation
-    error.context["attempts"] = attempt
-    if lost:
-        error.context["lost_answers"] = lost
+class _FailedAttempts:
+    """The attempts at one call that have failed so far.
+
+    Attributes:
+        delay: The seconds to wait before the next one.
+    """
+
+    def __init__(self, call: Call, policy: RetryPolicy) -> None:
+        self._call = call
+        self._policy = policy
+        self._made = self._lost = self._taken = 0
+        self._last: DynamoDBWrapperError | None = None
+        self.delay = 0.0
+
+    def succeeded(self, response: Response) -> Response:
+        """Return the answer, with how many retries it took."""
+        self._policy.quota.give_back(self._taken)
+        response.setdefault("ResponseMetadata", {})["RetryAttempts"] = self._made
+        return response
+
+    def end_with(self, error: DynamoDBWrapperError) -> bool:
+        """Note a failed attempt; True if there is to be no other."""
+        hint = hint_of(error)
+        is_lost = hint.verdict is Verdict.LOST
+        self._made += 1
+        self._lost += is_lost
+        self._note(error)
+        if isinstance(error, DeadlineExceededError):
+            error.original_error = error.__cause__ = self._last
+            return True
+        if hint.verdict is Verdict.FINAL or self._made >= self._policy.max_attempts:
+            return True
+        if is_lost and not self._call.repeatable:
+            return True
+        self._taken = _THROTTLED_RETRY_COST if hint.throttled else _RETRY_COST
+        if not self._policy.quota.take(self._taken):
+            error.context["retry_quota"] = "exhausted"
+            return True
+        self._last, self.delay = error, self._policy.delay(self._made, hint)
+        return False
+
+    def cut_short(self, late: DeadlineExceededError) -> DeadlineExceededError:
+        """Note that there is no time for another attempt, because of how the last one ended."""
+        last = self._last
+        assert last is not None
+        late.original_error = late.__cause__ = last
+        late.context["last_error"] = last.message
+        late.request_id, late.code = last.request_id, last.code
+        self._note(late)
+        return late
+
+    def final(self, error: DynamoDBWrapperError) -> DynamoDBWrapperError:
+        """Return what the caller gets for the error of the last attempt."""
+        return _outcome_unknown(error, self._call) if self._is_unknown(error) else error
+
+    def _is_unknown(self, error: DynamoDBWrapperError) -> bool:
+        """Whether giving up leaves open if the write was applied."""
+        operation = self._call.operation
+        if not self._lost or (self._call.repeatable and operation not in _WRITES):
+            return False
+        # What these say after a lost answer, the flow that sent the write makes out: it knows the item, or the token.
+        if operation == "TransactWriteItems" and isinstance(error, TransactionConflictError):
+            return False
+        return not isinstance(error, ConditionFailedError | TransactionCanceledError)
+
+    def _note(self, error: DynamoDBWrapperError) -> None:
+        for name, value in {"operation": self._call.operation, **context_of(self._call)}.items():
+            error.context.setdefault(name, value)
+        error.operation = error.operation or self._call.operation
+        error.context["attempts"] = self._made
+        if self._lost:
+            error.context["lost_answers"] = self._lost
 
 
 def _outcome_unknown(error: DynamoDBWrapperError, call: Call) -> WriteOutcomeUnknownError:
+    ending = "and no later attempt told" if call.repeatable else "and repeating it could apply it twice"
     unknown = WriteOutcomeUnknownError(
-        f"the answer to {call.operation} was lost, so nobody knows whether the write happened, and repeating it could "
-        "apply it twice; read the item to find out",
+        f"an answer to {call.operation} was lost, so nobody knows whether the write happened, {ending}; "
+        "read the item to find out",
         error,
         error.context,
         key=call.key,
     )
+    unknown.__cause__ = error
     return unknown.answered(operation=call.operation, request_id=error.request_id, code=error.code)

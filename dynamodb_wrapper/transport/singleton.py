@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from dynamodb_wrapper.exceptions import DynamoDBWrapperError, ValidationError
 from dynamodb_wrapper.transport.connection import Connection, connection_for, reset_connections
 from dynamodb_wrapper.transport.forks import ForkSafeLock
+from dynamodb_wrapper.transport.health import HealthReport, not_asked
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.service_resource import Table
@@ -60,7 +61,15 @@ class DynamoDBSingleton:
         return connection_for(self.config)
 
     def configure(self, config: DynamoDBConfig | None) -> None:
-        """Make a configuration the default; None goes back to that of the environment."""
+        """Make a configuration the default; None goes back to that of the environment.
+
+        Raises:
+            ValidationError: It is something else.
+        """
+        from dynamodb_wrapper.config import DynamoDBConfig
+
+        if config is not None and not isinstance(config, DynamoDBConfig):
+            raise ValidationError(f"configure() takes a DynamoDBConfig or None, not {type(config).__name__}")
         with _lock:
             self._configured, self._from_env, self._fetched = config, None, {}
 
@@ -68,8 +77,10 @@ class DynamoDBSingleton:
         """Name tables: alias to physical name. An alias that is registered again gets the new name.
 
         Raises:
-            ValidationError: An alias or a name is not a text with something in it.
+            ValidationError: It is no mapping, or an alias or a name is not a text with something in it.
         """
+        if not isinstance(tables, Mapping):
+            raise ValidationError(f"register_tables() takes a mapping of alias to name, not {type(tables).__name__}")
         for alias, name in tables.items():
             _check_name(alias, "alias")
             _check_name(name, alias)
@@ -93,11 +104,15 @@ class DynamoDBSingleton:
 
     def health_check(self, *, timeout_seconds: float = 5.0) -> bool:
         """Return whether DynamoDB answers now, within the timeout; never raises."""
+        return self.health_report(timeout_seconds=timeout_seconds).healthy
+
+    def health_report(self, *, timeout_seconds: float = 5.0) -> HealthReport:
+        """Return how DynamoDB is now, within the timeout; never raises."""
         try:
             connection = self.connection
-        except DynamoDBWrapperError:  # a bad value in the environment
-            return False
-        return connection.health_check(timeout_seconds=timeout_seconds)
+        except DynamoDBWrapperError as error:  # a bad value in the environment
+            return not_asked(error)
+        return connection.health_report(timeout_seconds=timeout_seconds)
 
     def reset_connection(self) -> None:
         """Close all connections of the process, and forget the tables fetched and what the environment said.
@@ -138,6 +153,11 @@ def get_all_tables() -> dict[str, Table]:
 def health_check(*, timeout_seconds: float = 5.0) -> bool:
     """Return whether DynamoDB answers now, within the timeout; never raises."""
     return DynamoDBSingleton().health_check(timeout_seconds=timeout_seconds)
+
+
+def health_report(*, timeout_seconds: float = 5.0) -> HealthReport:
+    """Return how DynamoDB is now, within the timeout; never raises."""
+    return DynamoDBSingleton().health_report(timeout_seconds=timeout_seconds)
 
 
 def reset_connection() -> None:

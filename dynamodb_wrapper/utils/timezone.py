@@ -164,8 +164,10 @@ class TimezoneManager:
             assumed: The zone a naive one is in; None for the default zone.
 
         Raises:
-            ValidationError: If there is no such zone.
+            ValidationError: If there is no such zone, or it is no datetime.
         """
+        if not isinstance(dt, datetime):
+            raise ValidationError(f"{dt!r} is not a datetime; parse_iso() reads text", {"datetime": "not a datetime"})
         # Not "tzinfo is None": a tzinfo may decline to give an offset, and Python calls that naive as well.
         if dt.utcoffset() is not None:
             return dt

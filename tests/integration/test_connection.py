@@ -9,6 +9,7 @@ import os
 import socket
 import threading
 import time
+import warnings
 import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,12 +17,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
+from dynamodb_wrapper import BaseDynamoRepository
 from dynamodb_wrapper.config import DynamoDBConfig
 from dynamodb_wrapper.exceptions import (
     ConnectionError,
     CorruptResponseError,
     CredentialsError,
+    DeadlineExceededError,
     DynamoDBWrapperError,
     ServerError,
     ThrottlingError,
@@ -29,7 +33,19 @@ from dynamodb_wrapper.exceptions import (
     WriteOutcomeUnknownError,
 )
 from dynamodb_wrapper.operations.effects import Response, call
-from dynamodb_wrapper.transport import Connection, connection_for, reset_connection
+from dynamodb_wrapper.transport import (
+    Connection,
+    DynamoDBSingleton,
+    HealthReport,
+    RequestEvent,
+    Server,
+    configure,
+    connection_for,
+    health_report,
+    observe,
+    register_tables,
+    reset_connection,
+)
 
 Script = bytes | Callable[[socket.socket], None]
 
@@ -559,13 +575,400 @@ def test_health_of_a_server_that_never_answers() -> None:
         assert connection.health_check(timeout_seconds=0.2) is False
         assert time.monotonic() - started < 0.9
     for thread in threading.enumerate():
-        if thread.name == "dynamodb-health":
+        if thread.name == "dynamodb-attempt":
             thread.join(5)
 
 
 def test_health_never_raises() -> None:
     assert connection_for(DynamoDBConfig(profile_name="nope", region_name="us-east-1")).health_check() is False
     assert connection_for(config("http://127.0.0.1:9")).health_check() is False
+
+
+def test_a_report_of_health(server: CannedServer) -> None:
+    connection = connection_for(config(server.url))
+    server.script = [ok({"TableNames": []})]
+    report = connection.health_report()
+    assert report == HealthReport(True, True, report.latency_ms, None, None, "ok", None, report.checked_at)
+    assert report.latency_ms is not None
+    assert report.latency_ms > 0
+    assert report.checked_at.tzinfo is not None
+    assert json.loads(json.dumps(report.as_dict()))["healthy"] is True
+
+
+@pytest.mark.parametrize(
+    ("answer", "healthy", "reachable", "credentials", "says"),
+    [
+        (refusal("AccessDeniedException"), True, True, "ok", "AWS says no"),
+        (refusal("UnrecognizedClientException"), False, True, "refused", "AWS does not know the access key"),
+        (refusal("InvalidSignatureException"), False, True, "refused", "the signature is not accepted"),
+        (refusal("ExpiredTokenException"), False, True, "expired", "the session token has expired"),
+        (refusal("InternalServerError", status=500), False, True, "unknown", "AWS says no"),
+        (refusal("ThrottlingException"), False, True, "unknown", "AWS says no"),
+        (ok({"nonsense": True}), False, False, "unknown", "'TableNames' is missing or wrong"),
+        (hang_up, False, False, "unknown", "was closed before"),
+    ],
+)
+def test_what_a_report_says_is_wrong(
+    server: CannedServer, answer: Script, healthy: bool, reachable: bool, credentials: str, says: str
+) -> None:
+    server.script = [answer]
+    report = connection_for(config(server.url)).health_report()
+    assert (report.healthy, report.reachable, report.credentials) == (healthy, reachable, credentials)
+    assert says in str(report.error)
+    assert (report.latency_ms is not None) is reachable
+    assert "TOPSECRET" not in repr(report)
+
+
+@pytest.mark.parametrize(
+    ("status", "healthy"),
+    [("ACTIVE", True), ("UPDATING", True), ("CREATING", False), ("DELETING", False), ("ARCHIVED", False)],
+)
+def test_a_table_that_is_not_ready_is_reachable_and_not_healthy(
+    server: CannedServer, status: str, healthy: bool
+) -> None:
+    server.script = [ok({"Table": {"TableStatus": status}})]
+    report = connection_for(config(server.url)).health_report(table_name="t")
+    assert (report.healthy, report.reachable, report.table_status, report.table_name) == (healthy, True, status, "t")
+    assert report.error == (None if healthy else f"table 't' is {status}")
+
+
+def test_a_table_that_is_missing(server: CannedServer) -> None:
+    server.script = [refusal("ResourceNotFoundException")]
+    report = connection_for(config(server.url)).health_report(table_name="t")
+    assert (report.healthy, report.reachable, report.table_status, report.credentials) == (False, True, "missing", "ok")
+    assert "'t' does not exist" in str(report.error)
+
+
+def test_health_comes_back_without_a_restart() -> None:
+    first = CannedServer()
+    port = int(first.url.rpartition(":")[2])
+    first.script = [ok({"TableNames": []})]
+    connection = connection_for(config(first.url))
+    assert connection.health_report().healthy
+    first.close()
+    away = connection.health_report()
+    assert (away.healthy, away.reachable, away.latency_ms, away.credentials) == (False, False, None, "unknown")
+    assert "127.0.0.1" in str(away.error)
+    with contextlib.closing(socket.socket()) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", port))
+        listener.listen()
+
+        def answer() -> None:
+            accepted, _ = listener.accept()
+            with accepted:
+                accepted.recv(65536)
+                accepted.sendall(ok({"TableNames": []}))
+
+        thread = threading.Thread(target=answer, daemon=True)
+        thread.start()
+        assert connection.health_report().healthy
+        thread.join(5)
+
+
+def test_a_report_never_raises() -> None:
+    nobody = connection_for(DynamoDBConfig(profile_name="nope", region_name="us-east-1")).health_report()
+    assert (nobody.healthy, nobody.reachable, nobody.credentials) == (False, False, "missing")
+    without = connection_for(DynamoDBConfig(region_name="us-east-1", endpoint_url="http://127.0.0.1:9")).health_report()
+    assert without.credentials == "missing"
+    closed = Connection(config())
+    closed.close()
+    assert "closed" in str(closed.health_report().error)
+    for timeout in (0, -1, None, "soon"):
+        assert "timeout_seconds is" in str(connection_for(config()).health_report(timeout_seconds=timeout).error)
+
+
+def test_the_report_of_a_bad_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DYNAMODB_MAX_RETRIES", "many")
+    reset_connection()
+    report = health_report()
+    assert (report.healthy, report.reachable) == (False, False)
+    assert "DYNAMODB_MAX_RETRIES" in str(report.error)
+    assert DynamoDBSingleton().health_check() is False
+    monkeypatch.delenv("DYNAMODB_MAX_RETRIES")
+
+
+def test_bad_arguments_of_the_default_configuration_are_refused() -> None:
+    with pytest.raises(ValidationError, match="takes a DynamoDBConfig or None, not dict"):
+        configure({})  # type: ignore[arg-type]
+    with pytest.raises(ValidationError, match="takes a mapping of alias to name, not str"):
+        register_tables("x")  # type: ignore[arg-type]
+
+
+# --- time limits -----------------------------------------------------------------------------------------------------
+
+
+def silent(connection: socket.socket) -> None:
+    """Never answer; the client hangs up."""
+    connection.settimeout(30)
+    with contextlib.suppress(OSError):
+        while connection.recv(65536):
+            pass
+
+
+def settled() -> None:
+    """Wait for the attempts that were left behind."""
+    for thread in threading.enumerate():
+        if thread.name == "dynamodb-attempt":
+            thread.join(10)
+
+
+def test_a_call_is_over_when_its_time_is(server: CannedServer) -> None:
+    server.script = [silent]
+    connection = connection_for(config(server.url, timeout_seconds=2, deadline_seconds=0.3))
+    _ = connection.client
+    started = time.monotonic()
+    with pytest.raises(DeadlineExceededError, match="no answer came within"):
+        get(connection)
+    with pytest.raises(WriteOutcomeUnknownError) as caught:
+        increment(connection)
+    assert time.monotonic() - started < 1.9
+    assert caught.value.key == {"p": "x"}
+    settled()
+
+
+def test_a_name_that_is_never_resolved_does_not_hold_a_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    release = threading.Event()
+
+    def resolve(*args: Any, **kwargs: Any) -> Any:
+        release.wait(30)
+        raise socket.gaierror("no such host")
+
+    connection = connection_for(config("http://dynamodb.example:8000", retries=0))
+    _ = connection.client
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    started = time.monotonic()
+    with pytest.raises(DeadlineExceededError):
+        connection.driver.limited(timeout=0.2).run(call("GetItem", {"TableName": "t", "Key": {"p": {"S": "x"}}}))
+    assert connection.health_check(timeout_seconds=0.2) is False
+    assert time.monotonic() - started < 5
+    release.set()
+    settled()
+
+
+def test_a_write_that_waits_for_credentials_is_not_sent_after_its_time(server: CannedServer) -> None:
+    connection = connection_for(config(server.url))
+    release = threading.Event()
+
+    def slow(**_: Any) -> None:
+        release.wait(30)
+
+    connection.client.meta.events.register("before-sign.dynamodb", slow)
+    with pytest.raises(DeadlineExceededError, match="could not be sent") as caught:
+        connection.driver.limited(timeout=0.2).run(call("PutItem", {"TableName": "t", "Item": {}}))
+    assert not isinstance(caught.value, WriteOutcomeUnknownError)
+    release.set()
+    settled()
+    assert server.requests == []
+
+
+def test_an_outage_does_not_pile_up_threads(server: CannedServer) -> None:
+    server.script = [silent]
+    connection = connection_for(config(server.url, max_pool_connections=2, timeout_seconds=2, retries=0))
+    hasty = connection.driver.limited(timeout=0.1)
+    errors: list[DynamoDBWrapperError] = []
+    before = threading.active_count()
+    for _ in range(10):
+        with pytest.raises(ConnectionError) as caught:
+            hasty.run(call("PutItem", {"TableName": "t", "Item": {}}))
+        errors.append(caught.value)
+    ours = [thread for thread in threading.enumerate() if thread.name == "dynamodb-attempt"]
+    assert len(ours) <= 2
+    assert threading.active_count() <= before + 4, "two of ours, and two of this server's"
+    assert [type(error) for error in errors[:2]] == [WriteOutcomeUnknownError] * 2
+    assert {type(error) for error in errors[2:]} == {ConnectionError}, "not sent, so not unknown"
+    settled()
+    server.script = [ok({})]
+    patient = hasty.limited(timeout=20)
+    assert patient.run(call("PutItem", {"TableName": "t", "Item": {}}))["ResponseMetadata"]["RequestId"] == "REQ1"
+
+
+def test_a_call_within_its_time_is_an_ordinary_call(server: CannedServer) -> None:
+    connection = connection_for(config(server.url, deadline_seconds=30))
+    server.script = [hang_up, ok()]
+    assert get(connection)["ResponseMetadata"]["RetryAttempts"] == 1
+    server.script = [refusal("ConditionalCheckFailedException")]
+    with pytest.raises(DynamoDBWrapperError) as caught:
+        get(connection)
+    assert caught.value.code == "ConditionalCheckFailedException"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_forked_child_has_room_for_its_own_calls(server: CannedServer) -> None:
+    server.script = [silent, silent, ok()]
+    connection = connection_for(config(server.url, max_pool_connections=1, timeout_seconds=2, retries=0))
+    _ = connection.client
+    hasty = connection.driver.limited(timeout=0.2)
+    with pytest.raises(DeadlineExceededError):
+        hasty.run(call("GetItem", {"TableName": "t", "Key": {}}))
+    server.script = [ok()]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of a fork in a process with threads
+        child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            answer = hasty.limited(timeout=20).run(call("GetItem", {"TableName": "t", "Key": {}}))
+            status = 0 if "Item" in answer else 2
+        finally:
+            os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    settled()
+
+
+class Thing(BaseModel):
+    p: str
+    version: int = 0
+
+
+class Things(BaseDynamoRepository[Thing]):
+    table_name = "t"
+    primary_key = "p"
+
+
+class VersionedThings(Things):
+    version_attribute = "version"
+
+
+def test_a_repository_with_options_shares_everything_but_its_limits(server: CannedServer) -> None:
+    server.script = [silent]
+    things = VersionedThings(config(server.url, timeout_seconds=2))
+    hasty = things.with_options(timeout=0.2, max_attempts=1)
+    assert type(hasty) is VersionedThings
+    assert hasty._connection is things._connection
+    assert hasty.table_name == things.table_name
+    with pytest.raises(DeadlineExceededError) as read:
+        hasty.get("x")
+    assert read.value.context["key"] == {"p": "x"}
+    with pytest.raises(WriteOutcomeUnknownError) as written:
+        hasty.put(Thing(p="x"))
+    assert written.value.key == {"p": "x"}
+    settled()
+    server.script = [hang_up, ok()]
+    with pytest.raises(ConnectionError):
+        things.with_options(max_attempts=1).get("x")
+    server.script = [hang_up, ok()]
+    assert things.get("x") == Thing(p="x")
+    for wrong in ({"timeout": 0}, {"max_attempts": 0}):
+        with pytest.raises(ValidationError):
+            things.with_options(**wrong)  # type: ignore[arg-type]
+
+
+def test_waiting_for_a_table_has_a_limit_of_its_own(server: CannedServer) -> None:
+    table = {"TableName": "dev_t", "KeySchema": [{"AttributeName": "p", "KeyType": "HASH"}]}
+    table["AttributeDefinitions"] = [{"AttributeName": "p", "AttributeType": "S"}]
+    waiting, ready = ({"Table": {**table, "TableStatus": status}} for status in ("CREATING", "ACTIVE"))
+    server.script = [ok({"TableDescription": {}}), ok(waiting), ok(waiting), ok(ready)]
+    things = Things(config(server.url, deadline_seconds=0.6))
+    _ = things._connection.client
+    started = time.monotonic()
+    things.create_table()
+    assert time.monotonic() - started > 0.6
+
+
+def test_a_page_says_what_its_requests_consumed_together(server: CannedServer) -> None:
+    capacity = {"TableName": "dev_t", "CapacityUnits": 0.5, "Table": {"CapacityUnits": 0.5}}
+    more = {"Items": [], "Count": 0, "LastEvaluatedKey": {"p": {"S": "x"}}, "ConsumedCapacity": capacity}
+    last = {"Items": [{"p": {"S": "y"}}], "Count": 1, "ConsumedCapacity": capacity}
+    server.script = [ok(more), ok(last)]
+    page = Things(config(server.url, report_capacity=True)).scan().page(5)
+    assert page.consumed_capacity is not None
+    assert page.consumed_capacity.total == page.consumed_capacity.read == 1.0
+    assert page.consumed_capacity.tables[0].table == 1.0
+    assert [json.loads(body)["ReturnConsumedCapacity"] for _, body in server.requests] == ["INDEXES"] * 2
+    server.script = [ok({"Items": [], "Count": 0})]
+    assert Things(config(server.url)).scan().page(5).consumed_capacity is None
+    assert "ReturnConsumedCapacity" not in json.loads(server.requests[-1][1])
+
+
+# --- answers of the wrong shape --------------------------------------------------------------------------------------
+
+READ = {"TableName": "t", "Key": {"p": {"S": "x"}}}
+ALL_NEW = {**READ, "UpdateExpression": "SET n = :n", "ReturnValues": "ALL_NEW"}
+
+
+@pytest.mark.parametrize(
+    ("operation", "params", "answer"),
+    [
+        ("UpdateItem", ALL_NEW, {}),
+        ("UpdateItem", ALL_NEW, {"Attributes": [1]}),
+        ("UpdateItem", ALL_NEW, {"Attributes": "x"}),
+        ("GetItem", READ, {"Item": "x"}),
+        ("GetItem", READ, {"Item": [{}]}),
+        ("GetItem", READ, {"Item": {"p": "x"}}),
+        ("Query", {"TableName": "t"}, {}),
+        ("Query", {"TableName": "t"}, {"Items": []}),
+        ("Query", {"TableName": "t"}, {"Count": 0}),
+        ("Query", {"TableName": "t"}, {"Items": [{}], "Count": 2}),
+        ("Query", {"TableName": "t"}, {"Items": ["x"], "Count": 1}),
+        ("Query", {"TableName": "t"}, {"Items": [], "Count": "none"}),
+        ("Query", {"TableName": "t"}, {"Items": [], "Count": 0, "LastEvaluatedKey": "x"}),
+        ("Scan", {"TableName": "t", "Select": "COUNT"}, {}),
+        ("BatchGetItem", {"RequestItems": {}}, {}),
+        ("BatchGetItem", {"RequestItems": {}}, {"Responses": []}),
+        ("BatchWriteItem", {"RequestItems": {}}, {}),
+        ("TransactGetItems", {"TransactItems": [{}]}, {}),
+        ("TransactGetItems", {"TransactItems": [{}]}, {"Responses": []}),
+        ("DescribeTable", {"TableName": "t"}, {"Message": "welcome"}),
+        ("ListTables", {}, {}),
+    ],
+)
+def test_an_answer_without_what_was_asked_for_is_corrupt_and_asked_for_again(
+    server: CannedServer, operation: str, params: dict[str, Any], answer: dict[str, Any]
+) -> None:
+    connection = connection_for(config(server.url))
+    server.script = [ok(answer)]
+    with pytest.raises(ConnectionError) as caught:
+        connection.driver.limited(max_attempts=2).run(call(operation, params))
+    assert len(server.requests) == 2
+    lost = caught.value.__cause__ if isinstance(caught.value, WriteOutcomeUnknownError) else caught.value
+    assert isinstance(lost, CorruptResponseError)
+    assert "arrived damaged" in lost.message
+
+
+@pytest.mark.parametrize(
+    ("operation", "params", "answer"),
+    [
+        ("GetItem", READ, {}),
+        ("PutItem", {"TableName": "t", "Item": {}}, {}),
+        ("DeleteItem", READ, {}),
+        ("UpdateItem", {**READ, "ReturnValues": "UPDATED_OLD"}, {}),
+        ("Query", {"TableName": "t", "Select": "COUNT"}, {"Count": 3}),
+        ("TransactWriteItems", {"TransactItems": []}, {}),
+        ("TransactGetItems", {"TransactItems": [{}, {}]}, {"Responses": [{}, {"Item": {}}]}),
+        ("BatchWriteItem", {"RequestItems": {}}, {"UnprocessedItems": {}}),
+    ],
+)
+def test_an_answer_may_leave_out_what_is_not_there(
+    server: CannedServer, operation: str, params: dict[str, Any], answer: dict[str, Any]
+) -> None:
+    server.script = [ok(answer)]
+    response = connection_for(config(server.url)).driver.run(call(operation, params))
+    assert {name: value for name, value in response.items() if name != "ResponseMetadata"} == answer
+
+
+# --- observers -------------------------------------------------------------------------------------------------------
+
+
+def test_an_observer_hears_where_a_request_went(server: CannedServer) -> None:
+    heard: list[RequestEvent] = []
+    capacity = {"TableName": "t", "CapacityUnits": 0.5, "Table": {"CapacityUnits": 0.5}}
+    server.script = [refusal("InternalServerError", status=500), ok({**ITEM, "ConsumedCapacity": capacity})]
+    with observe(heard.append):
+        get(connection_for(config(server.url)))
+    (event,) = heard
+    assert event.server == Server("127.0.0.1", int(server.url.rpartition(":")[2]), "us-east-1")
+    assert (event.attempts, event.failures, event.request_id) == (2, ("InternalServerError",), "REQ1")
+    assert event.consumed_capacity is not None
+    assert event.consumed_capacity.read == 0.5
+    assert all(json.loads(body)["ReturnConsumedCapacity"] == "INDEXES" for _, body in server.requests)
+
+
+def test_the_address_at_aws_is_known_from_the_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    connection = connection_for(config(None, region_name="eu-west-1"))
+    assert connection._server() == Server(None, None, "eu-west-1")
+    _ = connection.client
+    assert connection._server() == Server("dynamodb.eu-west-1.amazonaws.com", 443, "eu-west-1")
 
 
 # --- boto3's own objects ---------------------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ from botocore.credentials import ReadOnlyCredentials
 from botocore.stub import Stubber
 
 from dynamodb_wrapper.config import DynamoDBConfig
-from dynamodb_wrapper.exceptions import ConnectionError, CredentialsError, DynamoDBWrapperError
+from dynamodb_wrapper.exceptions import ConnectionError, CredentialsError, DeadlineExceededError, DynamoDBWrapperError
 from dynamodb_wrapper.operations.effects import Call, Response, call
 from dynamodb_wrapper.transport import Connection, connection_for, reset_connection
 from dynamodb_wrapper.transport.failures import Verdict, hint_of
@@ -721,7 +721,7 @@ def test_a_table_of_another_account_is_botocores(server: Recorder, monkeypatch: 
     sent: list[Call] = []
     connection = connect(None)
     lane: Any = connection._direct
-    monkeypatch.setattr(lane._fallback, "send", lambda request: sent.append(request) or {})
+    monkeypatch.setattr(lane._fallback, "send", lambda request, time_left: sent.append(request) or {})
     arn = "arn:aws:dynamodb:us-east-1:111122223333:table/t"
     actions = [{"Put": {"TableName": "t", "Item": {}}}, {"Delete": {"TableName": arn, "Key": {}}}]
     about_it = [
@@ -800,15 +800,31 @@ def test_threads_never_get_each_others_answers(moto_server: servers.RunningServe
     moto_server.client.delete_table(TableName=table)
 
 
+def test_credentials_that_come_too_late(server: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    connection, go_on = connect(server.url, retries=0), threading.Event()
+    lane: Any = connection._direct
+    lane.send(GET, 5.0)
+    credentials: Any = connection.client._request_signer._credentials  # type: ignore[attr-defined]
+    keys = credentials.get_frozen_credentials()
+    monkeypatch.setattr(credentials, "refresh_needed", lambda: True, raising=False)
+    monkeypatch.setattr(credentials, "get_frozen_credentials", lambda: go_on.wait(10) and keys)
+    with pytest.raises(DeadlineExceededError) as caught:
+        lane.send(GET, 0.05)
+    assert hint_of(caught.value).verdict is Verdict.SAFE
+    assert len(server.requests) == 1
+    go_on.set()
+    assert lane.send(GET, 5.0)["Item"] == ITEM["Item"]
+
+
 def test_the_time_left_is_for_everything(server: Recorder) -> None:
     connection = connect(server.url)
     lane: Any = connection._direct
-    lane.send(GET, 5.0)
-    with pytest.raises(ConnectionError, match="no time was left") as caught:
+    lane.send(GET, time_left=5.0)
+    with pytest.raises(DeadlineExceededError, match="no time was left") as caught:
         lane.send(GET, 0.0)
     assert hint_of(caught.value).verdict is Verdict.SAFE
     server.answers = [b"HTTP/1.1 200 OK\r\n"]
-    with pytest.raises(ConnectionError, match="did not answer") as caught:
+    with pytest.raises(DeadlineExceededError, match=r"did not answer .* left of the time limit") as caught:
         lane.send(GET, 0.05)
     assert hint_of(caught.value).verdict is Verdict.LOST
     assert caught.value.context == {"table_name": "t", "key": {"p": "x"}}

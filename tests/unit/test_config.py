@@ -74,12 +74,14 @@ def test_defaults() -> None:
         "retries": 3,
         "timeout_seconds": 10.0,
         "connect_timeout_seconds": 5.0,
+        "deadline_seconds": None,
         "transport": "auto",
         "cursor_secret": None,
         "default_timezone": "UTC",
         "user_timezone": None,
         "store_timestamps_in_utc": True,
         "debug_logging": False,
+        "report_capacity": False,
     }
 
 
@@ -198,12 +200,15 @@ WRONG: list[tuple[str, Any, str]] = [
     ("timeout_seconds", True, "seconds"),
     ("connect_timeout_seconds", 0, "greater than 0"),
     ("connect_timeout_seconds", "soon", "seconds"),
+    ("deadline_seconds", 0, "greater than 0"),
+    ("deadline_seconds", "soon", "or None"),
     ("transport", "pigeon", "auto, direct or botocore"),
     ("default_timezone", "Mars/Olympus", "Europe/London"),
     ("default_timezone", None, "Europe/London"),
     ("user_timezone", "Mars/Olympus", "Europe/London"),
     ("store_timestamps_in_utc", "perhaps", "true or false"),
     ("debug_logging", "perhaps", "true or false"),
+    ("report_capacity", "perhaps", "true or false"),
 ]
 
 
@@ -263,6 +268,7 @@ def test_an_error_survives_pickling(options: dict[str, Any]) -> None:
         ("DYNAMODB_REQUEST_TIMEOUT", "soon", "timeout_seconds"),
         ("DYNAMODB_REQUEST_TIMEOUT", "-5", "timeout_seconds"),
         ("DYNAMODB_CONNECTION_TIMEOUT", "0", "connect_timeout_seconds"),
+        ("DYNAMODB_DEADLINE", "-1", "deadline_seconds"),
         ("DYNAMODB_MAX_RETRIES", "-1", "retries"),
         ("DYNAMODB_MAX_SOCKETS", "none", "max_pool_connections"),
         ("DYNAMODB_LOCAL_ENDPOINT", "localhost", "endpoint_url"),
@@ -282,7 +288,7 @@ def test_a_wrong_variable_is_named_with_its_own_text(
             make()
         assert f"{field} is {text!r} (from {variable}): must be " in str(caught.value)
         assert f"(from {variable})" in str(caught.value.errors[field])
-        assert ("milliseconds" in str(caught.value)) is field.endswith("timeout_seconds")
+        assert ("milliseconds" in str(caught.value)) is field.endswith("_seconds")
 
 
 def test_a_wrong_keyword_is_not_blamed_on_the_environment(env: pytest.MonkeyPatch) -> None:
@@ -437,6 +443,8 @@ VARIABLES: list[tuple[str, str, str, Any]] = [
     ("DYNAMODB_MAX_SOCKETS", " 20 ", "max_pool_connections", 20),
     ("DYNAMODB_REQUEST_TIMEOUT", "30000", "timeout_seconds", 30.0),
     ("DYNAMODB_CONNECTION_TIMEOUT", "2500", "connect_timeout_seconds", 2.5),
+    ("DYNAMODB_DEADLINE", "750", "deadline_seconds", 0.75),
+    ("DYNAMODB_REPORT_CAPACITY", "true", "report_capacity", True),
 ]
 
 

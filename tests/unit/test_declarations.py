@@ -17,9 +17,11 @@ from dynamodb_wrapper import (
     DeclarationError,
     Derived,
     DynamoDBConfig,
+    KeyedList,
     TableOptions,
     ValidationError,
 )
+from dynamodb_wrapper.operations.declaration import Unique
 
 T = TypeVar("T", bound=BaseModel)
 K = TypeVar("K", bound=BaseModel)
@@ -333,6 +335,31 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         {"p": AccessPattern("index", partition=Derived("lower", ("nothing",), str.lower))},
         "nothing",
     ),
+    "stored_as of no field": ({"stored_as": {"nothing": KeyedList("name")}}, "nothing"),
+    "unique of no field": ({"unique": ("nothing",)}, "nothing"),
+    "unique within no field": ({"unique": (Unique("name", within="nothing"),)}, "nothing"),
+    "unique list": ({"unique": ("words",)}, "words"),
+    "unique bool": ({"unique": ("flag",)}, "flag"),
+    "unique within a set": ({"unique": (Unique("name", within=("other", "tags")),)}, "tags"),
+    "unique within itself": ({"unique": (Unique("name", within="name"),)}, "twice"),
+    "unique twice": ({"unique": ("name", Unique("name"))}, "twice"),
+    "unique is one text": ({"unique": "name"}, "several"),
+    "unique is one entry": ({"unique": Unique("name")}, "several"),
+    "unique has something else": ({"unique": (5,)}, "5"),
+    "unique number with a normal form": ({"unique": (Unique("number", normalize=str.lower),)}, "normalize"),
+    "unique key": ({"unique": ("id",)}, "unique anyway"),
+    "unique in a table with a number key": ({"primary_key": "number", "unique": ("name",)}, "text"),
+    "unique with an index of keys that carries keys": (
+        {
+            "sort_key": "number",
+            "unique": ("name",),
+            "p": AccessPattern("index", partition="number", sort="id", projection="KEYS_ONLY"),
+        },
+        "index",
+    ),
+    "a pattern named like a method": ({"query": AccessPattern("index", partition="name")}, "query"),
+    "a pattern named like an attribute": ({"unique": AccessPattern("index", partition="name")}, "unique"),
+    "a pattern named like an instance's attribute": ({"config": AccessPattern("index", partition="name")}, "config"),
     "derived twice, differently": (
         {
             "p": AccessPattern("index", partition=Derived("lower", ("name",), str.lower)),
@@ -355,6 +382,44 @@ def test_a_wrong_declaration_fails_when_the_class_is_made(what: str) -> None:
 def test_read_and_write_units_belong_together() -> None:
     with pytest.raises(DeclarationError, match="write_units"):
         TableOptions(read_units=1)
+
+
+@pytest.mark.parametrize("units", [0, -1, True, 1.5, "1"])
+def test_units_are_whole_numbers_of_at_least_1(units: Any) -> None:
+    with pytest.raises(DeclarationError, match="write_units"):
+        TableOptions(read_units=1, write_units=units)
+    with pytest.raises(DeclarationError, match="read_units"):
+        TableOptions(read_units=units, write_units=1)
+
+
+def test_a_stream_carries_what_dynamodb_knows() -> None:
+    with pytest.raises(DeclarationError, match="NEW_AND_OLD_IMAGES"):
+        TableOptions(stream="EVERYTHING")  # type: ignore[arg-type]
+    assert TableOptions(stream="KEYS_ONLY").stream == "KEYS_ONLY"
+
+
+def test_what_is_never_written_must_not_be_needed() -> None:
+    class Secretive(BaseModel):
+        id: str
+        secret: str = Field(exclude=True)
+
+    class Careful(BaseModel):
+        id: str
+        secret: str = Field(default="", exclude=True)
+        maybe: str | None = Field(exclude=True)
+
+    class Keyless(BaseModel):
+        id: str = Field(default="x", exclude=True)
+
+    def of(model_class: type[BaseModel]) -> None:
+        namespace = {"table_name": "models", "primary_key": "id", "model_class": model_class}
+        types.new_class("Models", (BaseDynamoRepository,), exec_body=lambda body: body.update(namespace))
+
+    with pytest.raises(DeclarationError, match=r"'secret'.*exclude=True"):
+        of(Secretive)
+    with pytest.raises(DeclarationError, match=r"'id'.*exclude=True"):
+        of(Keyless)
+    of(Careful)
 
 
 # --- what is right --------------------------------------------------------------------------------------------------
@@ -395,6 +460,24 @@ def test_a_right_declaration_is_taken(attributes: dict[str, Any]) -> None:
         "Typeds", (BaseDynamoRepository[Typed],), exec_body=lambda body: body.update(namespace)
     )
     assert repository(config()).table_name == "dev_typed"
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"unique": ("name", Unique("other", within=("number", "amount"), normalize=str.casefold))},
+        {"unique": ["raw", Unique("name", within="id")], "sort_key": "number"},
+        {"unique": ("id",), "sort_key": "number"},
+        {"unique": ("name",), "sort_key": "number", "p": AccessPattern("index", partition="number", sort="id")},
+        {"unique": ()},
+    ],
+    ids=str,
+)
+def test_unique_fields_are_taken(attributes: dict[str, Any]) -> None:
+    declaration = declare(**attributes)._declaration
+    assert declaration is not None
+    expected = [Unique(entry) if isinstance(entry, str) else entry for entry in attributes["unique"]]
+    assert list(declaration.unique) == expected
 
 
 def test_an_index_may_be_declared_twice_alike_and_overridden_below() -> None:

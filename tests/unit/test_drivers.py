@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from itertools import islice
+from typing import Any
 
 import pytest
 
-from dynamodb_wrapper.exceptions import ConditionFailedError, ConnectionError, DynamoDBWrapperError
+from dynamodb_wrapper.exceptions import (
+    ConditionFailedError,
+    ConnectionError,
+    DeadlineExceededError,
+    DynamoDBWrapperError,
+    ThrottlingError,
+    ValidationError,
+    WriteOutcomeUnknownError,
+)
 from dynamodb_wrapper.operations.effects import (
     Call,
     Emit,
@@ -24,6 +36,8 @@ from dynamodb_wrapper.operations.effects import (
     together,
 )
 from dynamodb_wrapper.transport import RetryPolicy, SyncDriver
+from dynamodb_wrapper.transport.deadlines import Abandonable, begin_sending
+from dynamodb_wrapper.transport.failures import Verdict, hint_of
 
 
 class ScriptedLane:
@@ -328,3 +342,252 @@ def test_a_jittered_sleep_is_a_random_part_and_a_token_is_new() -> None:
     first, second = driver.run(new_token()), driver.run(new_token())
     assert len(first) == 36
     assert first != second
+
+
+# --- time limits ----------------------------------------------------------------------------------------------------
+
+
+class Clockwork:
+    """A lane, a timer and a sleep over one time that moves only when they say so."""
+
+    def __init__(self, *script: tuple[float, Response | Exception]) -> None:
+        self.time = 0.0
+        self.sent: list[tuple[str, float, float | None]] = []
+        self._script = iter(script)
+
+    def send(self, call: Call, time_left: float | None = None) -> Response:
+        self.sent.append((call.operation, self.time, None if time_left is None else round(time_left, 9)))
+        seconds, answer = next(self._script)
+        self.time += seconds
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def sleep(self, seconds: float) -> None:
+        self.time += seconds
+
+    def driver(self, timeout: float | None = None, max_attempts: int = 4) -> SyncDriver:
+        policy = RetryPolicy(max_attempts, jitter=lambda: 1.0)
+        return SyncDriver(self, policy, timeout=timeout, timer=lambda: self.time, sleep=self.sleep)
+
+
+def test_an_attempt_gets_the_time_that_is_left() -> None:
+    lane = Clockwork((0.5, ConnectionError("reset")), (0.1, {"Item": {}}))
+    lane.driver(2.0).run(call("GetItem", {}))
+    assert lane.sent == [("GetItem", 0.0, 2.0), ("GetItem", 0.525, 1.475)]
+
+
+def test_without_a_limit_the_lane_is_told_none() -> None:
+    lane = Clockwork((0.5, {}), (0.5, {}))
+    lane.driver().run(call("GetItem", {}))
+    lane.driver(3.0).limited(timeout=math.inf).run(call("GetItem", {}))
+    assert [left for _, _, left in lane.sent] == [None, None]
+
+
+def test_a_pause_that_would_end_too_late_is_not_waited_for() -> None:
+    lane = Clockwork((0.1, ThrottlingError("slow")))
+    with pytest.raises(DeadlineExceededError, match="the time limit of 1 s has passed") as caught:
+        lane.driver(1.0).run(call("GetItem", {"TableName": "t"}, key={"p": 1}))
+    assert lane.time == 0.1
+    assert isinstance(caught.value.__cause__, ThrottlingError)
+    assert caught.value.context == {
+        "deadline_seconds": 1.0,
+        "last_error": "slow",
+        "operation": "GetItem",
+        "table_name": "t",
+        "key": {"p": 1},
+        "attempts": 1,
+    }
+
+
+def test_the_limit_holds_for_the_whole_flow() -> None:
+    lane = Clockwork((0.6, {}), (0.6, {}))
+
+    def flow() -> Flow[None]:
+        for _ in range(3):
+            yield from call("PutItem", {})
+
+    with pytest.raises(DeadlineExceededError, match="was not sent") as caught:
+        lane.driver(1.0).run(flow())
+    assert len(lane.sent) == 2
+    assert hint_of(caught.value).verdict is Verdict.SAFE
+
+
+def test_a_flow_may_catch_the_end_of_its_time() -> None:
+    def flow() -> Flow[str]:
+        try:
+            yield from sleep(5)
+        except DeadlineExceededError:
+            return "what was done so far"
+        return "all"
+
+    lane = Clockwork()
+    assert lane.driver(1.0).run(flow()) == "what was done so far"
+    assert lane.driver(5.1).run(flow()) == "all"
+
+
+def test_flows_together_share_the_limit() -> None:
+    lane = Clockwork((0.6, {}), (0.6, {}))
+    with pytest.raises(DeadlineExceededError):
+        lane.driver(1.0).run(together((call("GetItem", {}) for _ in range(5)), at_most=1))
+    assert len(lane.sent) == 2
+    lane = Clockwork(*[(0.6, {})] * 9)
+    with pytest.raises(DeadlineExceededError):
+        lane.driver(1.0).run(together((call("GetItem", {}) for _ in range(9)), at_most=2))
+    assert len(lane.sent) < 9
+
+
+def test_a_stream_has_the_limit_for_each_request() -> None:
+    more = {"Items": [1], "LastEvaluatedKey": {}}
+    lane = Clockwork((0.9, more), (0.9, more), (0.9, {"Items": [1]}))
+    assert list(lane.driver(1.0).stream(pages([]))) == [1, 1, 1]
+    assert [left for _, _, left in lane.sent] == [1.0, 1.0, 1.0]
+    lane = Clockwork((0.9, more), (0.1, ThrottlingError("slow")))
+    items = lane.driver(1.0).stream(pages([]))
+    assert next(items) == 1
+    with pytest.raises(DeadlineExceededError):
+        next(items)
+
+
+def test_a_flow_with_a_limit_of_its_own_has_the_drivers_for_each_request() -> None:
+    def flow() -> Flow[None]:
+        for _ in range(3):
+            yield from call("DescribeTable", {})
+            yield from sleep(20)
+
+    lane = Clockwork(*[(0.5, {})] * 3)
+    lane.driver(1.0).run(flow(), each_request=True)
+    assert [left for _, _, left in lane.sent] == [1.0, 1.0, 1.0]
+
+
+def test_a_limited_driver_shares_lane_and_quota_and_leaves_the_other_as_it_was() -> None:
+    lane = Clockwork(*[(0.0, ConnectionError("reset"))] * 9)
+    driver = lane.driver()
+    hasty = driver.limited(timeout=0.5, max_attempts=2)
+    with pytest.raises(ConnectionError):
+        hasty.run(call("GetItem", {}))
+    assert [left for _, _, left in lane.sent] == [0.5, 0.475]
+    assert driver._policy.quota is hasty._policy.quota
+    assert driver._policy.quota.available == 500 - 14
+    with pytest.raises(ConnectionError):
+        driver.run(call("GetItem", {}))
+    assert len(lane.sent) == 6
+    assert lane.sent[-1][2] is None
+    again = hasty.limited(max_attempts=1)
+    with pytest.raises(ConnectionError):
+        again.run(call("GetItem", {}))
+    assert (len(lane.sent), lane.sent[-1][2]) == (7, 0.5)
+
+
+@pytest.mark.parametrize("limits", [{"timeout": value} for value in (0, -1, True, "1", math.nan)])
+def test_a_time_limit_is_a_number_of_seconds(limits: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match=r"timeout is .*: must be a number of seconds greater than 0"):
+        SyncDriver(ScriptedLane()).limited(**limits)
+
+
+@pytest.mark.parametrize("attempts", [0, -1, True, 1.5, "3"])
+def test_attempts_are_a_number_of_attempts(attempts: Any) -> None:
+    with pytest.raises(ValidationError, match=r"max_attempts is .*: must be a whole number, 1 or more"):
+        SyncDriver(ScriptedLane()).limited(max_attempts=attempts)
+
+
+# --- work that heeds no limit ---------------------------------------------------------------------------------------
+
+
+def stuck(release: threading.Event) -> Callable[[], bool]:
+    """Work that has sent its request, and gets no answer."""
+
+    def work() -> bool:
+        begin_sending()
+        return release.wait(30)
+
+    return work
+
+
+def test_work_that_is_done_in_time_returns_raises_and_knows_its_context() -> None:
+    who: ContextVar[str] = ContextVar("who")
+    who.set("me")
+    abandonable = Abandonable(at_most=1)
+    assert abandonable.run(who.get, 5) == "me"
+    with pytest.raises(KeyError):
+        abandonable.run(lambda: {}["missing"], 5)
+    with pytest.raises(TimeoutError, match="its own"):
+        abandonable.run(lambda: exec("raise TimeoutError('its own')"), 5)
+    assert abandonable.run(lambda: 1, 1e300) == 1
+
+
+def test_work_that_is_not_done_in_time_is_left_behind() -> None:
+    release = threading.Event()
+    started = time.monotonic()
+    with pytest.raises(DeadlineExceededError, match=r"no answer came within the 0\.05 s") as caught:
+        Abandonable(at_most=1).run(stuck(release), 0.05)
+    assert time.monotonic() - started < 5
+    assert hint_of(caught.value).verdict is Verdict.LOST
+    release.set()
+
+
+def test_work_that_is_given_up_before_it_sends_never_sends() -> None:
+    release, done, sent = threading.Event(), threading.Event(), []
+
+    def work() -> None:
+        try:
+            release.wait(30)
+            begin_sending()
+            sent.append(1)
+        finally:
+            done.set()
+
+    with pytest.raises(DeadlineExceededError, match="could not be sent within") as caught:
+        Abandonable(at_most=1).run(work, 0.01)
+    assert hint_of(caught.value).verdict is Verdict.SAFE
+    release.set()
+    assert done.wait(10)
+    assert sent == []
+
+
+def test_sending_without_a_limit_needs_no_leave() -> None:
+    begin_sending()
+    begin_sending()
+
+
+def test_only_so_much_is_left_behind() -> None:
+    release, abandonable, begun = threading.Event(), Abandonable(at_most=2), []
+    for _ in range(2):
+        with pytest.raises(DeadlineExceededError):
+            abandonable.run(stuck(release), 0.01)
+    with pytest.raises(ConnectionError, match=r"2 requests .* still wait") as caught:
+        abandonable.run(lambda: begun.append(1), 5)
+    assert type(caught.value) is ConnectionError
+    assert hint_of(caught.value).verdict is Verdict.SAFE
+    assert begun == []
+    release.set()
+    deadline = time.monotonic() + 10
+    while any(thread.name == "dynamodb-attempt" for thread in threading.enumerate()) and time.monotonic() < deadline:
+        time.sleep(0.001)
+    abandonable.run(lambda: begun.append(1), 5)
+    assert begun == [1], "there is room again"
+
+
+def test_a_process_that_can_have_no_more_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    with pytest.raises(ConnectionError, match="none can be started") as caught:
+        Abandonable(at_most=1).run(lambda: 1, 5)
+    assert hint_of(caught.value).verdict is Verdict.SAFE
+
+
+def test_a_write_that_is_left_behind_is_unknown() -> None:
+    release, abandonable = threading.Event(), Abandonable(at_most=1)
+
+    class StuckLane:
+        def send(self, call: Call, time_left: float | None = None) -> Response:
+            assert time_left is not None
+            return {"done": abandonable.run(stuck(release), time_left)}
+
+    driver = SyncDriver(StuckLane(), timeout=0.05)
+    with pytest.raises(WriteOutcomeUnknownError) as caught:
+        driver.run(call("PutItem", {}, key={"p": 1}))
+    assert isinstance(caught.value.__cause__, DeadlineExceededError)
+    release.set()

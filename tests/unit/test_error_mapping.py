@@ -15,6 +15,7 @@ from dynamodb_wrapper.exceptions import (
     ConnectionError,
     CredentialsError,
     DynamoDBWrapperError,
+    IdempotentParameterMismatchError,
     ItemTooLargeError,
     LimitExceededError,
     ServerError,
@@ -53,7 +54,7 @@ def mapped(error: ClientError, call: Call = CALL) -> DynamoDBWrapperError:
     [
         ("ConditionalCheckFailedException", 400, ConditionFailedError, Verdict.FINAL, False),
         ("TransactionCanceledException", 400, TransactionCanceledError, Verdict.FINAL, False),
-        ("TransactionConflictException", 400, TransactionConflictError, Verdict.FINAL, False),
+        ("TransactionConflictException", 400, TransactionConflictError, Verdict.SAFE, False),
         ("TransactionInProgressException", 400, TransactionConflictError, Verdict.FINAL, False),
         ("ProvisionedThroughputExceededException", 400, ThrottlingError, Verdict.SAFE, True),
         ("ThrottlingException", 400, ThrottlingError, Verdict.SAFE, True),
@@ -77,7 +78,7 @@ def mapped(error: ClientError, call: Call = CALL) -> DynamoDBWrapperError:
         ("ExpiredTokenException", 400, CredentialsError, Verdict.FINAL, False),
         ("RequestExpired", 400, CredentialsError, Verdict.FINAL, False),
         ("ValidationException", 400, ValidationError, Verdict.FINAL, False),
-        ("IdempotentParameterMismatchException", 400, DynamoDBWrapperError, Verdict.FINAL, False),
+        ("IdempotentParameterMismatchException", 400, IdempotentParameterMismatchError, Verdict.FINAL, False),
         ("403", 403, DynamoDBWrapperError, Verdict.FINAL, False),
     ],
 )

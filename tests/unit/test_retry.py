@@ -12,9 +12,11 @@ from dynamodb_wrapper.exceptions import (
     ConnectionError,
     CorruptResponseError,
     CredentialsError,
+    DeadlineExceededError,
     DynamoDBWrapperError,
     ServerError,
     ThrottlingError,
+    TransactionCanceledError,
     TransactionConflictError,
     ValidationError,
     WriteOutcomeUnknownError,
@@ -183,3 +185,150 @@ def test_the_answers_of_a_batch_name_its_tables() -> None:
     transaction = Call("TransactWriteItems", {"TransactItems": actions})
     assert play(transaction, policy(1), ThrottlingError("slow"))[0].context["table_name"] == "x, y"
     assert "table_name" not in play(Call("ListTables", {}), policy(1), ThrottlingError("slow"))[0].context
+
+
+# --- against botocore's own standard mode ----------------------------------------------------------------------------
+
+
+def test_delays_are_those_of_botocores_standard_mode() -> None:
+    standard = pytest.importorskip("botocore.retries.standard")
+    if not hasattr(standard.ExponentialBackoff, "_SERVICE_BACKOFF_CONFIG"):
+        pytest.skip("this botocore is older than the standard mode that is stated here")
+
+    class Detector:
+        throttled = False
+
+        def is_throttling_error_from_context(self, context: Any) -> bool:
+            return self.throttled
+
+    class Answer:
+        headers: dict[str, str]
+
+    class Context:
+        http_response: Any = None
+        attempt_number = 1
+
+    detector, context = Detector(), Context()
+    theirs = standard.ExponentialBackoff(random=lambda: 0.5, service_name="dynamodb", throttling_detector=detector)
+    for detector.throttled in (False, True):
+        for asked in (None, "0", "700", "30000"):
+            context.http_response = None
+            if asked is not None:
+                context.http_response = Answer()
+                context.http_response.headers = {"x-amz-retry-after": asked}
+            hint = Hint(Verdict.SAFE, detector.throttled, None if asked is None else int(asked) / 1000)
+            for context.attempt_number in range(1, 12):
+                ours = policy(jitter=0.5).delay(context.attempt_number, hint)
+                assert ours == pytest.approx(theirs.delay_amount(context))
+
+
+def test_costs_and_capacity_are_those_of_botocores_standard_mode() -> None:
+    standard = pytest.importorskip("botocore.retries.standard")
+    checker = standard.RetryQuotaChecker
+    if getattr(checker, "_RETRY_COST", None) != 14:
+        pytest.skip("this botocore is older than the standard mode that is stated here")
+    assert RetryQuota().available == standard.quota.RetryQuota.INITIAL_CAPACITY
+    for kind, cost in ((ConnectionError, checker._RETRY_COST), (ThrottlingError, checker._THROTTLING_RETRY_COST)):
+        quota = RetryQuota()
+        play(READ, policy(2, quota=quota), kind("1"), kind("2"))
+        assert quota.available == 500 - cost
+
+
+# --- giving up a write -----------------------------------------------------------------------------------------------
+
+WRITES = ["PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems", "BatchWriteItem"]
+
+
+@pytest.mark.parametrize("operation", WRITES)
+@pytest.mark.parametrize(
+    "last", [ConnectionError("reset"), ThrottlingError("slow"), CredentialsError("expired"), ValidationError("no")]
+)
+def test_a_write_given_up_after_a_lost_answer_is_unknown(operation: str, last: DynamoDBWrapperError) -> None:
+    call = Call(operation, {"TableName": "t"}, key={"p": "x"})
+    error, _ = play(call, policy(2), ServerError("500"), last)
+    assert isinstance(error, WriteOutcomeUnknownError)
+    assert isinstance(error, ConnectionError)
+    assert error.__cause__ is error.original_error is last
+    assert error.key == {"p": "x"}
+    assert error.context["lost_answers"] == 1 + isinstance(last, ConnectionError)
+    assert "read the item to find out" in str(error)
+
+
+@pytest.mark.parametrize("operation", ["GetItem", "Query", "BatchGetItem", "TransactGetItems", "DescribeTable"])
+def test_a_read_given_up_raises_its_last_error(operation: str) -> None:
+    last = ConnectionError("the last")
+    assert play(Call(operation, {}), policy(2), ServerError("500"), last)[0] is last
+
+
+@pytest.mark.parametrize("operation", WRITES)
+def test_a_write_of_which_nothing_was_applied_raises_its_last_error(operation: str) -> None:
+    last = hinted(ConnectionError("never sent"), SAFE)
+    assert play(Call(operation, {}), policy(2), ThrottlingError("slow"), last)[0] is last
+
+
+def test_what_the_flow_can_make_out_is_left_to_it() -> None:
+    for operation, error in (
+        ("PutItem", ConditionFailedError("yours, perhaps")),
+        ("TransactWriteItems", TransactionCanceledError("yours, perhaps")),
+        ("TransactWriteItems", TransactionConflictError("your first try is in progress")),
+    ):
+        raised, _ = play(Call(operation, {}), policy(), ConnectionError("reset"), error)
+        assert raised is error
+        assert error.context["lost_answers"] == 1
+    conflict = hinted(TransactionConflictError("somebody's"), SAFE)
+    raised, _ = play(Call("PutItem", {}), policy(2), ConnectionError("reset"), conflict)
+    assert isinstance(raised, WriteOutcomeUnknownError), "a conflict on a single write says nothing of the first try"
+
+
+# --- deadlines -------------------------------------------------------------------------------------------------------
+
+
+def late() -> DeadlineExceededError:
+    return hinted(DeadlineExceededError("the time has passed"), SAFE)
+
+
+def cut_short(call: Call, failure: DynamoDBWrapperError) -> DynamoDBWrapperError:
+    """Return the error of a call whose first attempt failed and whose first pause would be too long."""
+    flow = retried(call, policy())
+    assert next(flow) is call
+    assert isinstance(flow.throw(failure), Sleep)
+    with pytest.raises(DynamoDBWrapperError) as caught:
+        flow.throw(late())
+    return caught.value
+
+
+def test_no_time_for_another_attempt() -> None:
+    failure = ThrottlingError("slow").answered(operation="GetItem", request_id="R1", code="ThrottlingException")
+    error = cut_short(READ, failure)
+    assert isinstance(error, DeadlineExceededError)
+    assert error.__cause__ is error.original_error is failure
+    assert (error.code, error.request_id, error.operation) == ("ThrottlingException", "R1", "GetItem")
+    assert error.context["last_error"] == "slow"
+    assert (error.context["attempts"], error.context["key"]) == (1, {"p": "x"})
+
+
+def test_no_time_for_another_attempt_at_a_write() -> None:
+    put = Call("PutItem", {"TableName": "t"}, key={"p": "x"})
+    assert isinstance(cut_short(put, ThrottlingError("slow")), DeadlineExceededError)
+    unknown = cut_short(put, ConnectionError("reset"))
+    assert isinstance(unknown, WriteOutcomeUnknownError)
+    assert isinstance(unknown.__cause__, DeadlineExceededError)
+    assert isinstance(unknown.__cause__.__cause__, ConnectionError)
+
+
+def test_an_attempt_without_an_answer_in_time() -> None:
+    gone = hinted(DeadlineExceededError("no answer"), LOST)
+    assert play(READ, policy(), gone) == (gone, [])
+    for call in (WRITE, Call("PutItem", {})):
+        error, delays = play(call, policy(), hinted(DeadlineExceededError("no answer"), LOST))
+        assert isinstance(error, WriteOutcomeUnknownError)
+        assert delays == []
+
+
+def test_an_attempt_not_begun_in_time() -> None:
+    assert isinstance(play(Call("PutItem", {}), policy(), late())[0], DeadlineExceededError)
+    first = ConnectionError("reset")
+    error, _ = play(Call("PutItem", {}), policy(), first, late())
+    assert isinstance(error, WriteOutcomeUnknownError)
+    assert error.__cause__ is not None
+    assert error.__cause__.__cause__ is first

@@ -11,7 +11,7 @@ import pytest
 from dynamodb_wrapper.exceptions import BatchIncompleteError, ConditionFailedError
 from dynamodb_wrapper.models import PipelineRunEvent, PipelineRunLog, RunStatus
 from dynamodb_wrapper.operations import run_messages, runs
-from dynamodb_wrapper.operations.effects import Call, Flow, Now, Params, Sleep
+from dynamodb_wrapper.operations.effects import Call, Flow, Now, Params, Sleep, Together
 from dynamodb_wrapper.operations.entity import Entity
 from dynamodb_wrapper.repositories import PipelineRunEventsRepository, PipelineRunLogsRepository
 from tests.servers import Embedded
@@ -59,6 +59,8 @@ class Script:
                 elif isinstance(effect, Sleep):
                     self.pauses.append(effect.seconds)
                     effect = flow.send(None)
+                elif isinstance(effect, Together):
+                    effect = flow.send([self.run(each) for each in effect.flows])
                 else:
                     assert isinstance(effect, Now)
                     effect = flow.send(NOW)
@@ -153,6 +155,19 @@ class TestMessages:
         assert caught.value.done == 48
         assert isinstance(caught.value.unprocessed[0], PipelineRunEvent)
         assert len(script.calls) < 20
+
+    def test_messages_that_are_not_deleted_are_reported_by_their_keys(
+        self, logs: Entity[PipelineRunLog], events: Entity[PipelineRunEvent]
+    ) -> None:
+        stored = [events.encode(PipelineRunEvent(run_id="r1", sequence=number, message="x")) for number in range(30)]
+        keys = [{"DeleteRequest": {"Key": events.key_of(item)}} for item in stored]
+        left = {"UnprocessedItems": {events.table_name: keys[3:4]}}
+        script = Script({"Attributes": logs.encode(run_log())}, {"Items": stored}, *[left] * 11, {})
+        with pytest.raises(BatchIncompleteError) as caught:
+            script.run(run_messages.delete_run(logs, events, ("r1", None), when=None))
+        assert caught.value.unprocessed[0] == {"run_id": "r1", "sequence": 3}
+        assert caught.value.context["run_id"] == "r1"
+        assert caught.value.done + len(caught.value.unprocessed) == 30
 
     @staticmethod
     def answers_until_batch(

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -414,3 +415,10 @@ def test_tasks_share_the_zone_of_the_process() -> None:
 def test_utils_exports_these_names() -> None:
     for name in utils.__all__:
         assert getattr(utils, name) is getattr(module, name)
+
+
+@pytest.mark.parametrize("convert", [to_utc, TimezoneManager("UTC").to_timezone, TimezoneManager("UTC").format_iso])
+def test_what_is_no_datetime_is_refused(convert: Any) -> None:
+    for wrong in ("2024-07-01T12:00:00", None, 5):
+        with pytest.raises(ValidationError, match="is not a datetime"):
+            convert(wrong)

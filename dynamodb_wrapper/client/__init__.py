@@ -1,0 +1,9 @@
+"""The document-level client: DynamoDB's operations on plain dicts, over the same flows and pools as repositories."""
+
+from __future__ import annotations
+
+from dynamodb_wrapper.client.document_client import DocumentClient, get_dynamodb_client
+from dynamodb_wrapper.operations.document_batches import BatchSummary
+from dynamodb_wrapper.operations.trees import TreeMetadata, TreeWithMetadata
+
+__all__ = ["BatchSummary", "DocumentClient", "TreeMetadata", "TreeWithMetadata", "get_dynamodb_client"]

@@ -1,0 +1,378 @@
+"""The blocking skin of the document-level client."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, overload
+
+from dynamodb_wrapper.client.options import ClientOptions, configuration
+from dynamodb_wrapper.codec.documents import DocumentCodec
+from dynamodb_wrapper.codec.wire import TimeRules
+from dynamodb_wrapper.config import DynamoDBConfig
+from dynamodb_wrapper.exceptions import ConnectionError, ValidationError
+from dynamodb_wrapper.operations import document_batches, document_trees, documents
+from dynamodb_wrapper.operations.batches import BatchOptions, BatchProgress
+from dynamodb_wrapper.operations.document_batches import BatchSummary
+from dynamodb_wrapper.operations.document_keywords import (
+    BatchGetKeywords,
+    BatchWriteKeywords,
+    DeleteKeywords,
+    GetKeywords,
+    PutKeywords,
+    QueryKeywords,
+    ScanKeywords,
+    TransactGetKeywords,
+    TransactWriteKeywords,
+    UpdateKeywords,
+)
+from dynamodb_wrapper.operations.document_trees import Links
+from dynamodb_wrapper.operations.documents import Answer, Documents
+from dynamodb_wrapper.operations.trees import TreeWithMetadata
+from dynamodb_wrapper.transport import Connection, connection_for
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.client import DynamoDBClient
+
+
+class DocumentClient:
+    """DynamoDB's operations on plain dicts: boto3's keywords and answers, with Python values in both.
+
+    Made by `get_dynamodb_client`; safe to share between threads. In answers, whole numbers are int and others Decimal,
+    binary is bytes, sets are sets. In requests, a float is stored as its shortest decimal; NaN, infinity, empty sets
+    and sets of mixed types are refused. Expressions are text, or boto3's conditions (``Attr("total").gt(100)``), or
+    this library's (``F.total > 100``). Table names are physical: no prefix is added.
+
+    What is refused before anything is sent raises `ValidationError`: a keyword that DynamoDB's operation does not have,
+    one that is missing or None, a value that cannot be stored.
+
+    Attributes:
+        config: The configuration.
+    """
+
+    def __init__(self, config: DynamoDBConfig) -> None:
+        """Use a configuration; nothing is opened before the first request.
+
+        Raises:
+            ValidationError: ``config`` is no `DynamoDBConfig`.
+        """
+        if not isinstance(config, DynamoDBConfig):
+            raise ValidationError(f"a DocumentClient takes a DynamoDBConfig, not {type(config).__name__}")
+        times = TimeRules.of(
+            assumed=config.default_timezone, stored_in_utc=config.store_timestamps_in_utc, shown=config.user_timezone
+        )
+        self.config = config
+        self._pool = connection_for(config)
+        self._documents = Documents(DocumentCodec(times))
+        self._destroyed = False
+
+    def __repr__(self) -> str:
+        return f"DocumentClient({self._pool!r}{', destroyed' if self._destroyed else ''})"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.destroy()
+
+    # --- one item -------------------------------------------------------------------------------------------------
+
+    def get(self, **keywords: Unpack[GetKeywords]) -> Answer:
+        """Read one item: ``Item`` is in the answer if there is one.
+
+        Args:
+            **keywords: Of boto3's ``get_item``: ``TableName``, ``Key``, ``ConsistentRead``, ...
+        """
+        return self._connection.driver.run(documents.perform(self._documents, "GetItem", keywords))
+
+    def put(self, **keywords: Unpack[PutKeywords]) -> Answer:
+        """Write a whole item over what is there.
+
+        Args:
+            **keywords: Of boto3's ``put_item``: ``TableName``, ``Item``, ``ConditionExpression``, ``ReturnValues``, ...
+
+        Raises:
+            ConditionFailedError: The condition was false; ``item`` is what is stored.
+            ItemTooLargeError: The item is over 400 KB.
+            WriteOutcomeUnknownError: The answer was lost, and the write has a condition or returns old values, so that
+                repeating it does not tell.
+        """
+        return self._connection.driver.run(documents.perform(self._documents, "PutItem", keywords))
+
+    def update(self, **keywords: Unpack[UpdateKeywords]) -> Answer:
+        """Change attributes of an item, which is made when there is none and no condition says otherwise.
+
+        Args:
+            **keywords: Of boto3's ``update_item``: ``TableName``, ``Key``, ``UpdateExpression``, ``ReturnValues``, ...
+
+        Raises:
+            ConditionFailedError: The condition was false; ``item`` is what is stored.
+            WriteOutcomeUnknownError: The answer was lost; an update is never sent again then.
+        """
+        return self._connection.driver.run(documents.perform(self._documents, "UpdateItem", keywords))
+
+    def delete(self, **keywords: Unpack[DeleteKeywords]) -> Answer:
+        """Delete an item; it is no error when there is none.
+
+        Args:
+            **keywords: Of boto3's ``delete_item``: ``TableName``, ``Key``, ``ConditionExpression``, ...
+
+        Raises:
+            ConditionFailedError: The condition was false; ``item`` is what is stored.
+            WriteOutcomeUnknownError: The answer was lost, and the delete has a condition or returns old values, so that
+                repeating it does not tell.
+        """
+        return self._connection.driver.run(documents.perform(self._documents, "DeleteItem", keywords))
+
+    # --- many items -----------------------------------------------------------------------------------------------
+
+    def query(self, **keywords: Unpack[QueryKeywords]) -> Answer:
+        """Read one page of items with a partition key: ``Items``, ``Count``, and ``LastEvaluatedKey`` if more follow.
+
+        Args:
+            **keywords: Of boto3's ``query``. ``Limit`` is how many items DynamoDB looks at, before it filters. An
+                ``ExclusiveStartKey`` of None starts at the beginning.
+        """
+        return self._connection.driver.run(documents.perform(self._documents, "Query", keywords))
+
+    def scan(self, **keywords: Unpack[ScanKeywords]) -> Answer:
+        """Read one page of a table or index: ``Items``, ``Count``, and ``LastEvaluatedKey`` if more follow.
+
+        Args:
+            **keywords: Of boto3's ``scan``; ``Limit`` and ``ExclusiveStartKey`` as in `query`.
+        """
+        return self._connection.driver.run(documents.perform(self._documents, "Scan", keywords))
+
+    def iter_query(self, **keywords: Unpack[QueryKeywords]) -> Iterator[dict[str, Any]]:
+        """Yield the items of all pages of a query, reading a page when it is needed.
+
+        Args:
+            **keywords: As in `query`; ``Limit`` is the size of a page.
+        """
+        return self._connection.driver.stream(documents.stream(self._documents, "Query", keywords))
+
+    def iter_scan(self, **keywords: Unpack[ScanKeywords]) -> Iterator[dict[str, Any]]:
+        """Yield the items of all pages of a scan, reading a page when it is needed.
+
+        Args:
+            **keywords: As in `scan`; ``Limit`` is the size of a page.
+        """
+        return self._connection.driver.stream(documents.stream(self._documents, "Scan", keywords))
+
+    def batch_get(self, **keywords: Unpack[BatchGetKeywords]) -> Answer:
+        """Read any number of items by key: ``Responses`` has those there are, by table, in the order asked.
+
+        Chunked, and repeated until every key is answered: ``UnprocessedKeys`` is always empty. A key that is asked for
+        twice is answered twice.
+
+        Args:
+            **keywords: Of boto3's ``batch_get_item``: ``RequestItems``.
+
+        Raises:
+            BatchIncompleteError: DynamoDB left keys out too often; ``unprocessed`` has each as a ``RequestItems``.
+        """
+        return self._connection.driver.run(document_batches.get(self._documents, keywords))
+
+    def batch_write(self, **keywords: Unpack[BatchWriteKeywords]) -> Answer:
+        """Put and delete any number of items, each on its own: ``UnprocessedItems`` is always empty.
+
+        Chunked and repeated as `batch_operations` is.
+
+        Args:
+            **keywords: Of boto3's ``batch_write_item``: ``RequestItems``.
+
+        Raises:
+            BatchIncompleteError: DynamoDB left writes out too often; ``unprocessed`` has each as a ``RequestItems``.
+        """
+        return self._connection.driver.run(document_batches.write(self._documents, keywords))
+
+    def batch_operations(
+        self,
+        operations: Iterable[Mapping[str, Any]],
+        *,
+        concurrency: int = 4,
+        progress: Callable[[BatchProgress], object] | None = None,
+    ) -> BatchSummary:
+        """Put and delete any number of items of any tables, each on its own, and return how many.
+
+        Sent in chunks, several at a time; what DynamoDB leaves out is sent again. Of several operations on one key the
+        last one is done. Each table is asked once for the names of its key (``DescribeTable``). All operations are
+        checked, and held in memory, before the first is sent.
+
+        Args:
+            operations: Dicts like ``{"type": "put", "tableName": "t", "item": {...}}`` and
+                ``{"type": "delete", "table_name": "t", "key": {...}}``.
+            concurrency: How many requests are on their way at a time.
+            progress: Is told how far the batch is, after each request.
+
+        Raises:
+            ValidationError: An operation is not like that, or lacks a key; says which. Nothing was sent.
+            BatchIncompleteError: DynamoDB left writes out too often; ``unprocessed`` has the operations not done.
+        """
+        return self._connection.driver.run(
+            document_batches.operate(self._documents, operations, BatchOptions(concurrency, progress=progress))
+        )
+
+    # --- transactions ---------------------------------------------------------------------------------------------
+
+    def transact_write(self, **keywords: Unpack[TransactWriteKeywords]) -> Answer:
+        """Do up to 100 writes and checks together, or none of them.
+
+        Args:
+            **keywords: Of boto3's ``transact_write_items``: ``TransactItems``, ``ClientRequestToken``, ... Without a
+                token one is made, so that a repeated request is applied once.
+
+        Raises:
+            TransactionCanceledError: Nothing was written; ``reasons`` has one entry per action, in order.
+        """
+        return self._connection.driver.run(documents.transact_write(self._documents, keywords))
+
+    def transact_get(self, **keywords: Unpack[TransactGetKeywords]) -> Answer:
+        """Read up to 100 items as they are at one moment: ``Responses`` has one entry per action, ``{}`` for no item.
+
+        Args:
+            **keywords: Of boto3's ``transact_get_items``: ``TransactItems``, ...
+
+        Raises:
+            TransactionCanceledError: Writers were in the way.
+        """
+        return self._connection.driver.run(documents.transact_get(self._documents, keywords))
+
+    # --- trees ----------------------------------------------------------------------------------------------------
+
+    @overload
+    def read_tree(
+        self,
+        table: str,
+        root: object,
+        *,
+        max_depth: int = 10,
+        include_metadata: Literal[False] = False,
+        id: str = "id",
+        parent: str = "parent",
+        index: str = "parent-index",
+        children: str = "children",
+        concurrency: int = 4,
+    ) -> dict[str, Any]: ...
+
+    @overload
+    def read_tree(
+        self,
+        table: str,
+        root: object,
+        *,
+        max_depth: int = 10,
+        include_metadata: Literal[True],
+        id: str = "id",
+        parent: str = "parent",
+        index: str = "parent-index",
+        children: str = "children",
+        concurrency: int = 4,
+    ) -> TreeWithMetadata[dict[str, Any]]: ...
+
+    def read_tree(
+        self,
+        table: str,
+        root: object,
+        *,
+        max_depth: int = 10,
+        include_metadata: bool = False,
+        id: str = "id",  # the contract's name
+        parent: str = "parent",
+        index: str = "parent-index",
+        children: str = "children",
+        concurrency: int = 4,
+    ) -> dict[str, Any] | TreeWithMetadata[dict[str, Any]]:
+        """Return an item with the items below it: each a dict of its attributes, its children under ``children``.
+
+        Level by level, one query per item, those of a level run together; children are in the order of the index. The
+        root is read consistently; a global index may lag a moment behind. A link back to an item above is cut.
+
+        Args:
+            table: The physical table.
+            root: The ``id`` of the root, or its primary key as a dict where that has more parts or another name.
+            max_depth: How many levels to read, the root's included.
+            include_metadata: Whether to return the tree with what it looks like: ``.tree``, and ``.metadata`` with
+                ``node_count``, ``depth``, ``root_id``, ``complete``, ``cycles`` and ``orphans``.
+            id: The attribute that tells items apart, in the whole table.
+            parent: The attribute with the ``id`` of an item's parent.
+            index: The index whose partition key is ``parent``; nodes below the root have what it projects.
+            children: The name under which a node has its children.
+            concurrency: How many queries run at a time.
+
+        Raises:
+            ItemNotFoundError: There is no such root.
+            ValidationError: An item has an attribute of its own where its children are to be.
+        """
+        return self._connection.driver.run(
+            document_trees.read(
+                self._documents,
+                Links(table, id, parent, index, children),
+                root,
+                max_depth=max_depth,
+                include_metadata=include_metadata,
+                concurrency=concurrency,
+            )
+        )
+
+    # --- the client itself ----------------------------------------------------------------------------------------
+
+    def health_check(self, *, timeout_seconds: float = 5.0) -> bool:
+        """Return whether DynamoDB answers now, within the timeout; False once destroyed. Never raises."""
+        return not self._destroyed and self._pool.health_check(timeout_seconds=timeout_seconds)
+
+    def get_client(self) -> DynamoDBClient:
+        """Return boto3's own low-level client, values in wire form; it retries and raises as boto3 does."""
+        return self._connection.boto3_client
+
+    def get_document_client(self) -> DynamoDBClient:
+        """Return boto3's own client that takes and gives plain values (``resource("dynamodb").meta.client``).
+
+        It retries, converts and raises as boto3 does: no floats, numbers as Decimal, bytes as ``Binary``.
+        """
+        return self._connection.resource.meta.client
+
+    def destroy(self) -> None:
+        """Close the sockets and refuse further use; destroying twice is fine.
+
+        Others that share the pool, repositories for example, connect anew when they are next used.
+        """
+        if not self._destroyed:
+            self._destroyed = True
+            self._pool.disconnect()
+
+    @property
+    def _connection(self) -> Connection:
+        if self._destroyed:
+            raise ConnectionError("this client was destroyed; get_dynamodb_client() makes another")
+        return self._pool
+
+
+def get_dynamodb_client(*, config: DynamoDBConfig | None = None, **options: Unpack[ClientOptions]) -> DocumentClient:
+    """Return a client for plain dicts, on the connection pool that its configuration shares with repositories.
+
+    An option that is given holds; one that is left out, or None, comes from the environment, then from its default.
+
+    Args:
+        config: A whole configuration instead of options: ``DynamoDBConfig.embedded()``, or that of repositories, whose
+            pool the client then shares.
+        **options: ``region``: default ``"us-east-1"``; ``AWS_REGION``, else ``AWS_DEFAULT_REGION``.
+            ``local``: whether DynamoDB is on this machine; by default, whether ``DYNAMODB_ENVIRONMENT``, else
+            ``ENVIRONMENT``, says development. Where the environment has no credentials, "local" is used for them.
+            ``local_endpoint``: where it is then, default ``"http://localhost:8000"``; ``DYNAMODB_ENDPOINT_URL``, else
+            ``DYNAMODB_LOCAL_ENDPOINT``, else ``AWS_ENDPOINT_URL_DYNAMODB``, which hold without ``local`` as well.
+            ``max_retries``: after the first attempt, default 3; ``DYNAMODB_MAX_RETRIES``.
+            ``max_sockets``: connections kept open, default 50; ``DYNAMODB_MAX_SOCKETS``.
+            ``request_timeout``: milliseconds to wait for an answer, default 30,000; ``DYNAMODB_REQUEST_TIMEOUT``.
+            ``connection_timeout``: milliseconds to wait for a connection, default 5,000;
+            ``DYNAMODB_CONNECTION_TIMEOUT``.
+            ``enable_logging``: whether each request is logged, with its duration and capacity, default False;
+            ``DYNAMODB_DEBUG_LOGGING``, else ``DYNAMODB_ENABLE_LOGGING``.
+
+    Raises:
+        ValidationError: An option is unknown or wrong, or ``config`` comes with other options.
+    """
+    if config is not None and options:
+        raise ValidationError(
+            f"config= says everything: leave out {', '.join(options)}", dict.fromkeys(options, "given beside config")
+        )
+    return DocumentClient(configuration(options) if config is None else config)

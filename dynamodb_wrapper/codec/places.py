@@ -1,0 +1,178 @@
+"""Places in the items of one model: how a path is stored, and how values are written there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Generic, TypeVar
+
+import pydantic
+from pydantic import BaseModel, TypeAdapter
+
+from dynamodb_wrapper.codec import pydantic_internals
+from dynamodb_wrapper.codec.compiler import ShapeCompiler
+from dynamodb_wrapper.codec.derived import Derived
+from dynamodb_wrapper.codec.shapes import ANY, Member, ModelShape, Shape, Step
+from dynamodb_wrapper.codec.stored import StoredForm
+from dynamodb_wrapper.codec.targets import Target, Validate, invalid, path_label, split_path
+from dynamodb_wrapper.codec.wire import TimeRules, Wire, WireEncoder
+from dynamodb_wrapper.exceptions import ExpressionError
+
+T = TypeVar("T", bound=BaseModel)
+
+
+class ItemPlaces(Generic[T]):
+    """Knows the shape of a model's items and finds places in them.
+
+    Attributes:
+        model_class: The model.
+        times: How datetimes are stored and shown.
+        derived: Attributes computed on every write.
+        shape: How the model's fields are stored.
+    """
+
+    def __init__(
+        self,
+        model_class: type[T],
+        times: TimeRules,
+        stored: Mapping[str, StoredForm],
+        derived: Sequence[Derived],
+        *,
+        keep_unknown: bool,
+    ) -> None:
+        self.model_class = model_class
+        self.times = times
+        self.derived = tuple(derived)
+        self._stored = dict(stored)
+        self._keep_unknown = keep_unknown
+        self._encoder = WireEncoder(times)
+        self.shape = self._root_shape(ShapeCompiler(times, keep_unknown=keep_unknown))
+        self._derived_attributes = frozenset(entry.attribute for entry in self.derived)
+        self._validators: dict[tuple[type, str], Validate] = {}
+        self._adapters: dict[int, tuple[Shape, TypeAdapter[Any]]] = {}
+
+    def _root_shape(self, compiler: ShapeCompiler) -> ModelShape:
+        shape = compiler.model(self.model_class)
+        root = ModelShape(shape.cls, shape.open, shape.forbids, shape.computed)
+        for name, member in shape.by_name.items():
+            form = self._stored.get(name)
+            own = member if form is None else replace(member, shape=form.shape(member, self.times))
+            root.by_name[name] = root.by_attribute[own.attribute] = own
+        return root
+
+    def member(self, name: str) -> Member | None:
+        """Return the field of that Python name or stored name, or None."""
+        return self.shape.find(name)
+
+    def attribute(self, name: str) -> str:
+        """Return the name a field is stored under (the name itself when it is no field)."""
+        member = self.shape.find(name)
+        return member.attribute if member else name
+
+    def target(self, path: Sequence[Step]) -> Target:
+        """Resolve a path as the caller wrote it.
+
+        A first step that is no field may still be a derived attribute, a dotted path (``"address.city"``), or any name
+        at all when the model's ``extra`` is ``"allow"``.
+
+        Raises:
+            ExpressionError: The model has no such place; names what it has.
+        """
+        first = path[0]
+        if not isinstance(first, str):
+            raise ExpressionError(f"a path starts with an attribute name, not {first!r}")
+        if first in self._derived_attributes or first in self.shape.computed:
+            return Target(first, (first, *path[1:]), ANY, self._encoder.encode, self._encoder.encode)
+        member = self.shape.find(first)
+        if member is None and ("." in first or "[" in first):
+            return self.target((*split_path(first), *path[1:]))
+        if member is None:
+            if self.shape.open:
+                return Target(path_label(path), tuple(path), ANY, self._encoder.encode, self._encoder.encode)
+            raise ExpressionError(
+                f"{self.model_class.__name__} has no field {first!r}; it has {', '.join(self.shape.by_name)}",
+                {first: "no such field"},
+            )
+        if len(path) == 1:
+            return self._field_target(self.model_class, member, member.name, (member.attribute,))
+        return self._nested_target(member, path)
+
+    def element_target(self, target: Target) -> Target:
+        """Return the place of an element of the list or set at ``target``."""
+        shape = target.shape.element or ANY
+        return self._shape_target(f"an element of {target.label}", target.names, shape)
+
+    def _nested_target(self, member: Member, path: Sequence[Step]) -> Target:
+        names: list[Step] = [member.attribute]
+        shape = member.shape
+        owner, found = None, None
+        for step in path[1:]:
+            owner = shape.model
+            found = owner.find(step) if owner is not None and isinstance(step, str) else None
+            child = shape.child(step)
+            if child is None:
+                raise ExpressionError(
+                    f"{self.model_class.__name__} has no place {path_label(path)!r}: no {step!r} there"
+                )
+            name, shape = child
+            names.append(name)
+        if owner is not None and found is not None:
+            return self._field_target(owner.cls, found, path_label(path), tuple(names))
+        return self._shape_target(path_label(path), tuple(names), shape)
+
+    def _field_target(self, cls: type[BaseModel], member: Member, label: str, names: tuple[Step, ...]) -> Target:
+        return Target(
+            label,
+            names,
+            member.shape,
+            self._encoder.encode,
+            lambda value: self._encode_field(cls, member, value),
+            self._validator(cls, member),
+        )
+
+    def _shape_target(self, label: str, names: tuple[Step, ...], shape: Shape) -> Target:
+        encode = self._encoder.encode
+        if shape.annotation is Any:
+            return Target(label, names, shape, encode, encode)
+        known = self._adapters.get(id(shape))
+        if known is None:
+            known = self._adapters[id(shape)] = (shape, TypeAdapter(shape.annotation))
+        adapter = known[1]
+        return Target(
+            label,
+            names,
+            shape,
+            encode,
+            lambda value: encode(adapter.dump_python(value, by_alias=True, warnings=False)),
+            adapter.validate_python,
+        )
+
+    def _validator(self, cls: type[BaseModel], member: Member) -> Validate:
+        validate = self._validators.get((cls, member.name))
+        if validate is None:
+            validate = self._validators[cls, member.name] = pydantic_internals.field_validator(
+                cls, member.name, member.shape.annotation
+            )
+        return validate
+
+    def _validated(self, member: Member, value: object) -> Any:
+        try:
+            return self._validator(self.model_class, member)(value, strict=False)
+        except pydantic.ValidationError as error:
+            raise invalid(f"a stored item's {member.name} is not valid", error, member.name) from error
+
+    def _encode_field(self, cls: type[BaseModel], member: Member, value: object) -> Wire:
+        if not pydantic_internals.has_model_serializer(cls):
+            try:
+                value = pydantic_internals.dump_field(cls, member.name, value)
+            except KeyError:
+                raise ExpressionError(
+                    f"{cls.__name__} leaves {member.name} = {value!r:.80} out of what it writes (exclude)",
+                    {member.name: "excluded"},
+                ) from None
+        return self._encoder.encode(self._in_stored_form(member, value))
+
+    def _in_stored_form(self, member: Member, value: object) -> object:
+        """Return what is stored for a dumped value; only fields of the item itself have forms of their own."""
+        form = self._stored.get(member.name) if member is self.shape.by_name.get(member.name) else None
+        return value if form is None or value is None else form.store(value, self.times)

@@ -1,0 +1,269 @@
+"""Batches of items in wire form: any number of writes or reads, of any tables.
+
+This layer knows no models; `bulk` does the same for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from dynamodb_wrapper.codec import Item, to_json
+from dynamodb_wrapper.exceptions import CorruptResponseError, DynamoDBWrapperError
+from dynamodb_wrapper.operations.batch_rounds import (
+    Batch,
+    BatchOptions,
+    BatchProgress,
+    Identity,
+    Outcome,
+    Pending,
+    identity,
+    split,
+)
+from dynamodb_wrapper.operations.effects import Flow, Params, call
+
+__all__ = ["BatchOptions", "BatchProgress", "Entry", "Identity", "Refused", "Wanted", "identity", "read", "write"]
+
+MAX_WRITES = 25
+"""AWS, "BatchWriteItem": the most puts and deletes in one request."""
+MAX_READS = 100
+"""AWS, "BatchGetItem": the most keys in one request."""
+MAX_REQUEST_BYTES = 12_000_000
+"""Of compact JSON. AWS, "BatchWriteItem", allows 16 MB over the network, JSON's overhead included; the rest is for the
+spaces that a lane's JSON may have. (The 16 MB of an answer need no care: what does not fit comes as unprocessed.)"""
+
+DEFAULT = BatchOptions()
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One put or delete.
+
+    Attributes:
+        table_name: The physical table.
+        key: The primary key, by which duplicates are told.
+        request: ``{"PutRequest": {"Item": ...}}`` or ``{"DeleteRequest": {"Key": ...}}``.
+        origin: What the caller gave; what `BatchIncompleteError` reports.
+        settle: Called once the entry is written, in the thread that the batch runs in.
+    """
+
+    table_name: str
+    key: Item
+    request: Params
+    origin: object
+    settle: Callable[[], object] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Something in place of an entry that cannot be written; ends the batch, and is reported with what is not done."""
+
+    table_name: str
+    origin: object
+    error: DynamoDBWrapperError
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One item to read.
+
+    Attributes:
+        table_name: The physical table.
+        key: The primary key.
+        origin: What the caller gave; what `BatchIncompleteError` reports.
+    """
+
+    table_name: str
+    key: Item
+    origin: object
+
+
+def write(entries: Iterable[Entry | Refused], options: BatchOptions = DEFAULT) -> Flow[int]:
+    """Write entries and return how many are done: all of them, one that a later one of the same key replaced included.
+
+    Of entries with the same key, the last wins: within a request only the last is sent, and a key is in one request on
+    its way at a time. Entries are drawn as there is room for them; only those on their way are held.
+
+    Raises:
+        BatchIncompleteError: After the first request something ended the batch: an error of DynamoDB or the network, an
+            entry that is refused, leftovers that stay, or what the iterable itself raised; it is in
+            ``.original_error`` (None for leftovers). The requests on their way were finished. ``.unprocessed`` has the
+            origins, in order, of all entries that are not known to be written; of a collection that includes those
+            never reached, of a generator those that were drawn from it. One that a later one replaced is not there.
+        Exception: What the iterable raised, or the error of a refused entry, before the first request.
+    """
+    batch = _Writing(entries, options)
+    yield from batch.run()
+    return batch.result()
+
+
+def read(
+    wanted: Iterable[Wanted],
+    options: BatchOptions = DEFAULT,
+    *,
+    consistent: bool = False,
+    parameters: Mapping[str, Params] | None = None,
+) -> Flow[list[Item | None]]:
+    """Read items and return them in the order asked, None for those that do not exist. A key is asked once.
+
+    Args:
+        wanted: The keys; drawn as there is room for requests.
+        options: How they are sent.
+        consistent: Read strongly consistent.
+        parameters: By table, what else goes into its part of each request: ``ConsistentRead``, ``ProjectionExpression``
+            (which must name the key attributes, or no answer could be told from another) and its names.
+
+    Raises:
+        BatchIncompleteError: DynamoDB left keys unread again and again; they are in ``.unprocessed``.
+        DynamoDBWrapperError: Any other error, as it is: a read that failed has left nothing behind.
+    """
+    batch = _Reading(wanted, options, {"ConsistentRead": True} if consistent else {}, parameters or {})
+    yield from batch.run()
+    return batch.result()
+
+
+class _Writing(Batch[Entry | Refused]):
+    _verb = "written"
+    _operation = "BatchWriteItem"
+
+    def result(self) -> int:
+        """Return how many are done, if all are."""
+        if self._has_stopped:
+            raise self._incomplete(self._done) from self._error
+        return self._done
+
+    def _next_chunk(self) -> dict[Identity, Pending[Entry | Refused]]:
+        chunk: dict[Identity, Pending[Entry | Refused]] = {}
+        size = 0
+        while (pending := self._next()) is not None:
+            earlier = chunk.get(pending.identity)
+            size += pending.size - (0 if earlier is None else earlier.size)
+            # An entry waits while its key is on its way. Two requests with one key could be applied in either order,
+            # and what DynamoDB leaves of the first is sent again after the second was applied.
+            must_wait = pending.identity in self._on_their_way
+            is_full = len(chunk) == MAX_WRITES and earlier is None
+            if must_wait or is_full or (chunk and size > MAX_REQUEST_BYTES):
+                self._held = pending
+                break
+            stands_for = 1 if earlier is None else 1 + earlier.stands_for
+            chunk[pending.identity] = Pending(pending.number, pending.identity, pending.entry, pending.size, stands_for)
+        return chunk
+
+    def _next(self) -> Pending[Entry | Refused] | None:
+        """Return the entry held back, or the next one; None at the end, and when the batch stops here."""
+        if self._held is not None:
+            held, self._held = self._held, None
+            return held
+        drawn = None
+        try:
+            drawn = self._draw()
+            return None if drawn is None else _pending(*drawn)
+        except Exception as error:  # the caller's own iterable may raise anything, and what is done must still be told
+            if not self._has_sent:
+                raise
+            if drawn is not None:
+                number, entry = drawn
+                self._left.append((number, entry.table_name, entry.origin))
+            self._stop(error)
+            return None
+
+    def _send(self, chunk: Sequence[Pending[Entry | Refused]]) -> Flow[Outcome[Entry | Refused]]:
+        entries = [pending.entry for pending in chunk if isinstance(pending.entry, Entry)]
+        requests: dict[str, list[Params]] = {}
+        for entry in entries:
+            requests.setdefault(entry.table_name, []).append(entry.request)
+        response = yield from call("BatchWriteItem", {"RequestItems": requests})
+        names = {entry.table_name: entry.key.keys() for entry in entries}
+        return split(
+            chunk,
+            [
+                identity(table, {name: written[name] for name in names.get(table, ())})
+                for table, left in response.get("UnprocessedItems", {}).items()
+                for written in map(_written, left)
+            ],
+        )
+
+    def _settle(self, pending: Pending[Entry | Refused], item: Item | None) -> None:
+        if isinstance(pending.entry, Entry) and pending.entry.settle is not None:
+            pending.entry.settle()
+
+
+class _Reading(Batch[Wanted]):
+    _verb = "read"
+    _operation = "BatchGetItem"
+
+    def __init__(
+        self, given: Iterable[Wanted], options: BatchOptions, shared: Params, parameters: Mapping[str, Params]
+    ) -> None:
+        super().__init__(given, options)
+        self._shared = shared
+        self._parameters = parameters
+        self._found: list[Item | None] = []
+        self._asked: dict[Identity, int] = {}
+        self._repeats: list[tuple[int, int]] = []  # a place in the results, and the place that has its item
+
+    def result(self) -> list[Item | None]:
+        """Return the items, if all were read."""
+        if self._error is not None:
+            raise self._error
+        if self._has_stopped:
+            unread = {number for number, _, _ in self._left}
+            unread_repeats = [number for number, first in self._repeats if first in unread]
+            raise self._incomplete(len(self._found) - len(unread) - len(unread_repeats))
+        for place, first in self._repeats:
+            self._found[place] = self._found[first]
+        return self._found
+
+    def _next_chunk(self) -> dict[Identity, Pending[Wanted]]:
+        chunk: dict[Identity, Pending[Wanted]] = {}
+        while len(chunk) < MAX_READS and (drawn := self._draw()) is not None:
+            number, wanted = drawn
+            self._found.append(None)
+            key = identity(wanted.table_name, wanted.key)
+            first = self._asked.setdefault(key, number)
+            if first == number:
+                chunk[key] = Pending(number, key, wanted)
+            else:
+                self._repeats.append((number, first))
+                self._done += 1
+        return chunk
+
+    def _send(self, chunk: Sequence[Pending[Wanted]]) -> Flow[Outcome[Wanted]]:
+        requests: dict[str, Params] = {}
+        for pending in chunk:
+            table = pending.entry.table_name
+            empty = {"Keys": [], **self._shared, **self._parameters.get(table, {})}
+            requests.setdefault(table, empty)["Keys"].append(pending.entry.key)
+        response = yield from call("BatchGetItem", {"RequestItems": requests})
+        names = {pending.entry.table_name: pending.entry.key.keys() for pending in chunk}
+        found: dict[Identity, Item] = {
+            identity(table, {name: item[name] for name in names.get(table, ())}): item
+            for table, items in response.get("Responses", {}).items()
+            for item in items
+        }
+        if not found.keys() <= {pending.identity for pending in chunk}:
+            raise CorruptResponseError("BatchGetItem was answered with an item that was not asked for")
+        unread = response.get("UnprocessedKeys", {})
+        left = [identity(table, key) for table, keys in unread.items() for key in keys["Keys"]]
+        return split(chunk, left, found)
+
+    def _settle(self, pending: Pending[Wanted], item: Item | None) -> None:
+        self._found[pending.number] = item
+
+
+def _pending(number: int, entry: Entry | Refused) -> Pending[Entry | Refused]:
+    if isinstance(entry, Refused):
+        raise entry.error
+    return Pending(number, identity(entry.table_name, entry.key), entry, _sent_bytes(entry.request))
+
+
+def _written(request: Params) -> Item:
+    """Return what a put or delete of an answer has of its item: all of it, or the key."""
+    item: Item = request["PutRequest"]["Item"] if "PutRequest" in request else request["DeleteRequest"]["Key"]
+    return item
+
+
+def _sent_bytes(request: Params) -> int:
+    """Return the most bytes a request takes on the wire: where JSON escapes, UTF-8's 2 to 4 bytes become 6 or 12."""
+    body = to_json(request)
+    return len(body) if body.isascii() else 3 * len(body)

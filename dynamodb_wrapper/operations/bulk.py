@@ -1,0 +1,241 @@
+"""Flows on many models: reads, puts and deletes in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from functools import partial
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel
+
+from dynamodb_wrapper.codec import PartialItem
+from dynamodb_wrapper.exceptions import DynamoDBWrapperError, ValidationError
+from dynamodb_wrapper.expressions import ExpressionWriter, Path
+from dynamodb_wrapper.operations import batches, writes
+from dynamodb_wrapper.operations.batches import BatchOptions, Entry, Refused, Wanted
+from dynamodb_wrapper.operations.effects import Flow, Params, now
+from dynamodb_wrapper.operations.entity import Entity
+from dynamodb_wrapper.operations.items import Projection
+from dynamodb_wrapper.operations.requests import Delete, Put, without_overlaps
+from dynamodb_wrapper.operations.writes import KeyValues
+
+T = TypeVar("T", bound=BaseModel)
+G = TypeVar("G")
+
+
+def get_many(
+    entity: Entity[T],
+    keys: Iterable[object],
+    attributes: Sequence[str | Path] | None,
+    options: BatchOptions,
+    *,
+    consistent: bool,
+) -> Flow[list[T | None] | list[PartialItem | None]]:
+    """Read items, or some attributes of them, in the order of their keys; None for those that do not exist.
+
+    Raises:
+        ValidationError: A key is not one of this table, or a stored item is no valid model.
+        BatchIncompleteError: Some keys were left unread.
+    """
+    chosen = None if attributes is None else Projection(entity, attributes)
+    parameters = {} if chosen is None else {entity.table_name: _projected(entity, chosen)}
+    decode = entity.decode if chosen is None else chosen.decode
+    wanted = _prepared("keys", keys, partial(_wanted, entity))
+    found: list[Any] = yield from batches.read(wanted, options, consistent=consistent, parameters=parameters)
+    for place, item in enumerate(found):  # in place: an item is not kept once its model is made
+        if item is not None:
+            found[place] = decode(item)
+    return found
+
+
+def put_many(entity: Entity[T], models: Iterable[T], options: BatchOptions, *, ignore_version: bool) -> Flow[int]:
+    """Write models over whatever is there, and return how many.
+
+    Raises:
+        ValidationError: A batch cannot keep what the repository promises, or a model cannot be stored; nothing was
+            sent.
+        BatchIncompleteError: Some were not written.
+    """
+    refuse_without_conditions(entity, ignore_version=ignore_version)
+    time = yield from now()
+    entries = _prepared("models", models, partial(_put, entity, time), partial(_refused, entity))
+    return (yield from batches.write(entries, options))
+
+
+def delete_many(entity: Entity[T], keys: Iterable[object], options: BatchOptions, *, ignore_version: bool) -> Flow[int]:
+    """Delete the items under keys, and return how many keys there were, with an item or without.
+
+    Raises:
+        ValidationError: A batch cannot keep what the repository promises, or a key is none of this table; nothing was
+            sent.
+        BatchIncompleteError: Some were not deleted.
+    """
+    refuse_without_conditions(entity, ignore_version=ignore_version)
+    entries = _prepared("keys", keys, partial(_delete, entity), partial(_refused, entity))
+    return (yield from batches.write(entries, options))
+
+
+def refuse_without_conditions(entity: Entity[T], *, ignore_version: bool) -> None:
+    """Refuse writes in batches, which have no conditions, where the repository promises what takes one.
+
+    Raises:
+        ValidationError: Says what to do instead.
+    """
+    version = entity.declaration.version
+    if version is not None and not ignore_version:
+        raise ValidationError(
+            f"table {entity.table_name!r} is versioned (by {version!r}), and a batch cannot check versions: write "
+            "one by one or in transactions, or pass ignore_version=True to overwrite what other writers have written",
+            {"ignore_version": "not given"},
+        )
+    if entity.declaration.unique:
+        names = [unique.field for unique in entity.declaration.unique]
+        raise ValidationError(
+            f"table {entity.table_name!r} keeps {', '.join(names)} unique, and a batch cannot: write one by one or in "
+            "transactions",
+            dict.fromkeys(names, "kept unique"),
+        )
+
+
+class CollectedWrites(Generic[T]):
+    """Puts and deletes that are collected to be sent together; what batches of both colours are made of.
+
+    Attributes:
+        done: How many puts and deletes are done: 0 before the end of the block.
+    """
+
+    def __init__(self, entity: Entity[T], options: BatchOptions, *, ignore_version: bool) -> None:
+        refuse_without_conditions(entity, ignore_version=ignore_version)
+        self.done = 0
+        self._entity = entity
+        self._options = options
+        self._time: datetime | None = None
+        self._entries: list[Entry] | None = None
+
+    def put(self, model: T) -> None:
+        """Write a model at the end of the block, replacing what is there then; as the model is now.
+
+        Raises:
+            ValidationError: The model holds what DynamoDB cannot store; or this is outside of the block.
+        """
+        entries, time = self._collecting()
+        entries.append(_put(self._entity, time, model))
+
+    def delete(self, pk: object, sk: object = None) -> None:
+        """Delete the item under a key, if there is one, at the end of the block.
+
+        Raises:
+            ValidationError: The key is not one of this table; or this is outside of the block.
+        """
+        entries, _ = self._collecting()
+        entries.append(_deletion(self._entity, (pk, sk), pk if sk is None else (pk, sk)))
+
+    def _opened(self) -> Flow[None]:
+        """Begin to collect.
+
+        Raises:
+            ValidationError: It did once already.
+        """
+        if self._time is not None:
+            raise ValidationError("a batch is entered once; make another one with .batch()")
+        self._time = yield from now()
+        self._entries = []
+
+    def _closed(self, *, send: bool) -> Flow[None]:
+        """Send what was collected, or forget it.
+
+        Raises:
+            BatchIncompleteError: Some was not done.
+        """
+        entries, _ = self._collecting()
+        self._entries = None
+        if send:
+            self.done = yield from batches.write(entries, self._options)
+
+    def _collecting(self) -> tuple[list[Entry], datetime]:
+        if self._entries is None or self._time is None:
+            raise ValidationError("a batch takes puts and deletes inside of its `with` block only")
+        return self._entries, self._time
+
+
+def key_values(entity: Entity[T], key: object) -> KeyValues:
+    """Return the values of a key given as one: a partition value, a pair with the sort value, or a mapping of both.
+
+    Raises:
+        ValidationError: It has another form.
+    """
+    fields = entity.declaration.table_key.fields
+    if isinstance(key, Mapping):
+        values = [key.get(name, key.get(entity.codec.attribute(name))) for name in fields]
+        if len(key) == len(fields) and None not in values:
+            return values[0], values[1] if len(values) > 1 else None
+    elif len(fields) == 1:
+        return key, None
+    elif isinstance(key, tuple | list) and len(key) == 2:
+        return key[0], key[1]
+    expected = f"a pair ({', '.join(fields)})" if len(fields) > 1 else f"a value of {fields[0]}"
+    raise ValidationError(
+        f"a key of table {entity.table_name!r} is {expected}, or a mapping of {' and '.join(fields)}; not {key!r:.120}",
+        dict.fromkeys(fields, "missing"),
+    )
+
+
+def _prepared(
+    name: str,
+    given: Iterable[G],
+    prepare: Callable[[G], Any],
+    refused: Callable[[G, DynamoDBWrapperError], Refused] | None = None,
+) -> Iterable[Any]:
+    """Return what is given in the form that is sent.
+
+    Of a collection at once, so that a bad one is refused before anything is sent; of a generator as it is drawn.
+    """
+    if isinstance(given, str | bytes | Mapping | BaseModel) or not isinstance(given, Iterable):
+        raise ValidationError(f"{name} takes a list or another iterable, not {given!r:.80}", {name: "no iterable"})
+    if isinstance(given, Collection):
+        return [prepare(one) for one in given]
+    return map(prepare, given) if refused is None else _as_drawn(given, prepare, refused)
+
+
+def _as_drawn(
+    given: Iterable[G], prepare: Callable[[G], Entry], refused: Callable[[G, DynamoDBWrapperError], Refused]
+) -> Iterator[Entry | Refused]:
+    for one in given:
+        try:
+            entry: Entry | Refused = prepare(one)
+        except DynamoDBWrapperError as error:
+            entry = refused(one, error)
+        yield entry
+
+
+def _refused(entity: Entity[T], origin: object, error: DynamoDBWrapperError) -> Refused:
+    return Refused(entity.table_name, origin, error)
+
+
+def _put(entity: Entity[T], time: datetime, model: T) -> Entry:
+    write = writes.overwriting(entity, model, time)
+    assert isinstance(write.request, Put)
+    key = entity.key_of(write.request.item)
+    return Entry(entity.table_name, key, write.request.as_entry(), model, write.settle)
+
+
+def _delete(entity: Entity[T], key: object) -> Entry:
+    return _deletion(entity, key_values(entity, key), key)
+
+
+def _deletion(entity: Entity[T], key: KeyValues, origin: object) -> Entry:
+    request = writes.deletion(entity, key, None).request
+    assert isinstance(request, Delete)
+    return Entry(entity.table_name, request.key, request.as_entry(), origin)
+
+
+def _wanted(entity: Entity[T], key: object) -> Wanted:
+    return Wanted(entity.table_name, entity.key(*key_values(entity, key)), key)
+
+
+def _projected(entity: Entity[T], chosen: Projection) -> Params:
+    """Return the parameters that read some attributes, and the key, by which answers are told from each other."""
+    writer = ExpressionWriter(entity.codec)
+    names = [*(target.names for target in chosen.targets), *((name,) for name in entity.table_key_attributes)]
+    return {"ProjectionExpression": writer.projection(without_overlaps(names)), **writer.parameters()}

@@ -1,0 +1,140 @@
+"""How DynamoDB is, for readiness endpoints: asked once, within a time limit, without retries."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Literal
+
+from dynamodb_wrapper.exceptions import (
+    AccessDeniedError,
+    ConnectionError,
+    CredentialsError,
+    DynamoDBWrapperError,
+    TableNotFoundError,
+    ThrottlingError,
+)
+from dynamodb_wrapper.operations.effects import Call
+from dynamodb_wrapper.transport.deadlines import checked_timeout
+
+if TYPE_CHECKING:
+    from dynamodb_wrapper.transport.drivers import Lane
+
+Credentials = Literal["ok", "missing", "expired", "refused", "unknown"]
+
+_USABLE = frozenset({"ACTIVE", "UPDATING"})
+_EXPIRED_CODES = frozenset({"ExpiredToken", "ExpiredTokenException"})
+_EXPIRED_SIGN_INS = frozenset({"TokenRetrievalError", "SSOError", "LoginError", "RefreshWithMFAUnsupportedError"})
+
+
+@dataclass(frozen=True, slots=True)
+class HealthReport:
+    """How DynamoDB was when it was asked.
+
+    Attributes:
+        healthy: Whether it can be used: it answered in time, accepted the credentials, and the table (if one was asked
+            about) is there and ready.
+        reachable: Whether an answer came at all; a refusal is one.
+        latency_ms: How long the answer took; None when none came.
+        table_name: The table asked about, or None.
+        table_status: DynamoDB's word for its state (``"ACTIVE"``, ``"CREATING"``, ...), ``"missing"`` when there is no
+            such table, None when it is not known.
+        credentials: ``"ok"``, ``"missing"`` (none were found), ``"expired"``, ``"refused"``, or ``"unknown"`` when
+            nobody looked at them.
+        error: What is wrong, in one sentence without secrets, or None.
+        checked_at: When it was asked, aware, in UTC.
+    """
+
+    healthy: bool
+    reachable: bool
+    latency_ms: float | None
+    table_name: str | None
+    table_status: str | None
+    credentials: Credentials
+    error: str | None
+    checked_at: datetime
+
+    def as_dict(self) -> dict[str, bool | float | str | None]:
+        """Return the report as plain values that JSON knows; ``checked_at`` as ISO 8601 text."""
+        return {
+            "healthy": self.healthy,
+            "reachable": self.reachable,
+            "latency_ms": self.latency_ms,
+            "table_name": self.table_name,
+            "table_status": self.table_status,
+            "credentials": self.credentials,
+            "error": self.error,
+            "checked_at": self.checked_at.isoformat(),
+        }
+
+
+def probed(lane: Lane, *, timeout_seconds: float, table_name: str | None) -> HealthReport:
+    """Return what one request over a lane tells; never raises, and is back when the timeout is over."""
+    call = Call("ListTables", {"Limit": 1})
+    if table_name is not None:
+        call = Call("DescribeTable", {"TableName": table_name})
+    checked_at, started = datetime.now(UTC), time.perf_counter()
+    error: Exception | None = None
+    status: str | None = None
+    try:
+        answer = lane.send(call, checked_timeout("timeout_seconds", timeout_seconds))
+        status = _status(answer.get("Table"))
+    except Exception as failure:  # noqa: BLE001 - a health check says what is wrong, whatever it is
+        error = failure
+    elapsed_ms = round((time.perf_counter() - started) * 1000, 3)
+    if isinstance(error, TableNotFoundError):
+        status = "missing"
+    reachable = error is None or _is_answer(error)
+    return HealthReport(
+        healthy=(error is None or isinstance(error, AccessDeniedError)) and status in {None, *_USABLE},
+        reachable=reachable,
+        latency_ms=elapsed_ms if reachable else None,
+        table_name=table_name,
+        table_status=status,
+        credentials=_credentials(error),
+        error=_sentence(error, table_name, status),
+        checked_at=checked_at,
+    )
+
+
+def not_asked(error: DynamoDBWrapperError) -> HealthReport:
+    """Return the report of a configuration that cannot be used."""
+    return HealthReport(
+        healthy=False,
+        reachable=False,
+        latency_ms=None,
+        table_name=None,
+        table_status=None,
+        credentials="unknown",
+        error=error.message,
+        checked_at=datetime.now(UTC),
+    )
+
+
+def _status(table: Mapping[str, object] | None) -> str | None:
+    return None if table is None else str(table.get("TableStatus"))
+
+
+def _is_answer(error: Exception) -> bool:
+    return isinstance(error, DynamoDBWrapperError) and (error.code is not None or error.request_id is not None)
+
+
+def _credentials(error: Exception | None) -> Credentials:
+    if isinstance(error, CredentialsError):
+        names = {base.__name__ for base in type(error.original_error).__mro__}
+        if error.code in _EXPIRED_CODES or names & _EXPIRED_SIGN_INS:
+            return "expired"
+        return "refused" if "ClientError" in names else "missing"
+    if isinstance(error, ConnectionError | ThrottlingError):  # AWS turns requests away before it looks at who they are
+        return "unknown"
+    return "ok" if error is None or _is_answer(error) else "unknown"
+
+
+def _sentence(error: Exception | None, table_name: str | None, status: str | None) -> str | None:
+    if error is None:
+        return None if status in {None, *_USABLE} else f"table {table_name!r} is {status}"
+    if isinstance(error, DynamoDBWrapperError):
+        return error.message
+    return f"the check failed with {type(error).__name__}"  # whose text nobody has looked through for secrets

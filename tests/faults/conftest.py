@@ -1,0 +1,40 @@
+"""Every case runs with each lane, through a proxy in front of a server: the first of these that is chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests import servers
+from tests.faults.bench import TRANSPORTS, Bench
+from tests.faults.proxy import Proxy
+
+# One is enough: what is tested is this side of the wire, and the proxy alters what every server answers alike.
+SERVERS = [name for name in ("ministack", "endpoint", "moto") if name in servers.chosen()][:1]
+
+
+@pytest.fixture(scope="session", params=SERVERS)
+def running_server(request: pytest.FixtureRequest) -> servers.RunningServer:
+    running: servers.RunningServer = request.getfixturevalue(f"{request.param}_server")
+    return running
+
+
+@pytest.fixture(scope="module", params=TRANSPORTS)
+def module_bench(running_server: servers.RunningServer, request: pytest.FixtureRequest) -> Iterator[Bench]:
+    assert running_server.endpoint_url is not None
+    server = servers.Server(running_server)
+    proxy = Proxy(running_server.endpoint_url)
+    bench = Bench(proxy, server, request.param)
+    bench.make_tables()
+    yield bench
+    server.clean_up()
+    proxy.close()
+
+
+@pytest.fixture
+def bench(module_bench: Bench) -> Iterator[Bench]:
+    """The proxy and the tables of the module, without rules; a test takes keys that no other test has."""
+    module_bench.start_anew()
+    yield module_bench
+    module_bench.proxy.release()

@@ -1,0 +1,20 @@
+"""The soak program, for a few seconds; `python -m tests.faults.soak` runs it for longer. It needs item locks."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests import servers
+from tests.faults.bench import TRANSPORTS
+from tests.faults.soak import Told, soak
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_nothing_is_lost_or_doubled_under_random_faults(
+    ministack_server: servers.RunningServer, transport: str
+) -> None:
+    report = soak(ministack_server, transport=transport, seconds=5, threads=8, seed=1, fault_rate=0.1)
+    assert report.is_clean, str(report)
+    assert report.faults.total() > 20, str(report)
+    told = sum(report.told.values(), start=type(report.faults)())
+    assert min(told[kind] for kind in (Told.ACKNOWLEDGED, Told.REFUSED, Told.UNKNOWN)) > 0, str(report)
