@@ -12,14 +12,14 @@ import os
 import platform
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from email.utils import parsedate_to_datetime
 from math import inf
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from dynamodb_wrapper.codec import to_json
-from dynamodb_wrapper.exceptions import CorruptResponseError, DynamoDBWrapperError
+from dynamodb_wrapper.exceptions import DynamoDBWrapperError
 from dynamodb_wrapper.operations.effects import Call, Response
 from dynamodb_wrapper.transport import http
 from dynamodb_wrapper.transport.deadlines import Abandonable
@@ -36,7 +36,7 @@ from dynamodb_wrapper.transport.guard import (
     credentials_of,
     place_of,
 )
-from dynamodb_wrapper.transport.integrity import checked_answer, checked_body
+from dynamodb_wrapper.transport.integrity import checked_answer, checked_body, damaged
 from dynamodb_wrapper.transport.pool import Pool
 from dynamodb_wrapper.transport.signing import Signer
 from dynamodb_wrapper.transport.sockets import Tls
@@ -58,6 +58,7 @@ _CLOCK_CODES = frozenset(
 )
 _TOLERATED_SKEW_SECONDS = 60.0  # AWS tolerates five minutes
 _TRACE_CHARACTERS = "-=;:+&[]{}\"',"
+_DICTS = frozenset((dict,))
 _NOT_A_TOKEN = re.compile(r"[^A-Za-z0-9!#$%&'*+.^_`|~-]")
 
 
@@ -228,7 +229,7 @@ class _Route:
             error.context.update(context_of(call))
             raise
         if answer.status < 300:
-            return checked_answer(call, parsed)
+            return _checked_items(call, checked_answer(call, parsed))
         refusal = from_refusal(parsed, call, self._endpoint)
         if refusal.code in _CLOCK_CODES and self._set_clock(answer, clock_offset):
             hinted(refusal, Hint(Verdict.SAFE))  # the next attempt has the right time
@@ -294,9 +295,27 @@ def _loaded(status: int, body: bytes) -> Response:
         if isinstance(loaded, dict):
             return loaded
         reason = None
-    message = "an answer of DynamoDB arrived damaged and was not used: it is not a JSON object"
-    damaged = CorruptResponseError(message, reason, {"status": status, "body_bytes": len(body)})
-    raise hinted(damaged, Hint(Verdict.SAFE if 400 <= status < 500 else Verdict.LOST)) from reason
+    raise damaged("it is not a JSON object, or not one of DynamoDB's", status) from reason
+
+
+def _checked_items(call: Call, response: Response) -> Response:
+    """Return an answer whose items were seen to be made of attributes; its members are known to be there."""
+    for item in _items_in(response):
+        if type(item) is not dict or not _DICTS.issuperset(map(type, item.values())):
+            raise damaged(f"an item in an answer to {call.operation} has something else than attributes")
+    return response
+
+
+def _items_in(response: Response) -> Iterable[Any]:
+    found = [response[name] for name in ("Item", "Attributes", "LastEvaluatedKey") if name in response]
+    found += response.get("Items", ())
+    responses = response.get("Responses", {})
+    if isinstance(responses, dict):
+        for items in responses.values():
+            found += items if isinstance(items, list) else [None]
+    else:  # of a transaction
+        found += [part.get("Item", {}) if isinstance(part, dict) else part for part in responses]
+    return found
 
 
 def _with_bytes(value: dict[str, Any]) -> dict[str, Any]:

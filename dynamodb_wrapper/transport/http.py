@@ -11,7 +11,7 @@ from collections.abc import Generator
 from dataclasses import dataclass
 
 from dynamodb_wrapper.exceptions import CorruptResponseError
-from dynamodb_wrapper.transport.failures import Hint, Verdict, hinted
+from dynamodb_wrapper.transport.integrity import damaged
 
 CONTENT_TYPE = "application/x-amz-json-1.0"
 
@@ -78,8 +78,8 @@ def reading() -> Reading:
     """Read one answer.
 
     Raises:
-        EOFError: The connection ended before the answer did.
-        CorruptResponseError: What came is not HTTP/1.1, or too large to be DynamoDB's.
+        EOFError: The connection ended before the head did.
+        CorruptResponseError: What came is not HTTP/1.1, or too large to be DynamoDB's, or ended in the middle.
     """
     arrived = _Arrived()
     interim_bytes = 0
@@ -89,22 +89,27 @@ def reading() -> Reading:
         if status >= 200:
             break
         if status == 101:
-            raise _corrupt("it switches to another protocol", status)
+            raise damaged("it switches to another protocol", status)
         interim_bytes += len(head)
     keep_alive = minor_version == b"1" and "close" not in _tokens(headers.get("connection", ""))
+    try:
+        body, is_ended = yield from _body(arrived, status, headers)
+    except EOFError as end:
+        raise damaged("the connection was closed before it had arrived whole", status) from end
+    return Answer(status, headers, body, keep_alive and is_ended and not arrived.data)
+
+
+def _body(arrived: _Arrived, status: int, headers: dict[str, str]) -> Generator[int, bytes, tuple[bytes, bool]]:
+    """Return the body, and whether it is beyond doubt where it ended."""
     if status in _BODILESS:
-        body = b""
-    elif "transfer-encoding" in headers:
+        return b"", True
+    if "transfer-encoding" in headers:
         if _tokens(headers["transfer-encoding"]) != ["chunked"]:
-            raise _corrupt(f"nobody asked for the transfer encoding {headers['transfer-encoding']!r}", status)
-        keep_alive = keep_alive and "content-length" not in headers
-        body = yield from _chunked(arrived, status)
-    elif "content-length" in headers:
-        body = yield from arrived.exactly(_length(headers["content-length"], status))
-    else:
-        keep_alive = False
-        body = yield from arrived.until_end(status)
-    return Answer(status, headers, body, keep_alive and not arrived.data)
+            raise damaged(f"nobody asked for the transfer encoding {headers['transfer-encoding']!r}", status)
+        return (yield from _chunked(arrived, status)), "content-length" not in headers
+    if "content-length" in headers:
+        return (yield from arrived.exactly(_length(headers["content-length"], status))), True
+    return (yield from arrived.until_end(status)), False
 
 
 class _Arrived:
@@ -166,13 +171,13 @@ def _head(arrived: _Arrived, most: int) -> Generator[int, bytes, tuple[int, byte
     while len(arrived.data) < len(_BEGINNING) and _BEGINNING.startswith(arrived.data):
         arrived.data += _not_ended((yield 0))
     if not arrived.data.startswith(_BEGINNING):
-        raise _corrupt("it is not HTTP/1.1")
+        raise damaged("it is not HTTP/1.1", None)
     head = yield from arrived.until(b"\r\n\r\n", most)
     if not head:
-        raise _corrupt(f"its headers are longer than {MOST_HEAD_BYTES // 1024} KB")
+        raise damaged(f"its headers are longer than {MOST_HEAD_BYTES // 1024} KB", None)
     line = _STATUS_LINE.match(head)
     if line is None:
-        raise _corrupt("it is not HTTP/1.1")
+        raise damaged("it is not HTTP/1.1", None)
     return int(line[2]), head[line.end() : -2], line[1]
 
 
@@ -188,7 +193,7 @@ def _headers(status: int, lines: bytes) -> dict[str, str]:
         name, value = name.lower(), value.rstrip(" \t")
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
     if end != len(text):
-        raise _corrupt("one of its headers is not a header", status)
+        raise damaged("one of its headers is not a header", status)
     return headers
 
 
@@ -200,7 +205,7 @@ def _length(value: str, status: int) -> int:
     lengths = {length.strip() for length in value.split(",")} if "," in value else {value}  # repeated, but the same
     length = lengths.pop()
     if lengths or not _LENGTH.fullmatch(length):
-        raise _corrupt(f"its Content-Length is {value[:40]!r}", status)
+        raise damaged(f"its Content-Length is {value[:40]!r}", status)
     if int(length) > MOST_BODY_BYTES:
         raise _too_large(status)
     return int(length)
@@ -213,7 +218,7 @@ def _chunked(arrived: _Arrived, status: int) -> Generator[int, bytes, bytes]:
         line = yield from arrived.until(b"\r\n", MOST_HEAD_BYTES)
         size = _CHUNK.fullmatch(line)
         if size is None:
-            raise _corrupt("one of its chunks has no size", status)
+            raise damaged("one of its chunks has no size", status)
         length = int(size[1], 16)
         if length == 0:
             break
@@ -222,22 +227,15 @@ def _chunked(arrived: _Arrived, status: int) -> Generator[int, bytes, bytes]:
             raise _too_large(status)
         parts.append((yield from arrived.exactly(length)))
         if (yield from arrived.exactly(2)) != b"\r\n":
-            raise _corrupt("one of its chunks has another size than it says", status)
+            raise damaged("one of its chunks has another size than it says", status)
     trailer_bytes = 0
     while line != b"\r\n":
         line = yield from arrived.until(b"\r\n", MOST_HEAD_BYTES - trailer_bytes)
         if not line:
-            raise _corrupt("its trailers are too long", status)
+            raise damaged("its trailers are too long", status)
         trailer_bytes += len(line)
     return b"".join(parts)
 
 
 def _too_large(status: int) -> CorruptResponseError:
-    return _corrupt(f"it is larger than {MOST_BODY_BYTES // 2**20} MB", status)
-
-
-def _corrupt(reason: str, status: int | None = None) -> CorruptResponseError:
-    context = {} if status is None else {"status": status}
-    error = CorruptResponseError(f"an answer of DynamoDB arrived damaged and was not used: {reason}", context=context)
-    refused = status is not None and 400 <= status < 500  # which says that nothing was done, whatever else it says
-    return hinted(error, Hint(Verdict.SAFE if refused else Verdict.LOST))
+    return damaged(f"it is larger than {MOST_BODY_BYTES // 2**20} MB", status)

@@ -121,8 +121,8 @@ class Pool:
             if not is_served:
                 self._leave_queue(waiter)
         if not is_served:
-            text = f"all {self._at_most} connections (max_pool_connections) to {self._endpoint} were in use for"
-            raise self._late(text, seconds, Verdict.SAFE, is_last=is_last)
+            text = f"all {self._at_most} connections (max_pool_connections) to {self._endpoint} were in use"
+            raise self._late(text, "for", seconds, Verdict.SAFE, is_last=is_last)
         stream = waiter.stream
         if stream is None or stream.is_usable(self._clock()):
             return stream
@@ -173,8 +173,8 @@ class Pool:
                 raise self._failed(text, Verdict.SAFE)
             return stream.receive(ends_at, self._clock)
         except TimeoutError as error:
-            text = f"DynamoDB did not answer at {self._endpoint} within"
-            raise self._late(text, seconds, Verdict.LOST, error, is_last=is_last) from error
+            text = "no answer came" if is_last else f"DynamoDB did not answer at {self._endpoint}"
+            raise self._late(text, "within", seconds, Verdict.LOST, error, is_last=is_last) from error
         except (EOFError, OSError) as error:
             text = f"the connection to {self._endpoint} was closed before the answer had arrived whole"
             raise self._failed(text, Verdict.LOST, error) from error
@@ -184,8 +184,8 @@ class Pool:
         try:
             connected = self._opened(self._clock() + seconds)
         except TimeoutError as error:
-            text = f"DynamoDB did not accept a connection at {self._endpoint} within"
-            raise self._late(text, seconds, Verdict.SAFE, error, is_last=is_last) from error
+            text = f"DynamoDB did not accept a connection at {self._endpoint}"
+            raise self._late(text, "within", seconds, Verdict.SAFE, error, is_last=is_last) from error
         except ssl.SSLError as error:
             final = any(reason in str(error) for reason in HANDSHAKE_FAILURES)
             text = f"no secure connection to {self._endpoint}: {error}"
@@ -241,12 +241,19 @@ class Pool:
         return min(seconds, left), left <= seconds
 
     def _late(
-        self, text: str, seconds: float, verdict: Verdict, error: BaseException | None = None, *, is_last: bool
+        self,
+        text: str,
+        preposition: str,
+        seconds: float,
+        verdict: Verdict,
+        error: BaseException | None = None,
+        *,
+        is_last: bool,
     ) -> ConnectionError:
-        text = f"{text} {max(0.0, seconds):.3g} s"
         if is_last:
-            return hinted(DeadlineExceededError(f"{text}, which were left of the time limit", error), Hint(verdict))
-        return self._failed(text, verdict, error)
+            text = f"{text} {preposition} the {max(0.0, seconds):.3g} s that were left of the time limit"
+            return hinted(DeadlineExceededError(text, error), Hint(verdict))
+        return self._failed(f"{text} {preposition} {seconds:.3g} s", verdict, error)
 
     def _failed(self, text: str, verdict: Verdict, error: BaseException | None = None) -> ConnectionError:
         return hinted(ConnectionError(text, error), Hint(verdict))

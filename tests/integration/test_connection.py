@@ -764,7 +764,9 @@ def test_a_write_that_waits_for_credentials_is_not_sent_after_its_time(server: C
 
 def test_an_outage_does_not_pile_up_threads(server: CannedServer) -> None:
     server.script = [silent]
-    connection = connection_for(config(server.url, max_pool_connections=2, timeout_seconds=2, retries=0))
+    connection = connection_for(
+        config(server.url, max_pool_connections=2, timeout_seconds=2, retries=0, transport="botocore")
+    )
     hasty = connection.driver.limited(timeout=0.1)
     errors: list[DynamoDBWrapperError] = []
     before = threading.active_count()

@@ -27,7 +27,13 @@ from botocore.credentials import ReadOnlyCredentials
 from botocore.stub import Stubber
 
 from dynamodb_wrapper.config import DynamoDBConfig
-from dynamodb_wrapper.exceptions import ConnectionError, CredentialsError, DeadlineExceededError, DynamoDBWrapperError
+from dynamodb_wrapper.exceptions import (
+    ConnectionError,
+    CorruptResponseError,
+    CredentialsError,
+    DeadlineExceededError,
+    DynamoDBWrapperError,
+)
 from dynamodb_wrapper.operations.effects import Call, Response, call
 from dynamodb_wrapper.transport import Connection, connection_for, reset_connection
 from dynamodb_wrapper.transport.failures import Verdict, hint_of
@@ -278,6 +284,66 @@ def test_what_is_no_answer_in_spite_of_its_checksum(server: Recorder, body: byte
     with pytest.raises(ConnectionError, match="damaged") as caught:
         send(connect(server.url, retries=0))
     assert caught.value.context["operation"] == "GetItem"
+
+
+TRANSACTION = {"TransactItems": [{"Get": {"TableName": "t", "Key": {}}}]}
+
+
+@pytest.mark.parametrize("lane", ["direct", "botocore"])
+@pytest.mark.parametrize(
+    ("operation", "params", "answer"),
+    [
+        ("BatchGetItem", {"RequestItems": {}}, {"Responses": {"t": [{"p": "x"}]}}),
+        ("BatchGetItem", {"RequestItems": {}}, {"Responses": {"t": ["x"]}}),
+        ("TransactGetItems", TRANSACTION, {"Responses": ["x"]}),
+        ("TransactGetItems", TRANSACTION, {"Responses": [{"Item": {"p": "x"}}]}),
+        ("UpdateItem", {}, {"Attributes": {"p": [1]}}),
+        ("Query", {}, {"Items": [], "Count": 0, "LastEvaluatedKey": {"p": "x"}}),
+    ],
+)
+def test_what_is_no_item(server: Recorder, lane: str, operation: str, params: Any, answer: Any) -> None:
+    server.answers = [http(answer)]
+    with pytest.raises(CorruptResponseError) as caught:
+        connect(server.url, transport=lane)._lane.send(Call(operation, params))
+    assert hint_of(caught.value).verdict is Verdict.LOST
+
+
+@pytest.mark.parametrize("lane", ["direct", "botocore"])
+@pytest.mark.parametrize(
+    ("operation", "params", "answer"),
+    [
+        ("GetItem", {}, {"Item": None, "ConsumedCapacity": None}),
+        ("GetItem", {}, {"Item": {}}),
+        ("TransactGetItems", TRANSACTION, {"Responses": [{}]}),
+        ("BatchGetItem", {"RequestItems": {}}, {"Responses": {"t": []}, "UnprocessedKeys": None}),
+        ("Query", {}, {"Count": 0, "Items": [], "LastEvaluatedKey": None}),
+    ],
+)
+def test_what_is_left_out_and_null_are_the_same(
+    server: Recorder, lane: str, operation: str, params: Any, answer: Any
+) -> None:
+    server.answers = [http(answer)]
+    got = connect(server.url, transport=lane)._lane.send(Call(operation, params))
+    got.pop("ResponseMetadata")
+    assert got == {name: value for name, value in answer.items() if value is not None}
+
+
+def test_a_damaged_refusal_is_one(server: Recorder) -> None:
+    refusal = {"__type": "ConditionalCheckFailedException", "Item": {"p": {"B": "?"}}}
+    server.answers = [http(refusal, 400)]
+    with pytest.raises(CorruptResponseError) as caught:
+        connect(server.url)._lane.send(GET)
+    assert hint_of(caught.value).verdict is Verdict.SAFE
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[" * 100_000])
+@pytest.mark.parametrize(("status", "verdict"), [(502, Verdict.LOST), (503, Verdict.SAFE), (404, Verdict.FINAL)])
+def test_a_proxys_refusal(server: Recorder, body: bytes, status: int, verdict: Verdict) -> None:
+    server.answers = [f"HTTP/1.1 {status} -\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body]
+    with pytest.raises(DynamoDBWrapperError) as caught:
+        connect(server.url)._lane.send(GET)
+    assert caught.value.code == str(status)
+    assert hint_of(caught.value).verdict is verdict
 
 
 def test_on_lambda_the_trace_goes_along(server: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -824,7 +890,9 @@ def test_the_time_left_is_for_everything(server: Recorder) -> None:
         lane.send(GET, 0.0)
     assert hint_of(caught.value).verdict is Verdict.SAFE
     server.answers = [b"HTTP/1.1 200 OK\r\n"]
-    with pytest.raises(DeadlineExceededError, match=r"did not answer .* left of the time limit") as caught:
+    with pytest.raises(
+        DeadlineExceededError, match=r"no answer came within the .* s that were left of the time limit"
+    ) as caught:
         lane.send(GET, 0.05)
     assert hint_of(caught.value).verdict is Verdict.LOST
     assert caught.value.context == {"table_name": "t", "key": {"p": "x"}}

@@ -204,9 +204,16 @@ def test_a_body_without_a_length_has_a_limit() -> None:
 
 def test_a_cut_answer_is_an_early_end() -> None:
     for whole in (answer(), chunked([BODY], trailers=["T: 1"]), answer(b"", status="100 Continue")):
+        head = len(whole) if b" 100 " in whole else whole.index(b"\r\n\r\n") + 4
         for at in range(len(whole)):
-            with pytest.raises(EOFError):
+            with pytest.raises(EOFError if at < head else CorruptResponseError, match="closed before"):
                 read(*([whole[:at]] if at else []))
+
+
+def test_a_refusal_that_ends_early_says_that_nothing_was_done() -> None:
+    with pytest.raises(CorruptResponseError) as caught:
+        read(answer(BODY, status="400 Bad Request")[:-1])
+    assert hint_of(caught.value).verdict is Verdict.SAFE
 
 
 # --- fuzz ------------------------------------------------------------------------------------------------------------
