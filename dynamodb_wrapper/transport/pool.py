@@ -96,23 +96,26 @@ class Pool:
     def _take(self, ends_at: float) -> Stream | None:
         """Return a connection, or None for the permission to open one. Whichever it is has to be given back."""
         while True:
-            with self._lock:
-                if not self._idle:
-                    break
-                stream = self._idle.pop()
-            if stream.is_usable(self._clock()):
+            waiter = stream = None
+            with self._lock:  # one look at all of it: what is given back in between would be waited for in vain
+                if self._idle:
+                    stream = self._idle.pop()
+                elif self._open < self._at_most:
+                    self._open += 1
+                    return None
+                else:
+                    waiter = _Waiter()
+                    self._waiters.append(waiter)
+            if waiter is not None:
+                stream = self._wait_for_turn(waiter, ends_at)
+            if stream is None or stream.is_usable(self._clock()):
                 return stream
             stream.close()
+            if waiter is not None:
+                return None  # it was this one's turn
             self._give_back(None)
-        return self._wait_for_turn(ends_at)
 
-    def _wait_for_turn(self, ends_at: float) -> Stream | None:
-        with self._lock:
-            if self._open < self._at_most:
-                self._open += 1
-                return None
-            waiter = _Waiter()
-            self._waiters.append(waiter)
+    def _wait_for_turn(self, waiter: _Waiter, ends_at: float) -> Stream | None:
         seconds, is_last = self._limited(self._endpoint.timeout_seconds, ends_at)
         is_served = False
         try:
@@ -123,11 +126,7 @@ class Pool:
         if not is_served:
             text = f"all {self._at_most} connections (max_pool_connections) to {self._endpoint} were in use"
             raise self._late(text, "for", seconds, Verdict.SAFE, is_last=is_last)
-        stream = waiter.stream
-        if stream is None or stream.is_usable(self._clock()):
-            return stream
-        stream.close()
-        return None
+        return waiter.stream
 
     def _leave_queue(self, waiter: _Waiter) -> None:
         with self._lock:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from dynamodb_wrapper.exceptions import ConnectionError, CorruptResponseError, D
 from dynamodb_wrapper.transport import sockets
 from dynamodb_wrapper.transport.errors import Endpoint
 from dynamodb_wrapper.transport.failures import Verdict, hint_of
+from dynamodb_wrapper.transport.forks import ForkSafeLock
 from dynamodb_wrapper.transport.pool import Pool
 from dynamodb_wrapper.transport.sockets import MOST_AGE_SECONDS, MOST_IDLE_SECONDS
 
@@ -258,6 +260,37 @@ def test_no_more_connections_than_allowed(server: Server, make: Make) -> None:
     assert [answer.body for answer in answers] == [b"{}"] * 400
     assert len(server.accepted) <= 3
     assert pool._open == len(pool._idle) <= 3
+
+
+def test_nobody_waits_for_a_connection_that_is_idle(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever finds none idle is in the queue before another can be given back."""
+    pool = make(1)
+    pool.exchange(REQUEST)
+    used = pool._take(inf)
+
+    class GivenBackBetween(ForkSafeLock):
+        times = 0
+
+        def __exit__(self, *exc_info: object) -> None:
+            super().__exit__(*exc_info)
+            GivenBackBetween.times += 1
+            if GivenBackBetween.times == 1:
+                pool._give_back(used)
+
+    monkeypatch.setattr(pool, "_lock", GivenBackBetween())
+    assert pool.exchange(REQUEST, seconds=0.5).body == b"{}"
+
+
+def test_many_threads_and_few_connections(make: Make) -> None:
+    pool, interval = make(2), sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as threads:
+            answers = list(threads.map(lambda _: pool.exchange(REQUEST, seconds=10), range(2000)))
+    finally:
+        sys.setswitchinterval(interval)
+    assert len(answers) == 2000
+    assert pool._open == len(pool._idle) <= 2
 
 
 def test_those_who_wait_are_served_in_order(server: Server, make: Make) -> None:
