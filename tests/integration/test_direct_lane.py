@@ -880,6 +880,13 @@ def test_credentials_that_come_too_late(server: Recorder, monkeypatch: pytest.Mo
     assert len(server.requests) == 1
     go_on.set()
     assert lane.send(GET, 5.0)["Item"] == ITEM["Item"]
+    monkeypatch.setattr(credentials, "get_frozen_credentials", lambda: time.sleep(0.4) or keys)
+    server.answers = [b"HTTP/1.1 200 OK\r\n"]
+    started = time.monotonic()
+    with pytest.raises(DeadlineExceededError) as caught:
+        lane.send(GET, 0.5)
+    assert time.monotonic() - started < 0.8
+    assert hint_of(caught.value).verdict is Verdict.LOST
 
 
 def test_the_time_left_is_for_everything(server: Recorder) -> None:

@@ -560,6 +560,7 @@ def test_an_interrupted_exchange_leaves_nothing_behind(server: Server, make: Mak
         with pytest.raises(Interrupted):
             pool.exchange(REQUEST)
     assert pool._open == 0
+    until(lambda: server.served == [1])
     assert pool.exchange(REQUEST).body == b"{}"
     assert server.served == [1, 2]
 
