@@ -738,6 +738,23 @@ def test_what_only_botocore_can_do(
     assert (reason is None and found is None) or (reason is not None and reason in str(found)), found
 
 
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda client: setattr(client.meta.config, "client_cert", "me.pem"), "client certificate"),
+        (lambda client: setattr(client._endpoint.http_session, "_cert_file", "me.pem"), "client certificate"),
+        (lambda client: setattr(client._endpoint.http_session, "_verify", False), "not verified"),
+        (lambda client: setattr(client.meta.config, "signature_version", "v4a"), "signed in the way 'v4a'"),
+        (lambda client: setattr(client._request_signer, "_signature_version", "v4a"), "signed in the way"),
+        (lambda client: setattr(client.meta.config, "auth_scheme_preference", "sigv4a"), "preference among"),
+    ],
+)
+def test_a_client_that_does_it_otherwise(change: Callable[[Any], None], reason: str) -> None:
+    connection = connect("http://127.0.0.1:9")
+    change(connection.client)
+    assert reason in str(why_not(connection))
+
+
 @pytest.mark.parametrize("missing", ["_endpoint", "_ruleset_resolver", "_request_signer"])
 def test_a_botocore_built_otherwise(server: Recorder, missing: str) -> None:
     connection = connect(server.url)
