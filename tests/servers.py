@@ -66,6 +66,7 @@ class RunningServer:
             "aws_secret_access_key": self.secret_key,
             "aws_session_token": self.session_token,
             "table_prefix": table_prefix,
+            "transport": os.environ.get("CONTRACT_TRANSPORT", "auto"),
         }
         return DynamoDBConfig(**{**settings, **overrides})
 

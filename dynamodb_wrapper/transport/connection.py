@@ -17,7 +17,8 @@ from dynamodb_wrapper.exceptions import ConnectionError
 from dynamodb_wrapper.transport import clients
 from dynamodb_wrapper.transport.botocore_lane import BotocoreLane
 from dynamodb_wrapper.transport.deadlines import Abandonable
-from dynamodb_wrapper.transport.drivers import SyncDriver
+from dynamodb_wrapper.transport.direct_lane import DirectLane
+from dynamodb_wrapper.transport.drivers import Lane, SyncDriver
 from dynamodb_wrapper.transport.failures import Hint, Verdict, hinted
 from dynamodb_wrapper.transport.forks import ForkSafeLock, generation
 from dynamodb_wrapper.transport.health import HealthReport, probed
@@ -74,11 +75,7 @@ class Connection:
     def __init__(self, config: DynamoDBConfig) -> None:
         """Open nothing yet. Use `connection_for`, which shares connections."""
         self.config = config
-        self._lane = BotocoreLane(
-            lambda: self.client,
-            lambda client: clients.endpoint_of(config, client),
-            Abandonable(at_most=config.max_pool_connections),
-        )
+        self._lane, self._direct = self._new_lane()
         self.driver = SyncDriver(
             self._lane,
             RetryPolicy(config.max_attempts),
@@ -182,11 +179,23 @@ class Connection:
         """Close the sockets and forget clients, tables and credentials; the next use opens everything anew."""
         with self._lock:
             opened, self._open = self._open, None
+        if self._direct is not None:
+            self._direct.disconnect()
         if opened is None or opened.generation != generation():
             return
         for client in (opened.client, opened.boto3_client, opened.resource.meta.client if opened.resource else None):
             if client is not None:
                 client.close()
+
+    def _new_lane(self) -> tuple[Lane, DirectLane | None]:
+        client, endpoint = lambda: self.client, lambda client: clients.endpoint_of(self.config, client)
+        size = self.config.max_pool_connections
+        abandonable = Abandonable(at_most=size)
+        botocore_lane = BotocoreLane(client, endpoint, abandonable)
+        if self.config.transport != "direct":
+            return botocore_lane, None
+        direct_lane = DirectLane(client, endpoint, abandonable, fallback=botocore_lane, max_connections=size)
+        return direct_lane, direct_lane
 
     def _opened(self) -> _Open:
         if self._closed:

@@ -74,7 +74,7 @@ _CREDENTIALS_ERRORS = {
 """What to do, by the name of botocore's exception or of its base (names, because not every version has all)."""
 
 _NEVER_SENT = frozenset({"EndpointConnectionError", "ConnectTimeoutError", "ProxyConnectionError"})
-_HANDSHAKE_FAILURES = ("CERTIFICATE_VERIFY_FAILED", "WRONG_VERSION_NUMBER", "HANDSHAKE_FAILURE")
+HANDSHAKE_FAILURES = ("CERTIFICATE_VERIFY_FAILED", "WRONG_VERSION_NUMBER", "HANDSHAKE_FAILURE")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +95,22 @@ def from_answer(error: ClientError, call: Call, endpoint: Endpoint) -> DynamoDBW
 
     Items in it (of a failed condition or a cancelled transaction) are as they came over the wire.
     """
-    answer: Mapping[str, Any] = error.response
+    return from_refusal(error.response, call, endpoint, error)
+
+
+def from_refusal(
+    answer: Mapping[str, Any], call: Call, endpoint: Endpoint, error: ClientError | None = None
+) -> DynamoDBWrapperError:
+    """Return our error for an error answer in botocore's shape, and for botocore's exception if there is one."""
     details, metadata = answer.get("Error", {}), answer.get("ResponseMetadata", {})
     code, status = str(details.get("Code", "")), int(metadata.get("HTTPStatusCode", 0))
     kind = _class_for(code, status)
+    message = str(details.get("Message", "")) or f"{call.operation} was refused with {code or status}"
     if issubclass(kind, CredentialsError):
-        _forget_signature(error)
-    message = str(answer.get("Error", {}).get("Message", "")) or f"{call.operation} was refused with {code or status}"
+        # AWS explains a wrong signature by repeating what it signed, session token included: keep the first line only.
+        message = message.split("\n", 1)[0]
+        if error is not None:
+            _forget_signature(error, message)
     ours = _error(kind, message, error, answer, call, endpoint)
     ours.answered(operation=call.operation, request_id=metadata.get("RequestId"), code=code or None)
     return hinted(ours, _hint(ours, call, status, metadata.get("HTTPHeaders", {})))
@@ -155,7 +164,7 @@ def _class_for(code: str, status: int) -> type[DynamoDBWrapperError]:
 def _error(
     kind: type[DynamoDBWrapperError],
     message: str,
-    error: ClientError,
+    error: ClientError | None,
     answer: Mapping[str, Any],
     call: Call,
     endpoint: Endpoint,
@@ -184,7 +193,7 @@ def _missing(message: str, call: Call, endpoint: Endpoint) -> str:
     return f"table {table_of(call)!r} does not exist at {endpoint}; `repository.ensure_table()` creates it"
 
 
-def _invalid(kind: type[ValidationError], message: str, error: ClientError, call: Call) -> ValidationError:
+def _invalid(kind: type[ValidationError], message: str, error: ClientError | None, call: Call) -> ValidationError:
     context, index = context_of(call), call.params.get("IndexName")
     if "maximum allowed size" in message:
         return ItemTooLargeError(message, None, error, context=context)
@@ -225,7 +234,7 @@ def _unanswered(
     else:
         text = f"the request to {endpoint} failed: {error}"
     verdict = Verdict.SAFE if _NEVER_SENT & set(names) else Verdict.LOST
-    if "SSLError" in names and any(reason in str(error) for reason in _HANDSHAKE_FAILURES):
+    if "SSLError" in names and any(reason in str(error) for reason in HANDSHAKE_FAILURES):
         verdict = Verdict.FINAL
     return hinted(ConnectionError(text, error, context), Hint(verdict))
 
@@ -242,9 +251,8 @@ def _throttling_reasons(answer: Mapping[str, Any]) -> list[ThrottlingReason]:
     return [ThrottlingReason(reason.get("reason", ""), reason.get("resource")) for reason in reasons]
 
 
-def _forget_signature(error: ClientError) -> None:
-    # AWS explains a wrong signature by repeating what it signed, session token included: keep the first line only.
+def _forget_signature(error: ClientError, message: str) -> None:
     details: dict[str, Any] = dict(error.response.get("Error", {}))
-    details["Message"] = str(details.get("Message", "")).split("\n", 1)[0]
+    details["Message"] = message
     error.response["Error"] = details  # type: ignore[typeddict-item]
-    error.args = (f"{details.get('Code')}: {details['Message']}",)
+    error.args = (f"{details.get('Code')}: {message}",)

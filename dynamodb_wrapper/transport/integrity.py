@@ -67,7 +67,8 @@ def checked_body(status: int, headers: Headers, body: bytes, *, may_be_empty: bo
     plain = _decoded(status, body, headers.get("content-encoding"))
     expected = headers.get("x-amz-crc32")
     # A proxy that compressed the answer, or undid it, leaves the checksum of the other form.
-    if expected is not None and expected.strip() not in {str(zlib.crc32(body)), str(zlib.crc32(plain))}:
+    forms = (body,) if plain is body else (body, plain)
+    if expected is not None and expected.strip() not in [str(zlib.crc32(form)) for form in forms]:
         raise _corrupt(f"its CRC-32 is not the {expected} that its header says", status, body)
     if status < 300:
         # With a checksum it is what its sender meant; a look tells whether the sender was DynamoDB.
@@ -120,19 +121,21 @@ def _decoded(status: int, body: bytes, encoding: str | None) -> bytes:
 def _is_json_object(body: bytes) -> bool:
     try:
         return isinstance(json.loads(body), dict)
-    except ValueError:  # UnicodeDecodeError is one
+    except (ValueError, RecursionError):  # UnicodeDecodeError is one of the former
         return False
 
 
-def damaged(reason: str) -> CorruptResponseError:
-    """Return the error of an answer whose status was good and whose content is not."""
-    return _corrupt(reason, 200, None)
+def damaged(reason: str, status: int | None = 200) -> CorruptResponseError:
+    """Return the error of an answer that is none, for whatever else its status (None: it had none) may say."""
+    return _corrupt(reason, status, None)
 
 
-def _corrupt(reason: str, status: int, body: bytes | None) -> CorruptResponseError:
-    size = {} if body is None else {"body_bytes": len(body)}
+def _corrupt(reason: str, status: int | None, body: bytes | None) -> CorruptResponseError:
+    known = {"status": status, "body_bytes": None if body is None else len(body)}
     error = CorruptResponseError(
-        f"an answer of DynamoDB arrived damaged and was not used: {reason}", context={"status": status, **size}
+        f"an answer of DynamoDB arrived damaged and was not used: {reason}",
+        context={name: value for name, value in known.items() if value is not None},
     )
     # A 4xx says that nothing was done, whatever its body was.
-    return hinted(error, Hint(Verdict.SAFE if 400 <= status < 500 else Verdict.LOST))
+    is_refusal = status is not None and 400 <= status < 500
+    return hinted(error, Hint(Verdict.SAFE if is_refusal else Verdict.LOST))

@@ -19,7 +19,7 @@ from tests.faults.proxy import Proxy
 
 R = TypeVar("R", bound="BaseDynamoRepository[Any]")
 
-TRANSPORTS = ("botocore",)
+TRANSPORTS = ("botocore", "direct")
 """The lanes that every case runs with."""
 
 SHORT = 0.25

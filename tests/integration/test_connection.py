@@ -154,6 +154,7 @@ def config(url: str | None = "http://127.0.0.1:9", **options: Any) -> DynamoDBCo
         "region_name": "us-east-1",
         "aws_access_key_id": "AKID",
         "aws_secret_access_key": "TOPSECRET",
+        "transport": os.environ.get("CONTRACT_TRANSPORT", "auto"),
     }
     return DynamoDBConfig(**{**settings, **options})
 
@@ -763,7 +764,9 @@ def test_a_write_that_waits_for_credentials_is_not_sent_after_its_time(server: C
 
 def test_an_outage_does_not_pile_up_threads(server: CannedServer) -> None:
     server.script = [silent]
-    connection = connection_for(config(server.url, max_pool_connections=2, timeout_seconds=2, retries=0))
+    connection = connection_for(
+        config(server.url, max_pool_connections=2, timeout_seconds=2, retries=0, transport="botocore")
+    )
     hasty = connection.driver.limited(timeout=0.1)
     errors: list[DynamoDBWrapperError] = []
     before = threading.active_count()
