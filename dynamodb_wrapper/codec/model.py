@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any, Literal, TypeVar
@@ -205,6 +205,13 @@ class ModelCodec(ItemPlaces[T]):
         """Return the model of an item in the protocol's JSON, as `decode` would; in one pass where that is the same."""
         model = self._one_pass.item(text)
         return self.decode(from_json(text)) if model is None else model
+
+    def answer_reader(self, member: Literal["Item", "Items"]) -> Callable[[bytes], dict[str, Any] | None] | None:
+        """Return a function from the body of an answer to its content, with the item or items as models.
+
+        It gives None for an answer that is to be parsed and read the simple way. None, if this is so for all answers.
+        """
+        return self._one_pass.answers[member] if self._one_pass.explanation.in_one_pass else None
 
     def explain(self) -> Explanation:
         """Return how items are read, and what is read the simple way and why."""

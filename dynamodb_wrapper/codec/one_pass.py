@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel
 from pydantic_core import SchemaError, SchemaValidator
+from pydantic_core import core_schema as cs
 
 from dynamodb_wrapper.codec import pydantic_internals
 from dynamodb_wrapper.codec.core_schemas import SchemaRewriter, UnreadableInOnePassError
@@ -16,6 +17,8 @@ from dynamodb_wrapper.codec.shapes import ModelShape
 from dynamodb_wrapper.codec.wire import TimeRules
 
 T = TypeVar("T", bound=BaseModel)
+
+Answer = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,8 @@ class OnePassReader(Generic[T]):
 
     Attributes:
         explanation: Whether and how it does.
+        answers: Functions from the body of an answer to its content, by the member that has the item or items; they
+            give None for an answer that is to be read the simple way.
     """
 
     def __init__(self, shape: ModelShape, times: TimeRules, filled: Mapping[str, object]) -> None:
@@ -50,37 +55,81 @@ class OnePassReader(Generic[T]):
             filled: Fields that read as this value when their attribute is missing, though the model requires them.
         """
         self._filled = frozenset(filled)
-        self._schema: Any = None
-        self._validators: dict[str, Callable[[bytes | str], Any]] = {}
+        self.answers = {"Item": self._answer_with_item, "Items": self._answer_with_items}
         rewriter = SchemaRewriter(times)
         try:
-            self._schema = rewriter.model(shape, filled)
-            self._as_python = rewriter.as_python
-            self._validator_of("", self._schema)
+            schema = rewriter.model(shape, filled)
+            self._read_item = _reader_of(schema, as_python=rewriter.as_python)
+            self._read_get = _reader_of(_answer(Item=schema), as_python=rewriter.as_python)
+            self._read_page = _reader_of(_page(schema), as_python=rewriter.as_python)
         except (UnreadableInOnePassError, SchemaError, KeyError, TypeError, AttributeError) as reason:
             # A schema that is laid out otherwise than expected: the simple way reads it all the same.
-            self._schema = None
+            self._read_item = self._read_get = self._read_page = _nothing
             self.explanation = Explanation(in_one_pass=False, reason=str(reason))
         else:
             self.explanation = Explanation(in_one_pass=True, read_simply=rewriter.reasons)
 
     def item(self, text: bytes | str) -> T | None:
         """Return the model of an item; None when it is to be read the simple way."""
-        model: T | None = self._read("", text)
-        if model is not None and self._filled:
-            model.__pydantic_fields_set__.update(self._filled)
+        model: T | None = self._read_item(text)
+        if model is not None:
+            self._complete(model)
         return model
 
-    def _read(self, member: str, text: bytes | str) -> Any:
-        if self._schema is None:
-            return None
+    def _answer_with_item(self, body: bytes) -> Answer | None:
+        answer: Answer | None = self._read_get(body)
+        if answer and "Item" in answer:
+            self._complete(answer["Item"])
+        return answer
+
+    def _answer_with_items(self, body: bytes) -> Answer | None:
+        answer: Answer | None = self._read_page(body)
+        if answer is not None and self._filled:
+            for model in answer["Items"]:
+                self._complete(model)
+        return answer
+
+    def _complete(self, model: T) -> None:
+        if self._filled:
+            model.__pydantic_fields_set__.update(self._filled)
+
+
+def _reader_of(schema: Any, *, as_python: bool) -> Callable[[bytes | str], Any]:
+    """Return a function that reads JSON by a schema, and gives None where it does not fit."""
+    validator: SchemaValidator = pydantic_internals.validator_of(schema)
+    validate = (lambda text: validator.validate_python(json.loads(text))) if as_python else validator.validate_json
+
+    def read(text: bytes | str) -> Any:
         try:
-            return self._validators[member](text)
-        except Exception:  # noqa: BLE001 - whatever went wrong, in a validator of the model too, the simple way says it right
+            return validate(text)
+        except Exception:  # noqa: BLE001 - of a validator of the model, perhaps: the simple way raises it again, in order
             return None
 
-    def _validator_of(self, member: str, schema: Any) -> None:
-        validator: SchemaValidator = pydantic_internals.validator_of(schema)
-        self._validators[member] = (
-            (lambda text: validator.validate_python(json.loads(text))) if self._as_python else validator.validate_json
-        )
+    return read
+
+
+def _nothing(_: bytes | str) -> None:
+    return None
+
+
+def _answer(**members: Any) -> Any:
+    """Return the schema of an answer that may have some members, and what it consumed."""
+    return cs.typed_dict_schema(
+        {
+            **{name: cs.typed_dict_field(schema, required=False) for name, schema in members.items()},
+            "ConsumedCapacity": cs.typed_dict_field(cs.any_schema(), required=False),
+        },
+        extra_behavior="ignore",
+    )
+
+
+def _page(schema: Any) -> Any:
+    """Return the schema of a page; one that ends with a key of bytes is left to the lane, which knows their form."""
+    part = cs.typed_dict_schema(
+        {tag: cs.typed_dict_field(cs.str_schema(), required=False) for tag in ("S", "N")}, extra_behavior="forbid"
+    )
+    answer = _answer(LastEvaluatedKey=cs.dict_schema(cs.str_schema(), part))
+    answer["fields"]["Items"] = cs.typed_dict_field(cs.list_schema(schema))
+    for name in ("Count", "ScannedCount"):
+        answer["fields"][name] = cs.typed_dict_field(cs.int_schema(strict=True))
+    return answer

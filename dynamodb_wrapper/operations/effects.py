@@ -8,8 +8,8 @@ each effect's outcome its type.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -17,6 +17,8 @@ Params = dict[str, Any]
 """The parameters of one DynamoDB operation, as its API reference names them, values in wire form."""
 Response = dict[str, Any]
 """The parsed answer of one DynamoDB operation, values in wire form."""
+AnswerReader = Callable[[bytes], Response | None]
+"""From the body of an answer to what is in it, items as models already; None for an answer that has to be parsed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +31,14 @@ class Call:
         repeatable: Whether applying it twice leaves what applying it once leaves, so that it may be sent again
             when the answer was lost.
         key: The primary key the call is about, as the caller sees it; for errors.
+        read: How a lane may read the answer instead of parsing it; whoever gives it takes items in both forms.
     """
 
     operation: str
     params: Params
     repeatable: bool = True
     key: dict[str, object] | None = None
+    read: AnswerReader | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +88,15 @@ Flow = Generator[Effect, Any, R]
 
 
 def call(
-    operation: str, params: Params, *, repeatable: bool = True, key: dict[str, object] | None = None
+    operation: str,
+    params: Params,
+    *,
+    repeatable: bool = True,
+    key: dict[str, object] | None = None,
+    read: AnswerReader | None = None,
 ) -> Flow[Response]:
     """Send one operation and return its response."""
-    response: Response = yield Call(operation, params, repeatable, key)
+    response: Response = yield Call(operation, params, repeatable, key, read)
     return response
 
 

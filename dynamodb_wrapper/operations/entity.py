@@ -206,12 +206,14 @@ class Entity(Generic[T]):
         check_item_size(item, table_name=self.table_name, key=self.readable_key(self.key_of(item)))
         return item
 
-    def decode(self, item: Mapping[str, Wire]) -> T:
-        """Return the model of an item that was read.
+    def decode(self, item: Mapping[str, Wire] | T) -> T:
+        """Return the model of an item that was read; a lane may have made it already (see `Call.read`).
 
         Raises:
             ValidationError: It does not validate; names table, key and fields.
         """
+        if not isinstance(item, Mapping):
+            return item
         try:
             return self.codec.decode(item)
         except ValidationError as error:

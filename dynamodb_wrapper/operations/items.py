@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
@@ -117,7 +118,8 @@ def get_attributes(
 
 def whole(entity: Entity[T], key: KeyValues, *, consistent: bool = False) -> Read[T]:
     """Return the reading of an item as a model."""
-    return Read(_get_request(entity, key, consistent=consistent), entity.decode)
+    request = _get_request(entity, key, consistent=consistent)
+    return Read(replace(request, read=entity.codec.answer_reader("Item")), entity.decode)
 
 
 def partial(

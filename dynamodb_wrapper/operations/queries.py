@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from dynamodb_wrapper.codec import Item
 from dynamodb_wrapper.exceptions import ItemNotFoundError, MultipleItemsFoundError
@@ -34,9 +34,9 @@ class Page(Generic[R]):
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """The items of one request that are wanted, and the key to go on after them (None at the end)."""
+    """The items of one request that are wanted (or their models), and the key to go on after them (None at the end)."""
 
-    items: list[Item]
+    items: list[Any]
     resume_key: Item | None
     capacity: ConsumedCapacity | None
 
@@ -47,8 +47,10 @@ def _batches_until(selection: Selection[R], wanted: int | None) -> Callable[[Ite
 
     def read(start_key: Item | None, missing: int | None) -> Flow[_Batch]:
         params = selection.params(limit=sizes.next(missing), start_key=start_key)
-        response = yield from call(selection.operation, params)
-        items: list[Item] = response.get("Items", [])
+        # Where more may come than is wanted, the key to go on after is that of an item in wire form.
+        may_be_cut = missing is not None and (params.get("Limit") is None or params["Limit"] > missing)
+        response = yield from call(selection.operation, params, read=None if may_be_cut else selection.reader)
+        items: list[Any] = response.get("Items", [])
         capacity = ConsumedCapacity.of(selection.operation, response)
         if missing is not None and len(items) > missing:
             return _Batch(items[:missing], selection.resume_key(items[missing - 1]), capacity)

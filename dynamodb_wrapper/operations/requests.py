@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 from dynamodb_wrapper.codec import Item, Step, Target
 from dynamodb_wrapper.exceptions import ExpressionError
 from dynamodb_wrapper.expressions import Add, Append, Condition, ExpressionWriter, Prepend, Resolver
-from dynamodb_wrapper.operations.effects import Call, Flow, Params, Response, call
+from dynamodb_wrapper.operations.effects import AnswerReader, Call, Flow, Params, Response, call
 
 R_co = TypeVar("R_co", covariant=True)
 
@@ -43,7 +43,7 @@ class Request:
     def send(self) -> Flow[Response]:
         """Send it alone."""
         single = self.as_call()
-        return call(single.operation, single.params, repeatable=single.repeatable, key=single.key)
+        return call(single.operation, single.params, repeatable=single.repeatable, key=single.key, read=single.read)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +53,12 @@ class Get(Request):
     key: Item
     consistent: bool = False
     projection: Sequence[tuple[Step, ...]] | None = None
+    read: AnswerReader | None = None
 
     def as_call(self) -> Call:
         """Return ``GetItem``."""
         consistent = {"ConsistentRead": True} if self.consistent else {}
-        return Call("GetItem", {**self._params(), **consistent}, key=self.readable_key)
+        return Call("GetItem", {**self._params(), **consistent}, key=self.readable_key, read=self.read)
 
     def as_action(self) -> Params:
         """Return a ``Get`` of ``TransactGetItems``, whose reads are serializable."""

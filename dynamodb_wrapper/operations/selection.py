@@ -13,7 +13,7 @@ from dynamodb_wrapper.exceptions import ExpressionError, ValidationError
 from dynamodb_wrapper.expressions import Comparison, Condition, ExpressionWriter, Path, Stored, Written, every, paths_of
 from dynamodb_wrapper.operations.cursors import fingerprint, read_cursor
 from dynamodb_wrapper.operations.declaration import GUARD_OWNER, Index
-from dynamodb_wrapper.operations.effects import Params
+from dynamodb_wrapper.operations.effects import AnswerReader, Params
 from dynamodb_wrapper.operations.entity import Entity
 from dynamodb_wrapper.operations.items import Projection
 from dynamodb_wrapper.operations.requests import without_overlaps
@@ -249,6 +249,11 @@ class Selection(Generic[R]):
             for condition in self.key_conditions or ()
             if isinstance(condition, Comparison) and condition.comparator == "=" and isinstance(condition.left, Path)
         }
+
+    @property
+    def reader(self) -> AnswerReader | None:
+        """How a lane may read an answer; only whole models can be read so."""
+        return self.entity.codec.answer_reader("Items") if self.decode == self.entity.decode else None
 
     @property
     def operation(self) -> str:

@@ -351,3 +351,69 @@ def test_a_model_that_contains_itself_is_written_and_one_that_never_ends_is_refu
     tree.children.append(tree)
     with pytest.raises(ValidationError, match=r"contains itself|Circular reference"):
         codec.encode(tree)
+
+
+# --- whole answers --------------------------------------------------------------------------------------------------
+
+
+def body(**members: Any) -> bytes:
+    return to_json(members)
+
+
+def test_an_answer_is_read_with_its_models() -> None:
+    codec = ModelCodec(Order)
+    read = codec.answer_reader("Item")
+    assert read is not None
+    item = from_json(codec.encode_json(ORDER))
+    capacity = {"TableName": "t", "CapacityUnits": 0.5}
+    assert read(body(Item=item, ConsumedCapacity=capacity)) == {"Item": ORDER, "ConsumedCapacity": capacity}
+    assert read(b"{}") == {}, "there is no such item"
+    assert read(body(Item={**item, "total": {"S": "lots"}})) is None
+    assert read(b"[]") is None
+    assert read(b'{"Item":null}') is None
+
+
+def test_a_page_is_read_with_its_models_and_the_key_to_go_on_after() -> None:
+    codec = ModelCodec(Order)
+    read = codec.answer_reader("Items")
+    assert read is not None
+    item = from_json(codec.encode_json(ORDER))
+    page = {
+        "Items": [item, item],
+        "Count": 2,
+        "ScannedCount": 5,
+        "LastEvaluatedKey": {"c": {"S": "ADA"}, "n": {"N": "1"}},
+    }
+    assert read(body(**page)) == {**page, "Items": [ORDER, ORDER]}
+    assert read(body(Items=[], Count=0, ScannedCount=0)) == {"Items": [], "Count": 0, "ScannedCount": 0}
+    for wrong in (
+        {"LastEvaluatedKey": {"b": {"B": "AA=="}}},  # bytes are the lane's affair
+        {"Items": [item, {}]},
+        {"Items": {}},
+        {"Count": "2"},
+    ):
+        assert read(body(**{**page, **wrong})) is None
+    for missing in ("Items", "Count"):
+        assert read(body(**{name: value for name, value in page.items() if name != missing})) is None
+
+
+def test_fields_that_were_left_out_count_as_given_in_every_form_of_answer() -> None:
+    class Sparse(BaseModel):
+        name: str
+        note: str | None
+
+    codec = ModelCodec(Sparse)
+    get, page = codec.answer_reader("Item"), codec.answer_reader("Items")
+    assert get is not None
+    assert page is not None
+    item = {"name": {"S": "x"}}
+    single, several = get(body(Item=item)), page(body(Items=[item], Count=1, ScannedCount=1))
+    assert single is not None
+    assert several is not None
+    for model in (single["Item"], *several["Items"], codec.decode(item)):
+        assert model.model_fields_set == {"name", "note"}
+
+
+def test_a_model_that_is_read_the_simple_way_has_no_reader() -> None:
+    strict = create_model("Strict", __config__=ConfigDict(strict=True), name=(str, ...))
+    assert ModelCodec(strict).answer_reader("Item") is None
