@@ -124,8 +124,7 @@ class SchemaRewriter:
         paths: list[list[str]]
         fast = self._payload(schema, member.shape, place)
         if fast is None:
-            self.reasons[place] = f"of the schema type {schema['type']}"
-            inner, paths = self._simply(schema, member.shape), [[member.attribute]]
+            inner, paths = self._simply(schema, member.shape, place), [[member.attribute]]
         else:
             inner, tag = fast
             others = _TAGS_BESIDES_MAPS if tag == "M" else ()
@@ -201,12 +200,14 @@ class SchemaRewriter:
         """Return the schema that takes a tagged value where no field looks it up: in a list, in a map."""
         fast = None if shape.nullable else self._payload(schema, shape, f"{place}[]")
         if fast is None:
-            return self._simply(schema, shape)
+            return self._simply(schema, shape, f"{place}[]")
         inner, tag = fast
         return _before(itemgetter(tag), inner)
 
-    def _simply(self, schema: Schema, shape: Shape) -> Schema:
-        self.as_python = True
+    def _simply(self, schema: Schema, shape: Shape, place: str) -> Schema:
+        self.reasons[place] = f"of the schema type {schema['type']}"
+        # What any value passes takes a value alike, wherever it comes from.
+        self.as_python = self.as_python or schema["type"] != "any"
         return _before(shape.read, schema)
 
     def _note_info(self, schema: Schema) -> None:

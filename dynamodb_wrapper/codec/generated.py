@@ -16,12 +16,13 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from dynamodb_wrapper.codec.wire import MAX_DIGITS, Item, TimeRules, Wire, number_text
+from dynamodb_wrapper.codec.wire import MAX_DIGITS, Item, TimeRules, Wire, WireEncoder, number_text
 
 Schema = dict[str, Any]
 Encoder = Callable[[dict[str, Any]], Item]
 
 _SURELY_FITS = 10**MAX_DIGITS
+_PLAIN = frozenset((str, int, float, bool, type(None), Decimal, bytes, dt.datetime, dt.date, uuid.UUID))
 _TRANSPARENT = ("default", "function-before", "function-after", "function-wrap")
 
 
@@ -56,6 +57,7 @@ class EncoderGenerator:
 
     def __init__(self, times: TimeRules) -> None:
         self._times = times
+        self._encode = WireEncoder(times).encode
         self._definitions: dict[str, Schema] = {}
         self._known: dict[str, Any] = {
             "_text": _text,
@@ -66,6 +68,7 @@ class EncoderGenerator:
             "_other": _other,
             "_uuid": _uuid,
             "_instant": self._instant,
+            "_any": self._any,
             "_SETS": (set, frozenset),
         }
         self._nested: dict[type[BaseModel], str] = {}
@@ -149,6 +152,8 @@ class EncoderGenerator:
         if "serialization" in schema:
             raise OtherwiseError
         kind = schema["type"]
+        if kind == "any":
+            return f"_any({value})"
         leaf = _LEAVES.get(kind)
         if leaf is not None:
             return leaf.format(v=value)
@@ -206,6 +211,17 @@ class EncoderGenerator:
         if value.tzinfo is dt.UTC and self._times.stored is dt.UTC:
             return {"S": value.isoformat(timespec="microseconds")}
         return {"S": self._times.text(value)}
+
+    def _any(self, value: Any) -> Wire:
+        """Return the wire form of plain data; of anything else, Pydantic says what is written."""
+        kind = value.__class__
+        if kind in _PLAIN:
+            return self._encode(value)
+        if kind is dict and all(key.__class__ is str for key in value):
+            return {"M": {key: self._any(entry) for key, entry in value.items()}}
+        if kind is list:
+            return {"L": [self._any(entry) for entry in value]}
+        raise OtherwiseError
 
 
 def _stored_name(cls: type[BaseModel], name: str) -> str:

@@ -84,6 +84,8 @@ class OnePassReader(Generic[T]):
 
     def _answer_with_items(self, body: bytes) -> Answer | None:
         answer: Answer | None = self._read_page(body)
+        if answer is not None and len(answer["Items"]) != answer["Count"]:
+            return None
         if answer is not None and self._filled:
             for model in answer["Items"]:
                 self._complete(model)

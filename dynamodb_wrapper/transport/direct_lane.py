@@ -224,6 +224,9 @@ class _Route:
         try:
             answer = self._pool.exchange(http.request(head, signature, body), time_left)
             plain = checked_body(answer.status, answer.headers, answer.body)
+            if call.read is not None and answer.status < 300 and (read := call.read(plain)) is not None:
+                read["ResponseMetadata"] = _metadata(answer)
+                return read
             parsed = _parsed(answer, plain)
         except DynamoDBWrapperError as error:
             error.context.update(context_of(call))
@@ -274,15 +277,19 @@ def _parsed(answer: http.Answer, body: bytes) -> Response:
     response = _loaded(answer.status, body) if body or answer.status < 300 else {}
     if None in response.values():
         response = {name: value for name, value in response.items() if value is not None}
-    metadata: dict[str, Any] = {"HTTPStatusCode": answer.status, "HTTPHeaders": answer.headers, "RetryAttempts": 0}
-    if (request_id := answer.headers.get("x-amzn-requestid")) is not None:
-        metadata["RequestId"] = request_id
     if answer.status >= 300:
         code = str(response.get("__type") or answer.status).split(":", 1)[0].rpartition("#")[2]
         message = response.get("message") or response.get("Message") or ""
         response["Error"] = {"Message": message, "Code": code}
-    response["ResponseMetadata"] = metadata
+    response["ResponseMetadata"] = _metadata(answer)
     return response
+
+
+def _metadata(answer: http.Answer) -> dict[str, Any]:
+    metadata: dict[str, Any] = {"HTTPStatusCode": answer.status, "HTTPHeaders": answer.headers, "RetryAttempts": 0}
+    if (request_id := answer.headers.get("x-amzn-requestid")) is not None:
+        metadata["RequestId"] = request_id
+    return metadata
 
 
 def _loaded(status: int, body: bytes) -> Response:

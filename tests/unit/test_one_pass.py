@@ -226,6 +226,19 @@ def test_what_pydantic_must_not_see_on_the_wire_is_read_simply() -> None:
     assert set(explanation.read_simply) == {"place", "anything", "padded"}
 
 
+class Loose(BaseModel):
+    anything: Any = None
+    named: dict[str, Any] = {}
+    several: list[Any] = []
+
+
+@given(st.sampled_from(sorted(Loose.model_fields)), WIRES)
+def test_plain_data_is_read_alike_in_the_pass(name: str, wire: Wire) -> None:
+    codec = ModelCodec(Loose)
+    assert codec.explain().in_one_pass
+    check_same(codec, {name: wire})
+
+
 @pytest.mark.parametrize("config", [ConfigDict(strict=True), ConfigDict(extra="allow")])
 def test_some_models_are_read_simply_as_a_whole(config: ConfigDict) -> None:
     cls = create_model("Whole", __config__=config, name=(str, ...))
@@ -337,6 +350,16 @@ def test_any_value_in_the_place_of_any_type_is_written_alike(data: st.DataObject
     assert written(codec.encode, model) == written(codec._encoded_simply, model)
 
 
+NESTED = st.recursive(VALUES, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(), inner, max_size=2))
+
+
+@given(NESTED)
+def test_plain_data_is_written_alike(value: object) -> None:
+    codec = ModelCodec(Loose)
+    for model in (Loose(anything=value), Loose(named={"x": value}), Loose(several=[value])):
+        assert written(codec.encode, model) == written(codec._encoded_simply, model)
+
+
 def test_an_ordinary_model_is_written_by_generated_code() -> None:
     codec = ModelCodec(Order)
     assert codec._generated is not None
@@ -391,6 +414,7 @@ def test_a_page_is_read_with_its_models_and_the_key_to_go_on_after() -> None:
         {"Items": [item, {}]},
         {"Items": {}},
         {"Count": "2"},
+        {"Count": 3},
     ):
         assert read(body(**{**page, **wrong})) is None
     for missing in ("Items", "Count"):
