@@ -100,6 +100,16 @@ class EncoderGenerator:
         encode: Encoder = self._function(["item = {}", *body, "return item"])
         return encode
 
+    def field(self, cls: type[BaseModel], name: str) -> Callable[[Any], Wire]:
+        """Return the function from a value of one field to its wire form.
+
+        Raises:
+            OtherwiseError: The field has to be encoded the simple way.
+        """
+        expression = self._expression(self._schemas(cls, cls.__pydantic_core_schema__)[name], "fields")
+        encode: Callable[[Any], Wire] = self._function([f"return {expression}"])
+        return encode
+
     def _function(self, body: list[str]) -> Any:
         name = f"_f{len(self._known)}"
         text = "\n    ".join([f"def {name}(fields):", *body])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 import pydantic
@@ -12,10 +13,11 @@ from pydantic import BaseModel, TypeAdapter
 from dynamodb_wrapper.codec import pydantic_internals
 from dynamodb_wrapper.codec.compiler import ShapeCompiler
 from dynamodb_wrapper.codec.derived import Derived
+from dynamodb_wrapper.codec.generated import EncoderGenerator, OtherwiseError
 from dynamodb_wrapper.codec.shapes import ANY, Member, ModelShape, Shape, Step
 from dynamodb_wrapper.codec.stored import StoredForm
 from dynamodb_wrapper.codec.targets import Target, Validate, invalid, path_label, split_path
-from dynamodb_wrapper.codec.wire import TimeRules, Wire, WireEncoder
+from dynamodb_wrapper.codec.wire import RefusedValueError, TimeRules, Wire, WireEncoder
 from dynamodb_wrapper.exceptions import ExpressionError
 
 T = TypeVar("T", bound=BaseModel)
@@ -48,6 +50,7 @@ class ItemPlaces(Generic[T]):
         self._encoder = WireEncoder(times)
         self.shape = self._root_shape(ShapeCompiler(times, keep_unknown=keep_unknown))
         self._derived_attributes = frozenset(entry.attribute for entry in self.derived)
+        self._targets: dict[str, Target] = {}
         self._validators: dict[tuple[type, str], Validate] = {}
         self._adapters: dict[int, tuple[Shape, TypeAdapter[Any]]] = {}
 
@@ -94,7 +97,11 @@ class ItemPlaces(Generic[T]):
                 {first: "no such field"},
             )
         if len(path) == 1:
-            return self._field_target(self.model_class, member, member.name, (member.attribute,))
+            target = self._targets.get(member.name)
+            if target is None:
+                target = self._field_target(self.model_class, member, member.name, (member.attribute,))
+                self._targets[member.name] = target
+            return target
         return self._nested_target(member, path)
 
     def element_target(self, target: Target) -> Target:
@@ -121,14 +128,25 @@ class ItemPlaces(Generic[T]):
         return self._shape_target(path_label(path), tuple(names), shape)
 
     def _field_target(self, cls: type[BaseModel], member: Member, label: str, names: tuple[Step, ...]) -> Target:
-        return Target(
-            label,
-            names,
-            member.shape,
-            self._encoder.encode,
-            lambda value: self._encode_field(cls, member, value),
-            self._validator(cls, member),
-        )
+        validate = self._validator(cls, member)
+        return Target(label, names, member.shape, self._encoder.encode, self._field_encoder(cls, member), validate)
+
+    def _field_encoder(self, cls: type[BaseModel], member: Member) -> Callable[[Any], Wire]:
+        simply = partial(self._encode_field, cls, member)
+        if self._form(member) is not None:
+            return simply
+        try:
+            generated = EncoderGenerator(self.times).field(cls, member.name)
+        except (OtherwiseError, KeyError, TypeError, AttributeError):
+            return simply  # also where a schema is laid out otherwise than expected
+
+        def encode(value: Any) -> Wire:
+            try:
+                return generated(value)
+            except (OtherwiseError, RefusedValueError, ValueError, RecursionError):
+                return simply(value)
+
+        return encode
 
     def _shape_target(self, label: str, names: tuple[Step, ...], shape: Shape) -> Target:
         encode = self._encoder.encode
@@ -173,6 +191,10 @@ class ItemPlaces(Generic[T]):
         return self._encoder.encode(self._in_stored_form(member, value))
 
     def _in_stored_form(self, member: Member, value: object) -> object:
-        """Return what is stored for a dumped value; only fields of the item itself have forms of their own."""
-        form = self._stored.get(member.name) if member is self.shape.by_name.get(member.name) else None
+        """Return what is stored for a dumped value."""
+        form = self._form(member)
         return value if form is None or value is None else form.store(value, self.times)
+
+    def _form(self, member: Member) -> StoredForm | None:
+        """Return the form of its own that a field is stored in; only fields of the item itself have such."""
+        return self._stored.get(member.name) if member is self.shape.by_name.get(member.name) else None
