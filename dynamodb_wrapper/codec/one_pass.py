@@ -132,6 +132,6 @@ def _page(schema: Any) -> Any:
     )
     answer = _answer(LastEvaluatedKey=cs.dict_schema(cs.str_schema(), part))
     answer["fields"]["Items"] = cs.typed_dict_field(cs.list_schema(schema))
-    for name in ("Count", "ScannedCount"):
-        answer["fields"][name] = cs.typed_dict_field(cs.int_schema(strict=True))
+    answer["fields"]["Count"] = cs.typed_dict_field(cs.int_schema(strict=True))
+    answer["fields"]["ScannedCount"] = cs.typed_dict_field(cs.int_schema(strict=True), required=False)
     return answer
