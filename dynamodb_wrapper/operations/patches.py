@@ -235,6 +235,8 @@ class _Plan:
 
 
 def _merged(entity: Entity[T], key: KeyValues, changes: Changes | None, fields: Mapping[str, object]) -> Changes:
+    if changes is not None and not isinstance(changes, Mapping):
+        raise ExpressionError(f"changes is {changes!r:.80}: must be a mapping of places to new values or actions")
     for name in changes or ():
         if not isinstance(name, str | Path):
             raise ExpressionError(f"a change is named by a field name or a path like F.address.city, not {name!r}")
