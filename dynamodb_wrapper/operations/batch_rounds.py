@@ -76,6 +76,11 @@ class BatchOptions:
     def __post_init__(self) -> None:
         positive("concurrency", self.concurrency)
         positive("attempts", self.attempts)
+        if self.progress is not None and not callable(self.progress):
+            raise ValidationError(
+                f"progress is {self.progress!r:.80}: must be a function of one BatchProgress",
+                {"progress": "cannot be called"},
+            )
 
 
 def identity(table_name: str, key: Mapping[str, Any]) -> Identity:
@@ -172,23 +177,21 @@ class Batch(ABC, Generic[G]):
     def _sent(self, chunk: Sequence[Pending[G]]) -> Flow[None]:
         """Send a request, and its leftovers again, until nothing is left or nothing moves any more."""
         pause, idle = _FIRST_PAUSE, 0
-        while True:
-            try:
+        try:
+            while chunk:
                 answer = yield from self._send(chunk)
-            except DynamoDBWrapperError as error:
-                self._outcomes.append(Outcome((), chunk, error))
-                return
-            idle = 0 if answer.done else idle + 1
-            if idle == self._options.attempts:
-                self._outcomes.append(answer)
-                return
-            self._outcomes.append(Outcome(answer.done))
-            if not answer.left:
-                return
-            pause = _FIRST_PAUSE if answer.done else pause
-            yield from sleep(pause, jittered=True)
-            pause = min(2 * pause, _LONGEST_PAUSE)
-            chunk = answer.left
+                idle = 0 if answer.done else idle + 1
+                if idle == self._options.attempts:
+                    self._outcomes.append(answer)
+                    return
+                self._outcomes.append(Outcome(answer.done))
+                chunk = answer.left
+                if chunk:
+                    pause = _FIRST_PAUSE if answer.done else pause
+                    yield from sleep(pause, jittered=True)
+                    pause = min(2 * pause, _LONGEST_PAUSE)
+        except DynamoDBWrapperError as error:  # of the request, or of a pause for which there is no time
+            self._outcomes.append(Outcome((), chunk, error))
 
     def _take_in(self) -> None:
         while self._outcomes:

@@ -257,6 +257,8 @@ class Declaration:
         if entry.field == self.partition_key and self.sort_key is None:
             raise self._wrong(f"unique {entry.field!r} is the table's key, which is unique anyway")
         member = codec.member(entry.field)
+        if entry.normalize is not None and not callable(entry.normalize):
+            raise self._wrong(f"unique {entry.field!r}: normalize is {entry.normalize!r:.80}, no function of a text")
         if entry.normalize is not None and member is not None and member.shape.tags - {"S"}:
             raise self._wrong(f"unique {entry.field!r} is no text, so there is nothing to normalize")
 

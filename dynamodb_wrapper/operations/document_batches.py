@@ -65,7 +65,9 @@ def operate(
         ValidationError: An operation is wrong; says which. Nothing was sent.
         BatchIncompleteError: Not everything was done; ``unprocessed`` has the operations that are not known to be.
     """
-    asked = [_operation(documents, number, operation) for number, operation in enumerate(operations)]
+    asked = [
+        _operation(documents, number, operation) for number, operation in enumerate(_listed("operations", operations))
+    ]
     yield from _write(documents, asked, options)
     return BatchSummary(_counted(asked, "put"), _counted(asked, "delete"))
 
@@ -103,7 +105,7 @@ def get(documents: Documents, keywords: Document) -> Flow[Answer]:
         options = dict(checked(place, asked, KeysOfTable))
         keys = [
             documents.codec.key(f"{place}.Keys[{number}]", key)
-            for number, key in enumerate(_listed(place, options.pop("Keys")))
+            for number, key in enumerate(_listed(f"{place}.Keys", options.pop("Keys")))
         ]
         names = dict.fromkeys(name for key in keys for name in key)
         wanted += [
@@ -150,6 +152,12 @@ def _tables(keywords: Document) -> Mapping[str, Any]:
     if not isinstance(given, Mapping) or not given:
         wanted = "must be a dict by table name, with something in it"
         raise ValidationError(f"RequestItems is {given!r:.80}: {wanted}", {"RequestItems": wanted})
+    for table_name in given:
+        if not isinstance(table_name, str) or not table_name:
+            raise ValidationError(
+                f"RequestItems has {table_name!r:.80} for a table name: must be text, and not empty",
+                {"RequestItems": "no table name"},
+            )
     return given
 
 

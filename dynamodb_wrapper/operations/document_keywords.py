@@ -244,7 +244,9 @@ def checked(place: str, given: object, known: type) -> Document:
     for name, value in keywords.items():
         kind = _KINDS.get(name)
         if value is None or (kind is not None and type(value) is not kind) or value == "":
-            wanted = f"must be of type {kind.__name__}, and not empty" if kind else "leave the keyword out"
+            needed = name in known.__required_keys__  # type: ignore[attr-defined]
+            otherwise = "must have a value" if needed else "leave the keyword out"
+            wanted = f"must be of type {kind.__name__}, and not empty" if kind else otherwise
             raise ValidationError(f"{place}: {name} is {value!r:.80}: {wanted}", {name: wanted})
     return keywords
 

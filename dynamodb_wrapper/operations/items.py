@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
 from dynamodb_wrapper.codec import Item, PartialItem, Step, read_any
-from dynamodb_wrapper.exceptions import ItemNotFoundError
+from dynamodb_wrapper.exceptions import ExpressionError, ItemNotFoundError
 from dynamodb_wrapper.expressions import AnyCondition, Path
 from dynamodb_wrapper.operations import transactions, writes
 from dynamodb_wrapper.operations.effects import Flow
@@ -160,7 +160,9 @@ class Projection:
     """Some attributes of an item: how they are asked for, and how they come back."""
 
     def __init__(self, entity: Entity[T], attributes: Sequence[str | Path]) -> None:
-        paths = [(entry,) if isinstance(entry, str) else entry.steps for entry in attributes]
+        if isinstance(attributes, str | bytes) or not isinstance(attributes, Iterable):
+            raise ExpressionError(f"attributes takes a list of names or paths, not {attributes!r:.80}")
+        paths = [(entry,) if isinstance(entry, str) else _steps(entry) for entry in attributes]
         self.targets = tuple(entity.codec.target(steps) for steps in paths)
         self._entity = entity
         self._roots = {target.names[0] for target in self.targets}
@@ -170,6 +172,12 @@ class Projection:
         """Return what was asked for, without the keys that were read along."""
         wanted = {name: wire for name, wire in item.items() if name in self._roots}
         return self._entity.codec.decode_partial(wanted, self._whole)
+
+
+def _steps(entry: object) -> tuple[Step, ...]:
+    if not isinstance(entry, Path):
+        raise ExpressionError(f"an attribute is named by a field name or a path like F.address.city, not {entry!r:.80}")
+    return entry.steps
 
 
 def _get_request(

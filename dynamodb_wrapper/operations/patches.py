@@ -133,6 +133,7 @@ def patch_request(
         entity.check_written_key(key)
         _refuse_fragment(entity, planned)
         _refuse_underived(entity, planned)
+        planned += list(_index_defaults(entity, planned))
     planned += list(_managed_changes(entity, planned, upsert=upsert, time=time))
     full = [*((change.target, change.value) for change in planned), *_derived_changes(entity, planned, key)]
     condition = every(None if upsert else is_present(entity), None if when is None else as_condition(when))
@@ -235,6 +236,8 @@ class _Plan:
 
 
 def _merged(entity: Entity[T], key: KeyValues, changes: Changes | None, fields: Mapping[str, object]) -> Changes:
+    if changes is not None and not isinstance(changes, Mapping):
+        raise ExpressionError(f"changes is {changes!r:.80}: must be a mapping of places to new values or actions")
     for name in changes or ():
         if not isinstance(name, str | Path):
             raise ExpressionError(f"a change is named by a field name or a path like F.address.city, not {name!r}")
@@ -284,6 +287,21 @@ def _refuse_underived(entity: Entity[T], planned: Iterable[_Change]) -> None:
                 f"from, as a plain value; missing: {', '.join(missing)}",
                 dict.fromkeys(missing, f"needed for {entry.attribute!r}"),
             )
+
+
+def _index_defaults(entity: Entity[T], planned: Iterable[_Change]) -> Iterable[_Change]:
+    """Return what gives an item that an upsert creates its defaults in index keys: without, indexes would not have it.
+
+    Reading gives the same defaults, so an item that is there does not change by it.
+    """
+    declaration, codec = entity.declaration, entity.codec
+    given = {change.root for change in planned} | set(declaration.table_key.fields)
+    given |= {name for name in (declaration.version, declaration.created_at, declaration.updated_at) if name}
+    for name, info in declaration.model_class.model_fields.items():
+        is_key = codec.attribute(name) in entity.key_tags and name not in given
+        has_default = not info.is_required() and info.default_factory is None  # one that is the same each time
+        if is_key and has_default and not codec.is_left_out(name, info.default):
+            yield _Change(name, codec.target((name,)), SetIfMissing(info.default))
 
 
 def _derived_changes(entity: Entity[T], planned: list[_Change], key: Item) -> Iterable[tuple[Target, object]]:

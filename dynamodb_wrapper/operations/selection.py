@@ -176,8 +176,10 @@ class Selection(Generic[R]):
 
     def restricted(self, attributes: Sequence[Any]) -> Selection[Any]:
         """Return this selection for one smaller model, or for named attributes."""
-        if len(attributes) == 1 and isinstance(attributes[0], type):
-            return self.viewed(attributes[0])
+        if len(attributes) == 1 and isinstance(view := attributes[0], type):
+            if not issubclass(view, BaseModel) or not view.model_fields:
+                raise ExpressionError(f"project() takes names, paths or a model with fields, not {view.__name__}")
+            return self.viewed(view)
         return self.projected(attributes)
 
     def viewed(self, view: type[V]) -> Selection[V]:

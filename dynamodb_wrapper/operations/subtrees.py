@@ -12,10 +12,13 @@ from dynamodb_wrapper.codec import Item
 from dynamodb_wrapper.exceptions import (
     BatchIncompleteError,
     ConditionFailedError,
+    ConnectionError,
+    DynamoDBWrapperError,
     ItemNotFoundError,
     TransactionCanceledError,
     UniqueViolationError,
     ValidationError,
+    WriteOutcomeUnknownError,
 )
 from dynamodb_wrapper.expressions import Condition, Path, every
 from dynamodb_wrapper.operations import items, patches, transactions, writes
@@ -123,7 +126,13 @@ def move(family: Family[T], node: object, new_parent: object | None) -> Flow[T]:
 
 
 def _read_back(family: Family[T], values: KeyValues) -> Flow[T]:
-    moved = yield from items.get(family.entity, values, consistent=True)
+    try:
+        moved = yield from items.get(family.entity, values, consistent=True)
+    except ConnectionError as error:  # the class of those that say that nothing was written
+        message = f"the node was moved, but then it could not be read: {error.message}"
+        key = family.entity.readable_key(family.entity.key(*values))
+        unknown = WriteOutcomeUnknownError(message, error, error.context, key=key)
+        raise unknown.answered(operation="GetItem", request_id=error.request_id, code=error.code) from error
     if moved is None:  # moved, and then deleted by another writer
         raise ItemNotFoundError(family.entity.table_name, family.entity.readable_key(family.entity.key(*values)))
     return moved
@@ -213,9 +222,23 @@ def delete(family: Family[T], root: object, *, concurrency: int) -> Flow[int]:
 
     Raises:
         BatchIncompleteError: Other writers kept adding children; the node is still there.
+        DynamoDBWrapperError: Another error; ``context["deleted"]`` is how many were deleted before it.
     """
     positive("concurrency", concurrency)
-    entity, deleted = family.entity, 0
+    deleted: list[Item] = []
+    try:
+        yield from _delete(family, root, deleted, concurrency)
+    except DynamoDBWrapperError as error:
+        if deleted and not isinstance(error, BatchIncompleteError):
+            error.context["deleted"] = len(deleted)
+            error.message += f"; {len(deleted)} nodes were deleted before: run it again, and it finishes"
+        raise
+    return len(deleted)
+
+
+def _delete(family: Family[T], root: object, deleted: list[Item], concurrency: int) -> Flow[None]:
+    """Delete a node and everything below it, noting each that is deleted."""
+    entity = family.entity
     key = entity.key(*family.key_values(root))
     item = yield from family.stored(key, placed_only=True)
     above: list[Item] = [key if item is None else item]
@@ -223,22 +246,20 @@ def delete(family: Family[T], root: object, *, concurrency: int) -> Flow[int]:
         levels = yield from _below(family, above, concurrency)
         if not any(levels):
             break
-        gone, count = yield from _delete_levels(family, levels, concurrency)
-        above, deleted = [*above, *gone], deleted + count
+        above = [*above, *(yield from _delete_levels(family, levels, deleted, concurrency))]
     else:
         raise BatchIncompleteError(
-            f"{deleted} nodes below {family.named(key)!r} were deleted, but other writers kept adding some; "
+            f"{len(deleted)} nodes below {family.named(key)!r} were deleted, but other writers kept adding some; "
             "the node is still there, run it again",
             context={"table_name": entity.table_name, "key": entity.readable_key(key)},
             unprocessed=[family.named(key)],
-            done=deleted,
+            done=len(deleted),
         )
     if item is not None:
-        deleted += yield from items.delete(entity, family.values_of(key), when=None)
+        if (yield from items.delete(entity, family.values_of(key), when=None)):
+            deleted.append(item)
         late = yield from _below(family, above[:1], concurrency)  # added between the last look and the delete
-        _, count = yield from _delete_levels(family, late, concurrency)
-        deleted += count
-    return deleted
+        yield from _delete_levels(family, late, deleted, concurrency)
 
 
 def _below(family: Family[T], roots: Sequence[Item], concurrency: int) -> Flow[list[list[Item]]]:
@@ -271,24 +292,24 @@ def _below(family: Family[T], roots: Sequence[Item], concurrency: int) -> Flow[l
 
 
 def _delete_levels(
-    family: Family[T], levels: Sequence[Sequence[Item]], concurrency: int
-) -> Flow[tuple[list[Item], int]]:
-    """Delete levels of nodes, the last one first; return the nodes that are gone, and how many were deleted here."""
+    family: Family[T], levels: Sequence[Sequence[Item]], deleted: list[Item], concurrency: int
+) -> Flow[list[Item]]:
+    """Delete levels of nodes, the last one first; return the nodes that are gone, and note those deleted here."""
     gone: list[Item] = []
-    deleted = 0
     for level in reversed(levels):
-        outcomes = yield from together((_delete_node(family, node) for node in level), at_most=concurrency)
-        gone += [node for node, was_there in zip(level, outcomes, strict=True) if was_there is not None]
-        deleted += outcomes.count(True)
-    return gone, deleted
+        outcomes = yield from together((_delete_node(family, node, deleted) for node in level), at_most=concurrency)
+        gone += [node for node, is_gone in zip(level, outcomes, strict=True) if is_gone]
+    return gone
 
 
-def _delete_node(family: Family[T], node: Item) -> Flow[bool | None]:
-    """Delete a node; True if it was there, None if it was moved since it was read, and so is left alone."""
+def _delete_node(family: Family[T], node: Item, deleted: list[Item]) -> Flow[bool]:
+    """Delete a node, and note it if it was there; False if it was moved since it was read, and so is left alone."""
     entity, name = family.entity, family.link.parent
     in_place = _is(name, entity.codec.decode_partial(node).get(name))
     values = family.values_of(entity.key_of(node))
     try:
-        return (yield from items.delete(entity, values, when=writes.is_absent(entity) | in_place))
+        if (yield from items.delete(entity, values, when=writes.is_absent(entity) | in_place)):
+            deleted.append(node)  # one operation, so threads need no lock
     except ConditionFailedError:
-        return None
+        return False
+    return True

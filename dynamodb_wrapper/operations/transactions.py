@@ -13,6 +13,7 @@ from dynamodb_wrapper.codec import Item, item_bytes, read_any
 from dynamodb_wrapper.exceptions import (
     CancellationReason,
     ConditionFailedError,
+    DeadlineExceededError,
     DynamoDBWrapperError,
     ItemNotFoundError,
     LimitExceededError,
@@ -42,19 +43,16 @@ _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 2.0
 _READS_AT_ONCE = 8
 
-_CLASS_OF_REASON: Mapping[str, type[DynamoDBWrapperError]] = {
+_PASSING: Mapping[str, type[DynamoDBWrapperError]] = {
     "TransactionConflict": TransactionConflictError,
     "ThrottlingError": ThrottlingError,
     "ProvisionedThroughputExceeded": ThrottlingError,
     "RequestLimitExceeded": ThrottlingError,
-    "ItemCollectionSizeLimitExceeded": LimitExceededError,
-    "ValidationError": ValidationError,
 }
-_CONDITION = "ConditionalCheckFailed"
-_PASSING = frozenset(
-    ("TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded", "RequestLimitExceeded")
-)
 """Reasons that go away by themselves. With any other reason beside them, the answer would be the same again."""
+_LASTING = {"ItemCollectionSizeLimitExceeded": LimitExceededError, "ValidationError": ValidationError}
+_CONDITION = "ConditionalCheckFailed"
+_Failure = TransactionCanceledError | TransactionConflictError
 
 
 # --- actions on the wire ----------------------------------------------------------------------------------------------
@@ -107,17 +105,34 @@ def read(gets: Sequence[Params], *, options: Mapping[str, Any] | None = None) ->
 
 
 def _until_no_conflict(operation: str, params: Params) -> Flow[Response]:
-    pauses = _pauses()
+    pauses, pause = _pauses(), 0.0
+    failure: _Failure | None = None
     while True:
         try:
+            if failure is not None:
+                yield from sleep(pause, jittered=True)
             return (yield from call(operation, params))
         except (TransactionCanceledError, TransactionConflictError) as error:
-            pause = next(pauses, None)
             if isinstance(error, TransactionCanceledError) and not _passes(error.reasons):
                 raise
-            if pause is None:
+            failure, pause = error, next(pauses, -1)
+            if pause < 0:
                 raise _given_up(error) from error
-        yield from sleep(pause, jittered=True)
+        except DynamoDBWrapperError as error:
+            final = _cut_short(failure, error)
+            raise final from final.__cause__
+
+
+def _cut_short(failure: _Failure | None, error: DynamoDBWrapperError) -> DynamoDBWrapperError:
+    """Return the error of a transaction that is not tried again, given how the try before ended."""
+    if isinstance(failure, TransactionConflictError) and not isinstance(error, WriteOutcomeUnknownError):
+        message = f"the transaction was still in progress; whether it is applied is not known: {error.message}"
+        unknown = WriteOutcomeUnknownError(message, error, {**failure.context, **error.context})
+        unknown.__cause__ = error
+        return unknown.answered(operation=failure.operation or "", request_id=failure.request_id, code=failure.code)
+    if isinstance(error, DeadlineExceededError):
+        error.original_error = error.__cause__ = error.__cause__ or failure
+    return error
 
 
 def _pauses() -> Iterator[float]:
@@ -128,10 +143,10 @@ def _pauses() -> Iterator[float]:
 
 def _passes(reasons: Sequence[CancellationReason]) -> bool:
     codes = {reason.code for reason in reasons} - {"None"}
-    return bool(codes) and codes <= _PASSING
+    return bool(codes) and codes <= _PASSING.keys()
 
 
-def _given_up(error: TransactionCanceledError | TransactionConflictError) -> DynamoDBWrapperError:
+def _given_up(error: _Failure) -> DynamoDBWrapperError:
     ours: DynamoDBWrapperError
     if isinstance(error, TransactionCanceledError):
         codes = ", ".join(sorted({reason.code for reason in error.reasons} - {"None"}))
@@ -266,7 +281,12 @@ def send(request: Write[T]) -> Flow[Response]:
 
 def _after_patch(plan: Plan[Any]) -> Flow[Item]:
     """Read what a patch has left, because a transaction does not answer with items."""
-    stored = yield from unique.read(plan.write.entity, plan.key)
+    try:
+        stored = yield from unique.read(plan.write.entity, plan.key)
+    except DynamoDBWrapperError as error:  # most errors say that nothing was written
+        message = f"the patch was applied, but then the item could not be read: {error.message}"
+        unknown = WriteOutcomeUnknownError(message, error, error.context, key=plan.write.request.readable_key)
+        raise unknown.answered(operation="GetItem", request_id=error.request_id, code=error.code) from error
     if stored is None:
         missing = ItemNotFoundError(plan.write.entity.table_name, plan.write.request.readable_key)
         missing.message = f"the patch was applied, but then another writer deleted the item: {missing.message}"
@@ -358,7 +378,7 @@ def _guard_reason(
 
 
 def _plain_error(reason: CancellationReason, error: TransactionCanceledError) -> DynamoDBWrapperError:
-    kind = _CLASS_OF_REASON.get(reason.code, DynamoDBWrapperError)
+    kind: type[DynamoDBWrapperError] = {**_PASSING, **_LASTING}.get(reason.code, DynamoDBWrapperError)
     tried = f"; given up after {_TRIES} tries" if _passes(error.reasons) else ""
     ours = kind(f"{reason.message or f'the transaction was cancelled for {reason.code}'}{tried}")
     ours.context.update(error.context)

@@ -23,7 +23,7 @@ from dynamodb_wrapper.exceptions import (
     UniqueViolationError,
     ValidationError,
 )
-from dynamodb_wrapper.expressions import Condition, Remove, Stored, every
+from dynamodb_wrapper.expressions import Condition, Remove, SetIfMissing, Stored, every
 from dynamodb_wrapper.operations.declaration import GUARD_OWNER, GUARD_PREFIX, Unique
 from dynamodb_wrapper.operations.effects import Flow
 from dynamodb_wrapper.operations.entity import MAX_PARTITION_KEY_BYTES, Entity
@@ -287,8 +287,10 @@ def _written(write: Write[Any], stored: Item | None) -> Item | None:
     watched = fields_of(write.entity)
     for target, value in request.changes:
         name = str(target.names[0])
-        if name not in watched:
+        if name not in watched or (isinstance(value, SetIfMissing) and name in item):
             continue
+        if isinstance(value, SetIfMissing):  # of a default, in an upsert
+            value = value.value
         item.pop(name, None)
         if not isinstance(value, Remove):
             item[name] = target.written(value)

@@ -185,7 +185,7 @@ def transact_write(requests: Iterable[WriteRequest[M]]) -> list[M | None]:
         UniqueViolationError: Two of the requests would have the same unique value; nothing was sent.
         ValidationError: There is too much for one transaction, or two requests are about one item; nothing was sent.
     """
-    ready = list(requests)
+    ready = _listed(requests)
     if not ready:
         return []
     driver = shared_connection(ready, WriteRequest).driver
@@ -202,10 +202,16 @@ def transact_get(requests: Iterable[GetRequest[R]]) -> list[R | None]:
         ValidationError: There is too much for one transaction, two requests are about one item, or a stored item is
             no valid model.
     """
-    ready = list(requests)
+    ready = _listed(requests)
     if not ready:
         return []
     return shared_connection(ready, GetRequest).driver.run(transactions.get([request.read for request in ready]))
+
+
+def _listed(requests: Iterable[R]) -> list[R]:
+    if not isinstance(requests, Iterable):
+        raise ValidationError(f"a transaction takes a list of requests, not {requests!r:.80}")
+    return list(requests)
 
 
 def transaction() -> Transaction:

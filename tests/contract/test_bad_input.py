@@ -12,6 +12,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
 from dynamodb_wrapper import (
     AccessDeniedError,
@@ -24,6 +25,8 @@ from dynamodb_wrapper import (
     ItemTooLargeError,
     ThrottlingError,
     ValidationError,
+    transact_get,
+    transact_write,
 )
 from tests.contract.shop import Make, Orders, order, requests
 from tests.servers import Server
@@ -77,6 +80,22 @@ def cases(orders: Orders) -> Iterator[tuple[str, Callable[[], Any], tuple[str, .
     yield "patch: wrong type", lambda: orders.patch("c1", "o1", count="many"), ("count", "many")
     yield "condition: NaN", lambda: orders.patch("c1", "o1", note="x", when=F.total > NAN), ("total",)
     yield "condition: None", lambda: orders.patch("c1", "o1", note="x", when=F.note == None), ("not_exists",)  # noqa: E711
+    for attributes in ("note", 5, [5]):
+        yield (
+            f"attributes={attributes!r}",
+            lambda given=attributes: orders.get("c1", "o1", attributes=given),
+            ("5" if attributes != "note" else "note",),
+        )
+    for view in (5, int, BaseModel):
+        yield (
+            f"project({view!r})",
+            lambda given=view: orders.scan().project(given),
+            ("5" if view == 5 else view.__name__,),
+        )
+    yield "changes that are no mapping", lambda: orders.patch("c1", "o1", changes=5), ("changes", "5")  # type: ignore[arg-type]
+    for together in (transact_write, transact_get):
+        yield f"{together.__name__}: no list", lambda send=together: send(None), ("list", "None")
+    yield "progress", lambda: orders.get_many([("c1", "o1")], progress=5), ("progress", "5")  # type: ignore[call-overload]
     yield "foreign cursor", lambda: orders.query("c1").page(1, "c29tZXRoaW5n"), ("cursor",)
     yield "unknown zone", lambda: orders.get_with_timezone("c1", "o1", "Mars/Base"), ("Mars/Base",)
     yield "unknown index", lambda: orders.query("x", index="by_colour"), ("by_colour", "by_status")

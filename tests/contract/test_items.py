@@ -25,6 +25,8 @@ from dynamodb_wrapper import (
     Prepend,
     Remove,
     SetIfMissing,
+    Unique,
+    UniqueViolationError,
     ValidationError,
     VersionConflictError,
 )
@@ -416,6 +418,29 @@ def test_patch_of_a_missing_item_creates_no_fragment(orders: Orders, plain: Plai
         with pytest.raises(ItemNotFoundError):
             repository.patch("c1", "o1", note="x", when=F.note.not_exists())
         assert not repository.exists("c1", "o1")
+
+
+def test_an_item_that_an_upsert_makes_is_in_the_indexes_by_its_defaults(make: Make) -> None:
+    class Job(BaseModel):
+        id: str
+        queue: str = Field(default="main", alias="q")
+        state: str = "new"
+        tries: int = 0
+
+    class Jobs(BaseDynamoRepository[Job]):
+        table_name = "jobs"
+        primary_key = "id"
+        unique = (Unique("state", within="queue"),)
+        by_queue = AccessPattern("by_queue", partition="queue", sort="state")
+
+    jobs = make(Jobs)
+    jobs.patch("a", tries=Add(1), upsert=True)
+    jobs.patch("a", tries=Add(1), upsert=True)
+    assert jobs.by_queue("main").all() == [Job(id="a", tries=2)]
+    with pytest.raises(UniqueViolationError):
+        jobs.patch("b", tries=Add(1), upsert=True)
+    jobs.patch("b", queue="other", upsert=True)
+    assert [job.id for job in jobs.by_queue("other")] == ["b"]
 
 
 def test_upsert_creates_a_whole_item_or_refuses(make: Make) -> None:

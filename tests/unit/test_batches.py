@@ -19,6 +19,7 @@ from dynamodb_wrapper import (
     BaseDynamoRepository,
     BatchIncompleteError,
     ConnectionError,
+    DeadlineExceededError,
     ItemTooLargeError,
     PartialItem,
     ValidationError,
@@ -242,7 +243,7 @@ class TestWrite:
             hand.run(batches.write([put(n) for n in range(100)], BatchOptions(concurrency=1, progress=cancel)))
         assert hand.sizes == [25]
 
-    @pytest.mark.parametrize("options", [{"concurrency": 0}, {"concurrency": True}, {"attempts": 0}])
+    @pytest.mark.parametrize("options", [{"concurrency": 0}, {"concurrency": True}, {"attempts": 0}, {"progress": 5}])
     def test_options_are_checked(self, options: dict[str, Any]) -> None:
         with pytest.raises(ValidationError, match=next(iter(options))):
             BatchOptions(**options)
@@ -267,6 +268,21 @@ class TestLeftovers:
         assert caught.value.original_error is None
         assert caught.value.operation == "BatchWriteItem"
         assert caught.value.context["table_name"] == "t"
+
+    @pytest.mark.parametrize("concurrency", [1, 4])
+    def test_without_time_for_the_pause_they_are_reported(self, concurrency: int) -> None:
+        class Lane:
+            def send(self, call: Call, time_left: float | None = None) -> dict[str, Any]:
+                return left(put(3)) if put(3).request in entries_of(call) else all_done(call)
+
+        policy = RetryPolicy(jitter=lambda: 1.0)
+        driver = SyncDriver(Lane(), policy, timeout=0.01, timer=lambda: 0.0)
+        options = BatchOptions(concurrency=concurrency)
+        with pytest.raises(BatchIncompleteError, match="DeadlineExceededError ended the batch") as caught:
+            driver.run(batches.write([put(n) for n in range(500)], options))
+        assert (3, "") in caught.value.unprocessed
+        assert len(caught.value.unprocessed) + caught.value.done == 500
+        assert isinstance(caught.value.original_error, DeadlineExceededError)
 
     def test_pauses_have_a_longest_one(self) -> None:
         hand = Hand(nothing_done)

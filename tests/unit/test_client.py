@@ -270,6 +270,7 @@ def test_the_keywords_of_entries_are_botocores(keywords: Any, shape_name: str) -
     [
         ("GetItem", {"TableName": "t", "Key": {"id": 1}, "Item": {}}, "GetItem has no keyword 'Item'"),
         ("GetItem", {"Key": {"id": 1}}, "GetItem needs TableName"),
+        ("GetItem", {"TableName": "t", "Key": None}, "Key is None: must have a value"),
         ("GetItem", {"TableName": "", "Key": {"id": 1}}, "TableName is '': must be of type str, and not empty"),
         ("GetItem", {"TableName": "t", "Key": {"id": 1}, "ConsistentRead": "no"}, "ConsistentRead is 'no'"),
         ("PutItem", {"TableName": "t", "Item": {"id": 1}, "ConditionExpression": None}, "ConditionExpression is None"),
@@ -638,6 +639,12 @@ def put(number: object, **attributes: object) -> dict[str, Any]:
     return {"type": "put", "tableName": "t", "item": {"id": number, **attributes}}
 
 
+@pytest.mark.parametrize("operations", [None, 5, "put", {"type": "put"}])
+def test_operations_are_a_list(docs: Documents, operations: Any) -> None:
+    with pytest.raises(ValidationError, match=r"operations is .*: must be a list"):
+        next(document_batches.operate(docs, operations))
+
+
 def test_operations_of_several_tables(docs: Documents) -> None:
     operations = [
         *[put(number) for number in range(30)],
@@ -713,6 +720,8 @@ def test_batch_write_reports_what_can_be_sent_again(docs: Documents) -> None:
     [
         ({}, "something in it"),
         ([], "dict by table"),
+        ({5: [{"PutRequest": {"Item": {"id": 1}}}]}, "5 for a table name"),
+        ({"": [{"PutRequest": {"Item": {"id": 1}}}]}, "'' for a table name"),
         ({"t": {"PutRequest": {}}}, "must be a list"),
         ({"t": 5}, "must be a list"),
         ({"t": [{"Put": {}}]}, "one of PutRequest, DeleteRequest"),

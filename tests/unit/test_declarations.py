@@ -347,6 +347,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "unique is one entry": ({"unique": Unique("name")}, "several"),
     "unique has something else": ({"unique": (5,)}, "5"),
     "unique number with a normal form": ({"unique": (Unique("number", normalize=str.lower),)}, "normalize"),
+    "unique with a normal form that is no function": ({"unique": (Unique("name", normalize=5),)}, "normalize"),  # type: ignore[arg-type]
     "unique key": ({"unique": ("id",)}, "unique anyway"),
     "unique in a table with a number key": ({"primary_key": "number", "unique": ("name",)}, "text"),
     "unique with an index of keys that carries keys": (

@@ -16,6 +16,7 @@ from dynamodb_wrapper import (
     BaseDynamoRepository,
     ConditionFailedError,
     ConnectionError,
+    DeadlineExceededError,
     DynamoDBWrapperError,
     F,
     ItemAlreadyExistsError,
@@ -32,7 +33,7 @@ from dynamodb_wrapper.operations import items, patches, transactions, writes
 from dynamodb_wrapper.operations.effects import Call, Effect, Flow, NewToken, Now, Sleep, Together
 from dynamodb_wrapper.operations.entity import Entity
 from dynamodb_wrapper.operations.writes import Write
-from dynamodb_wrapper.transport import SyncDriver
+from dynamodb_wrapper.transport import RetryPolicy, SyncDriver
 
 R = TypeVar("R")
 
@@ -209,6 +210,32 @@ def test_conflicts_that_do_not_end_are_given_up() -> None:
 def test_a_transaction_that_stays_in_progress_has_an_unknown_outcome() -> None:
     with pytest.raises(WriteOutcomeUnknownError, match="in progress"):
         drive(transactions.submit([put(1)], None), *[TransactionConflictError("in progress")] * 8)
+
+
+@pytest.mark.parametrize("ending", [ThrottlingError("slow down"), ConnectionError("no way there")])
+def test_one_that_was_in_progress_when_the_tries_ended_has_an_unknown_outcome(ending: Exception) -> None:
+    with pytest.raises(WriteOutcomeUnknownError, match="in progress") as caught:
+        drive(transactions.submit([put(1)], None), TransactionConflictError("in progress"), ending)
+    assert caught.value.original_error is caught.value.__cause__ is ending
+
+
+@pytest.mark.parametrize(
+    ("failure", "kind"),
+    [(CONFLICT, DeadlineExceededError), (TransactionConflictError("in progress"), WriteOutcomeUnknownError)],
+)
+def test_without_time_for_the_pause_the_last_failure_says_what_is_known(
+    failure: DynamoDBWrapperError, kind: type[DynamoDBWrapperError]
+) -> None:
+    class Busy:
+        def send(self, call: Call, time_left: float | None = None) -> dict[str, Any]:
+            raise failure
+
+    driver = SyncDriver(Busy(), RetryPolicy(jitter=lambda: 1.0), timeout=0.05, timer=lambda: 0.0)
+    with pytest.raises(ConnectionError) as caught:
+        driver.run(transactions.submit([put(1)]))
+    assert type(caught.value) is kind
+    if kind is DeadlineExceededError:
+        assert caught.value.__cause__ is caught.value.original_error is failure
 
 
 def test_other_errors_go_through() -> None:

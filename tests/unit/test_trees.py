@@ -13,15 +13,18 @@ import pytest
 from pydantic import BaseModel
 
 from dynamodb_wrapper import (
+    AccessDeniedError,
     AccessPattern,
     BaseDynamoRepository,
     CancellationReason,
+    DeadlineExceededError,
     DeclarationError,
     Derived,
     DynamoDBConfig,
     ItemNotFoundError,
     TransactionCanceledError,
     ValidationError,
+    WriteOutcomeUnknownError,
 )
 from dynamodb_wrapper.codec import Item, TimeRules
 from dynamodb_wrapper.operations import subtrees, trees
@@ -638,3 +641,29 @@ def test_a_move_has_a_client_token() -> None:
     lane = Answers({"Item": note("n", "old")}, {}, {"Item": note("n")})
     lane.run(subtrees.move(FAMILY, "n", None))
     assert len(lane.sent[1].params["ClientRequestToken"]) == 36
+
+
+def test_a_move_that_cannot_be_read_back_is_not_told_as_refused() -> None:
+    failure = DeadlineExceededError("the time limit has passed")
+    with pytest.raises(WriteOutcomeUnknownError, match=r"the node was moved, but .* time limit") as caught:
+        Answers({"Item": note("n", "old")}, {}, failure).run(subtrees.move(FAMILY, "n", None))
+    assert caught.value.key == {"id": "n"}
+
+
+# --- delete ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_delete_that_stops_half_way_says_how_many_are_deleted() -> None:
+    children = [note("a", "n"), note("b", "n")]
+    lane = Answers(
+        {"Item": note("n")},
+        {"Items": children},
+        {"Items": []},
+        {"Items": []},
+        *({"Item": child} for child in children),
+        {"Attributes": children[0]},
+        AccessDeniedError("not authorized"),
+    )
+    with pytest.raises(AccessDeniedError, match="1 nodes were deleted before: run it again") as caught:
+        lane.run(subtrees.delete(FAMILY, "n", concurrency=1))
+    assert caught.value.context["deleted"] == 1

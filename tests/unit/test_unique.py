@@ -21,6 +21,7 @@ from dynamodb_wrapper import (
     ItemNotFoundError,
     Remove,
     SetIfMissing,
+    ThrottlingError,
     TransactionCanceledError,
     TransactionConflictError,
     ValidationError,
@@ -473,6 +474,12 @@ def test_an_upsert_guards_the_defaults_of_a_new_item() -> None:
 def test_an_item_deleted_right_after_its_patch_is_told() -> None:
     with pytest.raises(ItemNotFoundError, match="the patch was applied"):
         drive(patch(email="b"), {"Item": wire()}, {}, {})
+
+
+def test_a_patch_that_cannot_be_read_back_is_not_told_as_refused() -> None:
+    with pytest.raises(WriteOutcomeUnknownError, match=r"the patch was applied, but .* slow down") as caught:
+        drive(patch(email="b"), {"Item": wire()}, {}, ThrottlingError("slow down"))
+    assert caught.value.key == {"id": "1"}
 
 
 # --- delete -----------------------------------------------------------------------------------------------------------
