@@ -21,6 +21,7 @@ COMPILE := .venv-lock/bin/uv pip compile --universal --python-version 3.11 --gen
 WORKERS ?= 2
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS)
 ENDPOINT ?=
+TRANSPORT ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check lint types floors fmt docs bench contract property soak faults lowest lock clean
@@ -63,8 +64,8 @@ docs: $(READY) ## The documentation, into site/
 bench: $(READY) ## Benchmarks against the peers
 	@$(BIN)/python -m benchmarks
 
-contract: $(READY) $(MINISTACK) ## The contract suite; ENDPOINT=moto, ministack, embedded, aws or an http:// address for just that
-	@$(if $(ENDPOINT),CONTRACT_SERVERS=$(if $(findstring ://,$(ENDPOINT)),endpoint DYNAMODB_ENDPOINT_URL=$(ENDPOINT),$(ENDPOINT))) \
+contract: $(READY) $(MINISTACK) ## The contract suite; ENDPOINT=moto, ministack, embedded, aws or an http:// address, TRANSPORT=direct
+	@$(if $(TRANSPORT),CONTRACT_TRANSPORT=$(TRANSPORT)) $(if $(ENDPOINT),CONTRACT_SERVERS=$(if $(findstring ://,$(ENDPOINT)),endpoint DYNAMODB_ENDPOINT_URL=$(ENDPOINT),$(ENDPOINT))) \
 	    $(PYTEST) tests/contract
 
 property: $(READY) ## The property tests, with many more examples

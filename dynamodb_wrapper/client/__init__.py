@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dynamodb_wrapper.client.document_client import DocumentClient, get_dynamodb_client
+from dynamodb_wrapper.client.document_client import DocumentClient
+from dynamodb_wrapper.client.options import get_dynamodb_client
 from dynamodb_wrapper.operations.document_batches import BatchSummary
 from dynamodb_wrapper.operations.trees import TreeMetadata, TreeWithMetadata
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from copy import copy
 from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, overload
 
-from dynamodb_wrapper.client.options import ClientOptions, configuration
 from dynamodb_wrapper.codec.documents import DocumentCodec
 from dynamodb_wrapper.codec.wire import TimeRules
 from dynamodb_wrapper.config import DynamoDBConfig
@@ -28,10 +28,16 @@ from dynamodb_wrapper.operations.document_keywords import (
 from dynamodb_wrapper.operations.document_trees import Links
 from dynamodb_wrapper.operations.documents import Answer, Documents
 from dynamodb_wrapper.operations.trees import TreeWithMetadata
-from dynamodb_wrapper.transport import Connection, connection_for
+from dynamodb_wrapper.transport import Connection, HealthReport, SyncDriver, connection_for
+from dynamodb_wrapper.transport.deadlines import checked_timeout
+from dynamodb_wrapper.transport.health import not_asked
+from dynamodb_wrapper.transport.retry import checked_attempts
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
+
+
+_DESTROYED = "this client was destroyed; get_dynamodb_client() makes another"
 
 
 class DocumentClient:
@@ -64,6 +70,8 @@ class DocumentClient:
         self._pool = connection_for(config)
         self._documents = Documents(DocumentCodec(times))
         self._destroyed = False
+        self._timeout: float | None = None
+        self._max_attempts: int | None = None
 
     def __repr__(self) -> str:
         return f"DocumentClient({self._pool!r}{', destroyed' if self._destroyed else ''})"
@@ -74,6 +82,22 @@ class DocumentClient:
     def __exit__(self, *_: object) -> None:
         self.destroy()
 
+    def with_options(self, *, timeout: float | None = None, max_attempts: int | None = None) -> Self:
+        """Return this client with other limits for its calls, over the same pool and retry quota; see repositories.
+
+        Args:
+            timeout: Seconds for a call as a whole, its retries and their delays included; ``math.inf`` for no limit,
+                None for that of this client.
+            max_attempts: How often a request is sent at most, the first time included; None for that of this client.
+
+        Raises:
+            ValidationError: A limit is not a number in its range.
+        """
+        limited = copy(self)
+        limited._timeout = self._timeout if timeout is None else checked_timeout("timeout", timeout)
+        limited._max_attempts = self._max_attempts if max_attempts is None else checked_attempts(max_attempts)
+        return limited
+
     # --- one item -------------------------------------------------------------------------------------------------
 
     def get(self, **keywords: Unpack[GetKeywords]) -> Answer:
@@ -82,7 +106,7 @@ class DocumentClient:
         Args:
             **keywords: Of boto3's ``get_item``: ``TableName``, ``Key``, ``ConsistentRead``, ...
         """
-        return self._connection.driver.run(documents.perform(self._documents, "GetItem", keywords))
+        return self._driver.run(documents.perform(self._documents, "GetItem", keywords))
 
     def put(self, **keywords: Unpack[PutKeywords]) -> Answer:
         """Write a whole item over what is there.
@@ -96,7 +120,7 @@ class DocumentClient:
             WriteOutcomeUnknownError: The answer was lost, and the write has a condition or returns old values, so that
                 repeating it does not tell.
         """
-        return self._connection.driver.run(documents.perform(self._documents, "PutItem", keywords))
+        return self._driver.run(documents.perform(self._documents, "PutItem", keywords))
 
     def update(self, **keywords: Unpack[UpdateKeywords]) -> Answer:
         """Change attributes of an item, which is made when there is none and no condition says otherwise.
@@ -108,7 +132,7 @@ class DocumentClient:
             ConditionFailedError: The condition was false; ``item`` is what is stored.
             WriteOutcomeUnknownError: The answer was lost; an update is never sent again then.
         """
-        return self._connection.driver.run(documents.perform(self._documents, "UpdateItem", keywords))
+        return self._driver.run(documents.perform(self._documents, "UpdateItem", keywords))
 
     def delete(self, **keywords: Unpack[DeleteKeywords]) -> Answer:
         """Delete an item; it is no error when there is none.
@@ -121,7 +145,7 @@ class DocumentClient:
             WriteOutcomeUnknownError: The answer was lost, and the delete has a condition or returns old values, so that
                 repeating it does not tell.
         """
-        return self._connection.driver.run(documents.perform(self._documents, "DeleteItem", keywords))
+        return self._driver.run(documents.perform(self._documents, "DeleteItem", keywords))
 
     # --- many items -----------------------------------------------------------------------------------------------
 
@@ -132,7 +156,7 @@ class DocumentClient:
             **keywords: Of boto3's ``query``. ``Limit`` is how many items DynamoDB looks at, before it filters. An
                 ``ExclusiveStartKey`` of None starts at the beginning.
         """
-        return self._connection.driver.run(documents.perform(self._documents, "Query", keywords))
+        return self._driver.run(documents.perform(self._documents, "Query", keywords))
 
     def scan(self, **keywords: Unpack[ScanKeywords]) -> Answer:
         """Read one page of a table or index: ``Items``, ``Count``, and ``LastEvaluatedKey`` if more follow.
@@ -140,7 +164,7 @@ class DocumentClient:
         Args:
             **keywords: Of boto3's ``scan``; ``Limit`` and ``ExclusiveStartKey`` as in `query`.
         """
-        return self._connection.driver.run(documents.perform(self._documents, "Scan", keywords))
+        return self._driver.run(documents.perform(self._documents, "Scan", keywords))
 
     def iter_query(self, **keywords: Unpack[QueryKeywords]) -> Iterator[dict[str, Any]]:
         """Yield the items of all pages of a query, reading a page when it is needed.
@@ -148,7 +172,7 @@ class DocumentClient:
         Args:
             **keywords: As in `query`; ``Limit`` is the size of a page.
         """
-        return self._connection.driver.stream(documents.stream(self._documents, "Query", keywords))
+        return self._driver.stream(documents.stream(self._documents, "Query", keywords))
 
     def iter_scan(self, **keywords: Unpack[ScanKeywords]) -> Iterator[dict[str, Any]]:
         """Yield the items of all pages of a scan, reading a page when it is needed.
@@ -156,7 +180,7 @@ class DocumentClient:
         Args:
             **keywords: As in `scan`; ``Limit`` is the size of a page.
         """
-        return self._connection.driver.stream(documents.stream(self._documents, "Scan", keywords))
+        return self._driver.stream(documents.stream(self._documents, "Scan", keywords))
 
     def batch_get(self, **keywords: Unpack[BatchGetKeywords]) -> Answer:
         """Read any number of items by key: ``Responses`` has those there are, by table, in the order asked.
@@ -170,7 +194,7 @@ class DocumentClient:
         Raises:
             BatchIncompleteError: DynamoDB left keys out too often; ``unprocessed`` has each as a ``RequestItems``.
         """
-        return self._connection.driver.run(document_batches.get(self._documents, keywords))
+        return self._driver.run(document_batches.get(self._documents, keywords))
 
     def batch_write(self, **keywords: Unpack[BatchWriteKeywords]) -> Answer:
         """Put and delete any number of items, each on its own: ``UnprocessedItems`` is always empty.
@@ -183,7 +207,7 @@ class DocumentClient:
         Raises:
             BatchIncompleteError: DynamoDB left writes out too often; ``unprocessed`` has each as a ``RequestItems``.
         """
-        return self._connection.driver.run(document_batches.write(self._documents, keywords))
+        return self._driver.run(document_batches.write(self._documents, keywords))
 
     def batch_operations(
         self,
@@ -208,7 +232,7 @@ class DocumentClient:
             ValidationError: An operation is not like that, or lacks a key; says which. Nothing was sent.
             BatchIncompleteError: DynamoDB left writes out too often; ``unprocessed`` has the operations not done.
         """
-        return self._connection.driver.run(
+        return self._driver.run(
             document_batches.operate(self._documents, operations, BatchOptions(concurrency, progress=progress))
         )
 
@@ -224,7 +248,7 @@ class DocumentClient:
         Raises:
             TransactionCanceledError: Nothing was written; ``reasons`` has one entry per action, in order.
         """
-        return self._connection.driver.run(documents.transact_write(self._documents, keywords))
+        return self._driver.run(documents.transact_write(self._documents, keywords))
 
     def transact_get(self, **keywords: Unpack[TransactGetKeywords]) -> Answer:
         """Read up to 100 items as they are at one moment: ``Responses`` has one entry per action, ``{}`` for no item.
@@ -235,7 +259,7 @@ class DocumentClient:
         Raises:
             TransactionCanceledError: Writers were in the way.
         """
-        return self._connection.driver.run(documents.transact_get(self._documents, keywords))
+        return self._driver.run(documents.transact_get(self._documents, keywords))
 
     # --- trees ----------------------------------------------------------------------------------------------------
 
@@ -303,7 +327,7 @@ class DocumentClient:
             ItemNotFoundError: There is no such root.
             ValidationError: An item has an attribute of its own where its children are to be.
         """
-        return self._connection.driver.run(
+        return self._driver.run(
             document_trees.read(
                 self._documents,
                 Links(table, id, parent, index, children),
@@ -319,6 +343,15 @@ class DocumentClient:
     def health_check(self, *, timeout_seconds: float = 5.0) -> bool:
         """Return whether DynamoDB answers now, within the timeout; False once destroyed. Never raises."""
         return not self._destroyed and self._pool.health_check(timeout_seconds=timeout_seconds)
+
+    def health_report(self, *, timeout_seconds: float = 5.0, table_name: str | None = None) -> HealthReport:
+        """Return how DynamoDB is now, and a table if one is named, within the timeout; never raises.
+
+        Once destroyed, it is not asked: the report says so.
+        """
+        if self._destroyed:
+            return not_asked(ConnectionError(_DESTROYED))
+        return self._pool.health_report(timeout_seconds=timeout_seconds, table_name=table_name)
 
     def get_client(self) -> DynamoDBClient:
         """Return boto3's own low-level client, values in wire form; it retries and raises as boto3 does."""
@@ -343,36 +376,9 @@ class DocumentClient:
     @property
     def _connection(self) -> Connection:
         if self._destroyed:
-            raise ConnectionError("this client was destroyed; get_dynamodb_client() makes another")
+            raise ConnectionError(_DESTROYED)
         return self._pool
 
-
-def get_dynamodb_client(*, config: DynamoDBConfig | None = None, **options: Unpack[ClientOptions]) -> DocumentClient:
-    """Return a client for plain dicts, on the connection pool that its configuration shares with repositories.
-
-    An option that is given holds; one that is left out, or None, comes from the environment, then from its default.
-
-    Args:
-        config: A whole configuration instead of options: ``DynamoDBConfig.embedded()``, or that of repositories, whose
-            pool the client then shares.
-        **options: ``region``: default ``"us-east-1"``; ``AWS_REGION``, else ``AWS_DEFAULT_REGION``.
-            ``local``: whether DynamoDB is on this machine; by default, whether ``DYNAMODB_ENVIRONMENT``, else
-            ``ENVIRONMENT``, says development. Where the environment has no credentials, "local" is used for them.
-            ``local_endpoint``: where it is then, default ``"http://localhost:8000"``; ``DYNAMODB_ENDPOINT_URL``, else
-            ``DYNAMODB_LOCAL_ENDPOINT``, else ``AWS_ENDPOINT_URL_DYNAMODB``, which hold without ``local`` as well.
-            ``max_retries``: after the first attempt, default 3; ``DYNAMODB_MAX_RETRIES``.
-            ``max_sockets``: connections kept open, default 50; ``DYNAMODB_MAX_SOCKETS``.
-            ``request_timeout``: milliseconds to wait for an answer, default 30,000; ``DYNAMODB_REQUEST_TIMEOUT``.
-            ``connection_timeout``: milliseconds to wait for a connection, default 5,000;
-            ``DYNAMODB_CONNECTION_TIMEOUT``.
-            ``enable_logging``: whether each request is logged, with its duration and capacity, default False;
-            ``DYNAMODB_DEBUG_LOGGING``, else ``DYNAMODB_ENABLE_LOGGING``.
-
-    Raises:
-        ValidationError: An option is unknown or wrong, or ``config`` comes with other options.
-    """
-    if config is not None and options:
-        raise ValidationError(
-            f"config= says everything: leave out {', '.join(options)}", dict.fromkeys(options, "given beside config")
-        )
-    return DocumentClient(configuration(options) if config is None else config)
+    @property
+    def _driver(self) -> SyncDriver:
+        return self._connection.driver.limited(timeout=self._timeout, max_attempts=self._max_attempts)

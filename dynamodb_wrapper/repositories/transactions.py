@@ -171,12 +171,19 @@ class TransactionMethods(RepositoryFoundation[T]):
         return WriteRequest(write, self._connection)
 
 
-def transact_write(requests: Iterable[WriteRequest[M]]) -> list[M | None]:
+def transact_write(
+    requests: Iterable[WriteRequest[M]], *, timeout: float | None = None, max_attempts: int | None = None
+) -> list[M | None]:
     """Write all of the requests, of any repositories of one connection, or none; return their models.
 
     One ``TransactWriteItems``: at most 100 actions and 4 MB, each item once. It is applied once, also when an answer
     is lost and it is sent again. Conflicts with other transactions are waited out. For a create, put or update the
     result is the caller's model with its version and times set (a copy of a frozen one); for others None.
+
+    Args:
+        requests: What repositories have made ready.
+        timeout: Seconds for all of it; None for ``deadline_seconds`` of the configuration.
+        max_attempts: How often a request is sent at most; None for ``retries + 1`` of the configuration.
 
     Raises:
         TransactionCanceledError: A condition was false. ``.reasons`` has one entry per request, in their order, with
@@ -188,14 +195,21 @@ def transact_write(requests: Iterable[WriteRequest[M]]) -> list[M | None]:
     ready = _listed(requests)
     if not ready:
         return []
-    driver = shared_connection(ready, WriteRequest).driver
+    driver = shared_connection(ready, WriteRequest).driver.limited(timeout=timeout, max_attempts=max_attempts)
     return cast("list[M | None]", driver.run(transactions.write([request.write for request in ready])))
 
 
-def transact_get(requests: Iterable[GetRequest[R]]) -> list[R | None]:
+def transact_get(
+    requests: Iterable[GetRequest[R]], *, timeout: float | None = None, max_attempts: int | None = None
+) -> list[R | None]:
     """Read items, of any repositories of one connection, as they are at one moment; None for a missing one.
 
     One ``TransactGetItems``: at most 100 items and 4 MB, each item once; twice the capacity of consistent reads.
+
+    Args:
+        requests: What repositories have made ready.
+        timeout: Seconds for all of it; None for ``deadline_seconds`` of the configuration.
+        max_attempts: How often a request is sent at most; None for ``retries + 1`` of the configuration.
 
     Raises:
         TransactionCanceledError: Writes to the items did not end; try again.
@@ -205,7 +219,8 @@ def transact_get(requests: Iterable[GetRequest[R]]) -> list[R | None]:
     ready = _listed(requests)
     if not ready:
         return []
-    return shared_connection(ready, GetRequest).driver.run(transactions.get([request.read for request in ready]))
+    driver = shared_connection(ready, GetRequest).driver.limited(timeout=timeout, max_attempts=max_attempts)
+    return driver.run(transactions.get([request.read for request in ready]))
 
 
 def _listed(requests: Iterable[R]) -> list[R]:
@@ -214,7 +229,7 @@ def _listed(requests: Iterable[R]) -> list[R]:
     return list(requests)
 
 
-def transaction() -> Transaction:
+def transaction(*, timeout: float | None = None, max_attempts: int | None = None) -> Transaction:
     """Return a block that sends its writes as one transaction when it ends, and nothing if its body raises.
 
     ::
@@ -222,14 +237,20 @@ def transaction() -> Transaction:
         with transaction() as tx:
             tx.write(orders.create_request(order))
             tx.write(customers.patch_request("c1", orders=Add(1)))
+
+    Args:
+        timeout: Seconds for sending it; None for ``deadline_seconds`` of the configuration.
+        max_attempts: How often a request is sent at most; None for ``retries + 1`` of the configuration.
     """
-    return Transaction()
+    return Transaction(timeout, max_attempts)
 
 
 class TransactionQueue:
     """The requests of a `transaction` block, and what came of them; what blocks of both colours share."""
 
-    def __init__(self) -> None:
+    def __init__(self, timeout: float | None = None, max_attempts: int | None = None) -> None:
+        self._timeout = timeout
+        self._max_attempts = max_attempts
         self._requests: list[WriteRequest[Any]] = []
         self._results: list[BaseModel | None] | None = None
         self._state = "has not begun"
@@ -286,7 +307,7 @@ class Transaction(TransactionQueue):
         """Send what was added, as `transact_write` does, unless the body raised."""
         requests = self._end()
         if kind is None:
-            self._results = transact_write(requests)
+            self._results = transact_write(requests, timeout=self._timeout, max_attempts=self._max_attempts)
 
 
 def shared_connection(

@@ -23,11 +23,13 @@ from dynamodb_wrapper import (
     CancellationReason,
     ConditionFailedError,
     ConnectionError,
+    DeadlineExceededError,
     DynamoDBConfig,
     ExpressionError,
     F,
     ItemNotFoundError,
     ItemTooLargeError,
+    TableNotFoundError,
     TransactionCanceledError,
     ValidationError,
     WriteOutcomeUnknownError,
@@ -1017,3 +1019,29 @@ def test_nothing_secret_is_shown() -> None:
     shown = repr(get_dynamodb_client(config=config))
     assert "AKIASECRET" not in shown
     assert "hidden" not in shown
+
+
+def test_limits_are_those_of_a_copy() -> None:
+    client = get_dynamodb_client(config=DynamoDBConfig.embedded())
+    hasty = client.with_options(timeout=1e-9)
+    with pytest.raises(DeadlineExceededError):
+        hasty.get(TableName="t", Key={"id": "x"})
+    with pytest.raises(TableNotFoundError):
+        hasty.with_options(timeout=math.inf).get(TableName="t", Key={"id": "x"})
+    with pytest.raises(TableNotFoundError):
+        client.get(TableName="t", Key={"id": "x"})
+    for wrong in (0, -1, True, "5"):
+        with pytest.raises(ValidationError):
+            client.with_options(timeout=wrong)  # type: ignore[arg-type]
+    with pytest.raises(ValidationError):
+        client.with_options(max_attempts=0)
+
+
+def test_a_health_report_says_what_is_wrong_once_destroyed_too() -> None:
+    client = get_dynamodb_client(config=DynamoDBConfig.embedded())
+    assert client.health_report().healthy
+    assert client.health_report(table_name="none").table_status == "missing"
+    client.destroy()
+    report = client.health_report()
+    assert not report.healthy
+    assert "destroyed" in str(report.error)

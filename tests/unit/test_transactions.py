@@ -17,6 +17,7 @@ from dynamodb_wrapper import (
     ConditionFailedError,
     ConnectionError,
     DeadlineExceededError,
+    DynamoDBConfig,
     DynamoDBWrapperError,
     F,
     ItemAlreadyExistsError,
@@ -26,6 +27,9 @@ from dynamodb_wrapper import (
     ValidationError,
     VersionConflictError,
     WriteOutcomeUnknownError,
+    transact_get,
+    transact_write,
+    transaction,
 )
 from dynamodb_wrapper.codec import TimeRules
 from dynamodb_wrapper.exceptions import CancellationReason, IdempotentParameterMismatchError, error_class_for
@@ -433,3 +437,18 @@ def test_reading_gives_models_in_order() -> None:
     (sent,) = driven.calls
     assert "ConsistentRead" not in sent.params["TransactItems"][0]["Get"]
     assert sent.params["TransactItems"][2]["Get"]["ProjectionExpression"] == "#n0, #n1"
+
+
+def test_transactions_have_limits_of_their_own() -> None:
+    repository = Accounts(DynamoDBConfig.embedded())
+    repository.ensure_table()
+    repository.create(Account(id="c"))
+    with pytest.raises(DeadlineExceededError):
+        transact_write([repository.check_request("c")], timeout=1e-9)
+    with pytest.raises(DeadlineExceededError):
+        transact_get([repository.get_request("c")], timeout=1e-9)
+    with pytest.raises(DeadlineExceededError), transaction(timeout=1e-9) as tx:
+        tx.write(repository.check_request("c"))
+    assert transact_get([repository.get_request("c")], timeout=30, max_attempts=1)[0] is not None
+    with pytest.raises(ValidationError, match="max_attempts"):
+        transact_get([repository.get_request("c")], max_attempts=0)
