@@ -424,7 +424,7 @@ def test_a_missing_root_says_how_many_items_name_it() -> None:
 def test_a_cycle_is_cut_and_logged(caplog: pytest.LogCaptureFixture) -> None:
     tree = read(Answers({"Item": note("a", "b")}, {"Items": [note("b", "a")]}, {"Items": [note("a", "b")]}), "a")
     assert [node.item.id for node in tree.walk()] == ["a", "b"]
-    assert "a cycle was cut where 'a' names 'b', a node below it, as its parent" in caplog.text
+    assert "1 link(s) to a node above were cut" in caplog.text
 
 
 def test_metadata_tell_the_cycle_and_nothing_is_logged(caplog: pytest.LogCaptureFixture) -> None:
