@@ -63,6 +63,8 @@ CASES = {
         Case("stream_10000", "stream of 10,000, per item", "fresh", "stream", items=10_000, rounds=2, is_long=True),
         Case("stream_100000", "stream of 100,000, per item", "fresh", "stream", items=100_000, rounds=1, is_long=True),
         Case("cold_start", "import to first answer", "fresh", "cold_start", rounds=7),
-        Case("repositories", "99 more repositories, each with one get; per repository", "fresh", "repositories", rounds=3),
+        Case(
+            "repositories", "99 more repositories, each with one get; per repository", "fresh", "repositories", rounds=3
+        ),
     )
 }

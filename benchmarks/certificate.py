@@ -28,11 +28,20 @@ def make_certificate(folder: Path) -> Certificate:
     names, request, authority_key = folder / "names.cnf", folder / "server.csr", folder / "authority.key"
     names.write_text(NAMES)
     new_key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    for command in (
-        ["req", "-x509", *new_key, "-keyout", authority_key, "-out", authority, "-days", "2", "-subj", "/CN=Benchmarks"],
-        ["req", *new_key, "-keyout", key, "-out", request, "-subj", "/CN=localhost"],
-        ["x509", "-req", "-in", request, "-CA", authority, "-CAkey", authority_key, "-CAcreateserial"]
-        + ["-extfile", names, "-days", "2", "-out", chain],
-    ):  # fmt: skip
-        subprocess.run(["openssl", *map(str, command)], check=True, capture_output=True)
+    openssl(
+        "req", "-x509", *new_key, "-keyout", authority_key, "-out", authority, "-days", 2, "-subj", "/CN=Benchmarks"
+    )
+    openssl("req", *new_key, "-keyout", key, "-out", request, "-subj", "/CN=localhost")
+    signed_by = ["-CA", authority, "-CAkey", authority_key, "-CAcreateserial"]
+    openssl("x509", "-req", "-in", request, *signed_by, "-extfile", names, "-days", 2, "-out", chain)
     return Certificate(authority, chain, key)
+
+
+def openssl(*arguments: object) -> None:
+    """Run ``openssl``.
+
+    Raises:
+        FileNotFoundError: There is none.
+        subprocess.CalledProcessError: It failed.
+    """
+    subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True)

@@ -1,4 +1,4 @@
-"""``python -m benchmarks.fresh peer-module case url [items]``: one measurement in a process that has done nothing else."""
+"""``python -m benchmarks.fresh peer-module case url [items]``: one measurement in a new process."""
 
 import time
 

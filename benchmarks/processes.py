@@ -153,11 +153,12 @@ class Candidate:
 
     def _in_fresh_process(self, case: Case) -> dict[str, Any]:
         items = [str(case.items)] if case.items else []
-        command = [self._interpreter, "-m", "benchmarks.fresh", self.peer.module, case.operation, self._server.url]
-        done = subprocess.run([*command, *items], capture_output=True, text=True, cwd=ROOT, env=self._variables)
+        program = ["-m", "benchmarks.fresh", self.peer.module, case.operation, self._server.url]
+        command = [str(self._interpreter), *program, *items]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=self._variables)
         if done.returncode:
             said = (done.stderr.strip().splitlines() or ["no message"])[-1]
-            if "has no attribute" in said:  # the module has no such function
+            if "AttributeError: module 'benchmarks.peers." in said:  # it has no such function
                 raise SkippedError(ABSENT)
             _, is_skipped, reason = said.partition("SkippedError: ")
             raise SkippedError(reason if is_skipped else f"failed: {said}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from benchmarks.cases import Case
@@ -52,7 +52,7 @@ class Results:
 
 def table(results: Results, cases: Iterable[Case]) -> str:
     """Return the table in Markdown, and the versions and what is missing below it."""
-    rows = [HEADER, ("---", "---", "---:", "---:", "---:", "---")]
+    rows: list[tuple[str, ...]] = [HEADER, ("---", "---", "---:", "---:", "---:", "---")]
     for case in cases:
         rows += rows_of(results, case)
     lines = ["| " + " | ".join(row) + " |" for row in rows]
@@ -105,7 +105,7 @@ def ratio(seconds: float, reference: float | None) -> str:
 
 def besides(figures: Mapping[str, float]) -> str:
     """Return the further figures in words."""
-    words = {
+    words: dict[str, Callable[[float], str]] = {
         "wall": lambda value: f"{value * 1e3:,.0f} ms on the clock",
         "peak": lambda value: f"{value:,.0f} MB in all",
         "above": lambda value: f"{value:,.1f} MB more",

@@ -71,10 +71,11 @@ class Worker:
         if order["kind"] == "async":
             result = self._loop.run_until_complete(result)
         check(order["operation"], result)
-        at_once = order["at_once"]
+        at_once: int = order["at_once"]
         self._seconds(operation, order, WARM_UP_CALLS * at_once)
         once = self._seconds(operation, order, WARM_UP_CALLS * at_once) * at_once
-        return at_once * max(1, min(MOST_CALLS, round(order["seconds"] / max(once, 1e-6))))
+        times = round(float(order["seconds"]) / max(once, 1e-6))
+        return at_once * max(1, min(MOST_CALLS, times))
 
     def _seconds(self, operation: Any, order: dict[str, Any], calls: int) -> float:
         """Return the CPU seconds of one of so many calls."""

@@ -6,8 +6,8 @@ import socket
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
-from benchmarks.data import PARTITION, QUERY_ITEMS, sort_key, wire_json
 from benchmarks.data import PAGE_ITEMS as PAGE
+from benchmarks.data import PARTITION, QUERY_ITEMS, sort_key, wire_json
 from benchmarks.peers import AsyncOperations, Operations
 
 PACKAGES: tuple[str, ...] = ()
