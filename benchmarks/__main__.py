@@ -66,8 +66,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     results = Results()
     with canned_server() as server, ExitStack() as stack:
         candidates = started(peers, server, results, stack)
-        for case in cases:
-            measure(case, candidates, results, rounds=min(rounds, case.rounds), seconds=seconds)
+        try:
+            for case in cases:
+                measure(case, candidates, results, rounds=min(rounds, case.rounds), seconds=seconds)
+        except KeyboardInterrupt:
+            print("\ninterrupted: the table has what was measured", file=sys.stderr)
     print(table(results, cases))
 
 

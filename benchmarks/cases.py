@@ -59,12 +59,12 @@ CASES = {
         Case("decode", "JSON to model"),
         Case("decode_parsed", "parsed JSON to model", reference="decode"),
         Case("decode_simple", "JSON to model, the simple way", reference="decode"),
+        Case("cold_start", "import to first answer", "fresh", "cold_start", rounds=7),
+        Case(
+            "repositories", "99 more repositories, each with one get; per repository", "fresh", "repositories", rounds=2
+        ),
         Case("stream_1000", "stream of 1,000, per item", "fresh", "stream", items=1_000, rounds=3),
         Case("stream_10000", "stream of 10,000, per item", "fresh", "stream", items=10_000, rounds=2, is_long=True),
         Case("stream_100000", "stream of 100,000, per item", "fresh", "stream", items=100_000, rounds=1, is_long=True),
-        Case("cold_start", "import to first answer", "fresh", "cold_start", rounds=7),
-        Case(
-            "repositories", "99 more repositories, each with one get; per repository", "fresh", "repositories", rounds=3
-        ),
     )
 }
