@@ -16,7 +16,7 @@ from benchmarks.peers import OTHERS, Peer, SkippedError, ours
 from benchmarks.processes import Candidate, Server, canned_server
 from benchmarks.report import Results, table
 
-ROUNDS, QUICK_ROUNDS = 15, 2
+ROUNDS, QUICK_ROUNDS = 15, 1
 SECONDS, QUICK_SECONDS = 0.04, 0.005
 """CPU of one sample."""
 
