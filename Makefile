@@ -61,8 +61,9 @@ docs: $(READY) ## The documentation, into site/
 	@echo "==> documentation"
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-bench: $(READY) ## Benchmarks against the peers
-	@$(BIN)/python -m benchmarks
+BENCH ?=
+bench: $(READY) ## Benchmarks against the peers, each in an environment of its own; BENCH="--quick --only get,put" for less
+	@$(BIN)/python -m benchmarks $(BENCH)
 
 contract: $(READY) $(MINISTACK) ## The contract suite; ENDPOINT=moto, ministack, embedded, aws or an http:// address, TRANSPORT=direct
 	@$(if $(TRANSPORT),CONTRACT_TRANSPORT=$(TRANSPORT)) $(if $(ENDPOINT),CONTRACT_SERVERS=$(if $(findstring ://,$(ENDPOINT)),endpoint DYNAMODB_ENDPOINT_URL=$(ENDPOINT),$(ENDPOINT))) \

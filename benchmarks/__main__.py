@@ -1,171 +1,112 @@
-"""``python -m benchmarks``: CPU per operation of this library and of boto3 with Pydantic by hand, interleaved.
+"""``python -m benchmarks``: client CPU per operation of this library and its peers; a Markdown table on stdout.
 
 Quote the ratios, not the microseconds: they hold when the machine's speed drifts.
 """
 
 from __future__ import annotations
 
-import platform
-import socket
-import statistics
-import subprocess
+import argparse
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from decimal import Decimal
-from importlib.metadata import version
-from typing import Any
+from collections.abc import Sequence
+from contextlib import ExitStack
 
-import boto3
-from boto3.dynamodb.conditions import Key
-from rich.console import Console
-from rich.table import Table
+from benchmarks.cases import CASES, Case
+from benchmarks.environments import python_for
+from benchmarks.peers import OTHERS, Peer, SkippedError, ours
+from benchmarks.processes import Candidate, Server, canned_server
+from benchmarks.report import Results, table
 
-from benchmarks.canned_server import PAGE_ITEMS
-from benchmarks.data import Customer, customer
-from dynamodb_wrapper import BaseDynamoRepository, DynamoDBConfig
+ROUNDS, QUICK_ROUNDS = 15, 1
+SECONDS, QUICK_SECONDS = 0.04, 0.005
+"""CPU of one sample."""
 
-ROUNDS = 15
-CALLS = {"get": 60, "put": 60, "update": 60, f"query of {PAGE_ITEMS}": 6}
-Operation = Callable[[], object]
+TRANSPORTS = ("direct", "botocore")
 
 
-class CustomerRepository(BaseDynamoRepository[Customer]):
-    """The library's way."""
-
-    table_name = "customers"
-    primary_key = "pk"
-    sort_key = "sk"
-
-
-def ours(port: int) -> dict[str, Operation]:
-    """Return the operations through a repository."""
-    config = DynamoDBConfig(
-        endpoint_url=f"http://127.0.0.1:{port}",
-        region_name="us-east-1",
-        aws_access_key_id="AKIDEXAMPLE",
-        aws_secret_access_key="example",
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    made = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.splitlines()[0] if __doc__ else "")
+    made.add_argument("--quick", action="store_true", help="few and short rounds, no long streams: to see that it runs")
+    made.add_argument("--only", type=names, default=[], help=f"cases, separated by commas: {', '.join(CASES)}")
+    others = ", ".join(peer.name for peer in OTHERS)
+    made.add_argument("--peers", type=names, help=f"beside this library, separated by commas, or none: {others}")
+    made.add_argument(
+        "--transport", choices=("auto", *TRANSPORTS), help=f"this library's (default: {' and '.join(TRANSPORTS)})"
     )
-    repository, model = CustomerRepository(config), customer(1)
-    return {
-        "get": lambda: repository.get("user#0001", "order#000001"),
-        "put": lambda: repository.put(model),
-        "update": lambda: repository.patch("user#0001", "order#000001", age=30),
-        f"query of {PAGE_ITEMS}": lambda: repository.query("user#0001").all(),
-    }
+    return made
 
 
-def by_hand(port: int) -> dict[str, Operation]:
-    """Return the operations as people write them with boto3's Table and Pydantic."""
-    table: Any = boto3.resource(
-        "dynamodb",
-        endpoint_url=f"http://127.0.0.1:{port}",
-        region_name="us-east-1",
-        aws_access_key_id="AKIDEXAMPLE",
-        aws_secret_access_key="example",
-    ).Table("customers")
-    key = {"pk": "user#0001", "sk": "order#000001"}
-    model = customer(1)
-
-    def put() -> object:
-        item = model.model_dump(mode="json", exclude_none=True)
-        item |= {"price": model.price, "score": Decimal(str(model.score)), "labels": model.labels}
-        item["address"]["lat"] = Decimal(str(model.address.lat))
-        return table.put_item(Item=item)
-
-    def update() -> object:
-        answer = table.update_item(
-            Key=key,
-            UpdateExpression="SET age = :age",
-            ConditionExpression="attribute_exists(pk)",
-            ExpressionAttributeValues={":age": 30},
-            ReturnValues="ALL_NEW",
-        )
-        return Customer.model_validate(answer["Attributes"])
-
-    def query() -> object:
-        answer = table.query(KeyConditionExpression=Key("pk").eq("user#0001"))
-        return [Customer.model_validate(item) for item in answer["Items"]]
-
-    return {
-        "get": lambda: Customer.model_validate(table.get_item(Key=key)["Item"]),
-        "put": put,
-        "update": update,
-        f"query of {PAGE_ITEMS}": query,
-    }
+def names(text: str) -> list[str]:
+    """Return the names in a list with commas."""
+    return [name.strip() for name in text.split(",") if name.strip() not in ("", "none")]
 
 
-def raw_socket(port: int) -> dict[str, Operation]:
-    """Return the operations as ready bytes over one socket: the limit, nothing signed or parsed."""
-    connection = socket.create_connection(("127.0.0.1", port))
+def chosen(known: Sequence[str], wanted: Sequence[str] | None) -> list[str]:
+    """Return the wanted names in their usual order, all if there are none.
 
-    def exchange(target: str) -> Operation:
-        request = (
-            f"POST / HTTP/1.1\r\nX-Amz-Target: DynamoDB_20120810.{target}\r\nContent-Length: 2\r\n\r\n{{}}".encode()
-        )
-
-        def send() -> int:
-            connection.sendall(request)
-            data = connection.recv(65536)
-            end = data.find(b"\r\n\r\n")
-            start = data.find(b"Content-Length: ") + len(b"Content-Length: ")
-            missing = int(data[start:end]) - (len(data) - end - 4)
-            while missing > 0:
-                missing -= len(connection.recv(65536))
-            return missing
-
-        return send
-
-    targets = {"get": "GetItem", "put": "PutItem", "update": "UpdateItem", f"query of {PAGE_ITEMS}": "Query"}
-    return {name: exchange(target) for name, target in targets.items()}
+    Raises:
+        SystemExit: One is unknown.
+    """
+    unknown = set(wanted or ()) - set(known)
+    if unknown:
+        raise SystemExit(f"unknown: {', '.join(sorted(unknown))}; known are {', '.join(known)}")
+    return [name for name in known if wanted is None or name in wanted]
 
 
-@contextmanager
-def canned_server() -> Iterator[int]:
-    """Run the canned server in a process of its own; yield its port."""
-    command = [sys.executable, "-m", "benchmarks.canned_server"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        try:
-            yield int(process.stdout.readline())
-        finally:
-            process.stdin.close()
-
-
-def measured(operation: Operation, calls: int) -> float:
-    """Return the CPU microseconds of one call, averaged over a few."""
-    start = time.process_time()
-    for _ in range(calls):
-        operation()
-    return (time.process_time() - start) / calls * 1e6
-
-
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and print the table."""
-    console = Console()
-    names = {"raw socket": raw_socket, "boto3 + Pydantic": by_hand, "dynamodb_wrapper": ours}
-    with canned_server() as port:
-        candidates = {name: make(port) for name, make in names.items()}
-        samples: dict[tuple[str, str], list[float]] = {}
-        for operation, calls in CALLS.items():
-            for operations in candidates.values():
-                measured(operations[operation], calls)  # warm up
-            for _ in range(ROUNDS):
-                for name, operations in candidates.items():
-                    samples.setdefault((operation, name), []).append(measured(operations[operation], calls))
-    table = Table(title=f"CPU per call, median of {ROUNDS} interleaved rounds, microseconds")
-    for column in ("operation", *names, "of boto3 + Pydantic"):
-        table.add_column(column, justify="left" if column == "operation" else "right")
-    for operation in CALLS:
-        medians = {name: statistics.median(samples[operation, name]) for name in names}
-        pairs = zip(samples[operation, "dynamodb_wrapper"], samples[operation, "boto3 + Pydantic"], strict=True)
-        ratio = statistics.median(mine / theirs for mine, theirs in pairs)
-        table.add_row(operation, *(f"{medians[name]:,.0f}" for name in names), f"{ratio:.2f}")
-    console.print(table)
-    versions = ", ".join(f"{name} {version(name)}" for name in ("boto3", "botocore", "pydantic"))
-    console.print(f"Python {platform.python_version()}, {versions}")
+    options = parser().parse_args(arguments)
+    cases = [CASES[name] for name in chosen(list(CASES), options.only or None)]
+    if options.quick and not options.only:
+        cases = [case for case in cases if not case.is_long]
+    wanted = chosen([peer.name for peer in OTHERS], options.peers)
+    peers = [*map(ours, [options.transport] if options.transport else TRANSPORTS)]
+    peers += [peer for peer in OTHERS if peer.name in wanted]
+    rounds, seconds = (QUICK_ROUNDS, QUICK_SECONDS) if options.quick else (ROUNDS, SECONDS)
+    results = Results()
+    with canned_server() as server, ExitStack() as stack:
+        candidates = started(peers, server, results, stack)
+        try:
+            for case in cases:
+                measure(case, candidates, results, rounds=min(rounds, case.rounds), seconds=seconds)
+        except KeyboardInterrupt:
+            print("\ninterrupted: the table has what was measured", file=sys.stderr)
+    print(table(results, cases))
+
+
+def started(peers: Sequence[Peer], server: Server, results: Results, stack: ExitStack) -> list[Candidate]:
+    """Return the candidates that could be started."""
+    candidates = []
+    for peer in peers:
+        results.titles[peer.name] = peer.title
+        try:
+            candidate = Candidate(peer, python_for(peer), server)
+        except SkippedError as reason:
+            results.skipped["", peer.name] = str(reason)
+            print(f"{peer.title}: {reason}", file=sys.stderr)
+            continue
+        stack.callback(candidate.close)
+        candidates.append(candidate)
+        first = next(iter(candidate.versions.values()), "")
+        results.titles[peer.name] = f"{peer.title} ({first})" if first else peer.title
+        results.pythons[peer.name] = candidate.python
+        results.versions[peer.name] = candidate.versions
+    return candidates
+
+
+def measure(case: Case, candidates: Sequence[Candidate], results: Results, *, rounds: int, seconds: float) -> None:
+    """Measure a case with all candidates, in turns, so that a machine that slows down slows all of them down."""
+    for number in range(rounds):
+        print(f"\r{case.title}: round {number + 1} of {rounds}   ", end="", file=sys.stderr, flush=True)
+        for candidate in candidates:
+            key = case.name, candidate.peer.name
+            if key in results.skipped:
+                continue
+            try:
+                results.samples.setdefault(key, []).append(candidate.measure(case, seconds))
+            except SkippedError as reason:
+                results.skipped[key] = str(reason)
+    print(file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -1,36 +1,66 @@
 """A loopback server that answers every DynamoDB request at once with ready bytes, so that client cost is all there is.
 
-Run as ``python -m benchmarks.canned_server``: it prints its port and serves until its standard input is closed.
+Run as ``python -m benchmarks.canned_server [certificate key]``: it prints its ports, for HTTP and (given a certificate)
+HTTPS, and serves until its standard input is closed.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
+import re
+import ssl
 import sys
 import zlib
 
-from benchmarks.data import wire_item
+from benchmarks.data import BATCH_GET_ITEMS, PAGE_ITEMS, TABLE, sort_key, wire_item, wire_json
 
-PAGE_ITEMS = 100
+ASKED_PARTITION = re.compile(rb"user#(\d+)")
+ASKED_SORT_KEY = re.compile(rb"order#(\d+)")
 
 
-def response(body: object) -> bytes:
+def response(payload: bytes) -> bytes:
     """Return a whole HTTP answer."""
-    payload = json.dumps(body, separators=(",", ":")).encode()
     head = (
-        "HTTP/1.1 200 OK\r\nContent-Type: application/x-amz-json-1.0\r\nx-amzn-RequestId: CANNED\r\n"
-        f"x-amz-crc32: {zlib.crc32(payload)}\r\nContent-Length: {len(payload)}\r\n\r\n"
+        "HTTP/1.1 200 OK\r\nServer: Server\r\nDate: Fri, 21 Nov 2025 03:00:00 GMT\r\n"
+        f"Content-Type: application/x-amz-json-1.0\r\nContent-Length: {len(payload)}\r\nConnection: keep-alive\r\n"
+        "x-amzn-RequestId: 4KBNVRGD25RG1KEO9UT4V3FQDJVV4KQNSO5AEMVJF66Q9ASUAAJG\r\n"
+        f"x-amz-crc32: {zlib.crc32(payload)}\r\n\r\n"
     )
     return head.encode() + payload
 
 
-ANSWERS = {
-    b"GetItem": response({"Item": wire_item(1)}),
-    b"PutItem": response({}),
-    b"UpdateItem": response({"Attributes": wire_item(1)}),
-    b"Query": response({"Items": [wire_item(i) for i in range(PAGE_ITEMS)], "Count": PAGE_ITEMS}),
+NOTHING = response(b"{}")
+NEW_ITEM = response(wire_json({"Attributes": wire_item(1)}))
+READY = {
+    b"GetItem": response(wire_json({"Item": wire_item(1)})),
+    b"PutItem": NOTHING,
+    b"BatchWriteItem": response(b'{"UnprocessedItems":{}}'),
+    b"BatchGetItem": response(
+        wire_json({"Responses": {TABLE: [wire_item(n) for n in range(BATCH_GET_ITEMS)]}, "UnprocessedKeys": {}})
+    ),
 }
+ITEMS = wire_json([wire_item(number) for number in range(PAGE_ITEMS)])
+
+
+def page(body: bytes) -> bytes:
+    """Return a page of a query: always the same items, but with the right last key until the partition's end."""
+    asked = ASKED_PARTITION.search(body)
+    assert asked is not None, body
+    start = ASKED_SORT_KEY.search(body) if b"ExclusiveStartKey" in body else None
+    last = (int(start[1]) if start else -1) + PAGE_ITEMS
+    payload = b'{"Items":%b,"Count":%d,"ScannedCount":%d' % (ITEMS, PAGE_ITEMS, PAGE_ITEMS)
+    if last + 1 < int(asked[1]):
+        payload += b',"LastEvaluatedKey":' + wire_json({"pk": {"S": asked[0].decode()}, "sk": {"S": sort_key(last)}})
+    return response(payload + b"}")
+
+
+def answer(operation: bytes, body: bytes) -> bytes:
+    """Return the answer to a request."""
+    if operation == b"Query":
+        return page(body)
+    if operation == b"UpdateItem":
+        return NEW_ITEM if b"ALL_NEW" in body else NOTHING
+    return READY[operation]
 
 
 class Canned(asyncio.Protocol):
@@ -46,24 +76,30 @@ class Canned(asyncio.Protocol):
         """Answer every request that has arrived whole."""
         self._buffer += data
         while (end := self._buffer.find(b"\r\n\r\n")) >= 0:
-            head = self._buffer[:end].lower()
-            start = head.find(b"content-length:") + len(b"content-length:")
-            length = int(head[start : head.find(b"\r\n", start) if b"\r\n" in head[start:] else None])
+            head = self._buffer[: end + 2]
+            start = head.lower().find(b"content-length:") + len(b"content-length:")
+            length = int(head[start : head.find(b"\r\n", start)])
             if len(self._buffer) < end + 4 + length:
                 return
-            target = self._buffer[: end + 2].split(b"DynamoDB_20120810.")[1].split(b"\r\n")[0]
+            body = self._buffer[end + 4 : end + 4 + length]
             self._buffer = self._buffer[end + 4 + length :]
-            self._transport.write(ANSWERS[target])
+            operation = head.split(b"DynamoDB_20120810.", 1)[1].split(b"\r\n", 1)[0]
+            self._transport.write(answer(operation, body))
 
 
-async def main() -> None:
-    """Serve on a free port until standard input is closed."""
-    server = await asyncio.get_running_loop().create_server(Canned, "127.0.0.1", 0)
-    sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
-    sys.stdout.flush()
+async def main(certificate: list[str]) -> None:
+    """Serve on free ports until standard input is closed."""
+    loop = asyncio.get_running_loop()
+    servers = [await loop.create_server(Canned, "127.0.0.1", 0, backlog=1000)]
+    if certificate:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*certificate)
+        servers.append(await loop.create_server(Canned, "127.0.0.1", 0, ssl=context))
+    print(*(server.sockets[0].getsockname()[1] for server in servers), flush=True)
     await asyncio.to_thread(sys.stdin.read)
-    server.close()
+    for server in servers:
+        server.close()
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    asyncio.run(main(sys.argv[1:]))

@@ -1,78 +1,36 @@
-"""The model that every candidate reads and writes: 15 fields of the usual kinds."""
+"""The items and keys of every benchmark; nothing but the standard library, so that every environment can import it."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from decimal import Decimal
-from enum import Enum
+import json
 from typing import Any
-from uuid import UUID
 
-from pydantic import BaseModel
+TABLE = "customers"
+PARTITION = "user#1000"
+"""A partition key says how many items a query finds under it."""
 
-
-class Status(Enum):
-    """A text enum."""
-
-    ACTIVE = "active"
-    INACTIVE = "inactive"
-
-
-class Address(BaseModel):
-    """A nested model."""
-
-    street: str
-    city: str
-    zip: str
-    lat: float
+SORT_KEY = "order#000001"
+PAGE_ITEMS = 100
+QUERY_ITEMS = 1000
+BATCH_GET_ITEMS = 100
+BATCH_WRITE_ITEMS = 25
 
 
-class Customer(BaseModel):
-    """What is stored."""
-
-    pk: str
-    sk: str
-    name: str
-    age: int
-    price: Decimal
-    score: float
-    active: bool
-    seen_at: datetime
-    uid: UUID
-    status: Status
-    tags: list[str]
-    labels: set[str]
-    meta: dict[str, Any]
-    address: Address
-    note: str | None = None
+def partition(items: int) -> str:
+    """Return the partition key under which a query finds so many items."""
+    return f"user#{items}"
 
 
-def customer(number: int) -> Customer:
-    """Return one model."""
-    return Customer(
-        pk="user#0001",
-        sk=f"order#{number:06d}",
-        name=f"Customer number {number}",
-        age=20 + number % 60,
-        price=Decimal(f"{19 + number % 90}.{number % 100:02d}"),
-        score=0.37,
-        active=number % 2 == 0,
-        seen_at=datetime(2025, 1, 1 + number % 28, 3, 4, 5, 678901, tzinfo=UTC),
-        uid=UUID(f"12345678-1234-4678-9234-{number:012d}"),
-        status=Status.ACTIVE,
-        tags=["alpha", "beta", f"t{number % 10}"],
-        labels={"blue", "green", "red"},
-        meta={"source": "web", "visits": number},
-        address=Address(street=f"{number} Main Street", city="Springfield", zip="12345", lat=51.5),
-        note=None if number % 2 else "please ring the bell",
-    )
+def sort_key(number: int) -> str:
+    """Return the sort key of an item."""
+    return f"order#{number:06d}"
 
 
 def wire_item(number: int) -> dict[str, Any]:
-    """Return the item of `customer`, as the server sends it."""
-    return {
-        "pk": {"S": "user#0001"},
-        "sk": {"S": f"order#{number:06d}"},
+    """Return an item as the server sends it: 15 attributes of the usual kinds, about 700 bytes (note on even ones)."""
+    item: dict[str, Any] = {
+        "pk": {"S": PARTITION},
+        "sk": {"S": sort_key(number)},
         "name": {"S": f"Customer number {number}"},
         "age": {"N": str(20 + number % 60)},
         "price": {"N": f"{19 + number % 90}.{number % 100:02d}"},
@@ -93,3 +51,11 @@ def wire_item(number: int) -> dict[str, Any]:
             }
         },
     }
+    if number % 2 == 0:
+        item["note"] = {"S": "please ring the bell"}
+    return item
+
+
+def wire_json(body: object) -> bytes:
+    """Return JSON as DynamoDB writes it."""
+    return json.dumps(body, separators=(",", ":")).encode()
