@@ -95,7 +95,7 @@ lock: .venv-lock ## Resolve the dependencies anew (needs a package index)
 	@$(COMPILE) --upgrade requirements/ministack.in -o requirements/ministack.lock
 
 clean: ## Remove environments, caches and built things
-	rm -rf .venv .venv-ministack .venv-lowest .venv-lock site dist .coverage .coverage.* .hypothesis .mypy_cache \
+	rm -rf .venv .venv-ministack .venv-lowest .venv-lock .venv-bench-* site dist .coverage .coverage.* .hypothesis .mypy_cache \
 	    .pytest_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

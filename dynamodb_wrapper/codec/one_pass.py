@@ -56,40 +56,53 @@ class OnePassReader(Generic[T]):
         """
         self._filled = frozenset(filled)
         self.answers = {"Item": self._answer_with_item, "Items": self._answer_with_items}
+        self._schema: Any = None
+        self._readers: dict[str, Callable[[bytes | str], Any]] = {}  # made when first used: each takes memory
         rewriter = SchemaRewriter(times)
         try:
-            schema = rewriter.model(shape, filled)
-            self._read_item = _reader_of(schema, as_python=rewriter.as_python)
-            self._read_get = _reader_of(_answer(Item=schema), as_python=rewriter.as_python)
-            self._read_page = _reader_of(_page(schema), as_python=rewriter.as_python)
-        except (UnreadableInOnePassError, SchemaError, KeyError, TypeError, AttributeError) as reason:
+            self._schema = rewriter.model(shape, filled)
+        except (UnreadableInOnePassError, KeyError, TypeError, AttributeError) as reason:
             # A schema that is laid out otherwise than expected: the simple way reads it all the same.
-            self._read_item = self._read_get = self._read_page = _nothing
             self.explanation = Explanation(in_one_pass=False, reason=str(reason))
         else:
             self.explanation = Explanation(in_one_pass=True, read_simply=rewriter.reasons)
+        self._as_python = rewriter.as_python
 
     def item(self, text: bytes | str) -> T | None:
         """Return the model of an item; None when it is to be read the simple way."""
-        model: T | None = self._read_item(text)
+        model: T | None = self._read(_as_it_is, text)
         if model is not None:
             self._complete(model)
         return model
 
     def _answer_with_item(self, body: bytes) -> Answer | None:
-        answer: Answer | None = self._read_get(body)
+        answer: Answer | None = self._read(_with_item, body)
         if answer and "Item" in answer:
             self._complete(answer["Item"])
         return answer
 
     def _answer_with_items(self, body: bytes) -> Answer | None:
-        answer: Answer | None = self._read_page(body)
+        answer: Answer | None = self._read(_page, body)
         if answer is not None and len(answer["Items"]) != answer["Count"]:
             return None
         if answer is not None and self._filled:
             for model in answer["Items"]:
                 self._complete(model)
         return answer
+
+    def _read(self, within: Callable[[Any], Any], text: bytes | str) -> Any:
+        """Read JSON by the schema within another one; None where it does not fit, or there is none."""
+        read = self._readers.get(within.__name__)
+        if read is None:
+            read = self._readers[within.__name__] = self._new_reader(within)
+        return read(text)
+
+    def _new_reader(self, within: Callable[[Any], Any]) -> Callable[[bytes | str], Any]:
+        try:
+            return _nothing if self._schema is None else _reader_of(within(self._schema), as_python=self._as_python)
+        except SchemaError as reason:  # in this version of Pydantic
+            self.explanation = Explanation(in_one_pass=False, reason=str(reason))
+            return _nothing
 
     def _complete(self, model: T) -> None:
         if self._filled:
@@ -112,6 +125,14 @@ def _reader_of(schema: Any, *, as_python: bool) -> Callable[[bytes | str], Any]:
 
 def _nothing(_: bytes | str) -> None:
     return None
+
+
+def _as_it_is(schema: Any) -> Any:
+    return schema
+
+
+def _with_item(schema: Any) -> Any:
+    return _answer(Item=schema)
 
 
 def _answer(**members: Any) -> Any:
