@@ -1,0 +1,42 @@
+"""Work that many tasks wait for and one does."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Generic, TypeVar
+
+R = TypeVar("R")
+
+
+class NextTick(Generic[R]):
+    """Work that begins in the event loop's next round after it is first awaited, and is done once.
+
+    Every task that is ready in this round comes before it. A task that waits for it and is cancelled does not disturb
+    it. Belongs to the event loop in which it was first awaited.
+    """
+
+    __slots__ = ("_task", "_work")
+
+    def __init__(self, work: Callable[[], Coroutine[Any, Any, R]]) -> None:
+        self._work = work
+        self._task: asyncio.Task[R] | None = None
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether the work is over and has no outcome."""
+        task = self._task
+        return task is not None and task.done() and (task.cancelled() or task.exception() is not None)
+
+    def outcome(self) -> Awaitable[R]:
+        """Return what the work returns, or raise what it raises."""
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._work())
+            self._task.add_done_callback(_seen)
+        return asyncio.shield(self._task)
+
+
+def _seen(task: asyncio.Task[Any]) -> None:
+    """Take note of an error that nobody may be waiting for any more."""
+    if not task.cancelled():
+        task.exception()
