@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from datetime import datetime
 from itertools import chain, islice
@@ -15,6 +15,7 @@ from dynamodb_wrapper.operations.effects import Call, Effect, Emit, Flow, Respon
 from dynamodb_wrapper.transport.deadlines import Deadline
 from dynamodb_wrapper.transport.execution import Driver, Execution, pause_seconds, utc_now
 from dynamodb_wrapper.transport.health import HealthReport, Probe
+from dynamodb_wrapper.transport.next_tick import NextTick
 from dynamodb_wrapper.transport.observers import Observation, Server, is_observed
 from dynamodb_wrapper.transport.retry import RetryPolicy, retried
 
@@ -143,6 +144,10 @@ class AsyncDriver(Driver[AsyncLane]):
         finally:
             for flow in opened:
                 flow.close()
+
+    def next_tick(self, work: Callable[[], Coroutine[Any, Any, R]]) -> NextTick[R]:
+        """Return work that is done once, in the round of the event loop after it is first awaited."""
+        return NextTick(work)
 
     async def health_report(self, *, timeout_seconds: float, table_name: str | None) -> HealthReport:
         """Return what one request tells of DynamoDB and a table; never raises, and is back within the timeout."""
