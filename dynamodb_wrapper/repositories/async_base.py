@@ -1,4 +1,4 @@
-"""`BaseDynamoRepository`: subclass it for an entity, and read and write Pydantic models."""
+"""`AsyncBaseDynamoRepository`: subclass it for an entity, and read and write Pydantic models."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class AsyncBaseDynamoRepository(
             sort_key = "order_id"
             by_status = AccessPattern("by_status", partition="status", sort="placed_at")
 
-    A wrong declaration is refused when the class is made. Repositories are cheap and safe to share between threads:
+    A wrong declaration is refused when the class is made. Repositories are cheap and safe to share between tasks:
     all of one configuration use one connection pool.
 
     The class attributes it may declare are those of `RepositoryFoundation`.

@@ -59,7 +59,7 @@ class AsyncLoader(Generic[T]):
 
 
 class AsyncLoaded(Generic[T]):
-    """An item that a loader reads when it is awaited."""
+    """An item that a loader reads when it is needed."""
 
     __slots__ = ("_entity", "_place", "_round")
 
