@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, Generic, TypeVar
 
 R = TypeVar("R")
@@ -28,12 +28,13 @@ class NextTick(Generic[R]):
         task = self._task
         return task is not None and task.done() and (task.cancelled() or task.exception() is not None)
 
-    def outcome(self) -> Awaitable[R]:
+    async def outcome(self) -> R:
         """Return what the work returns, or raise what it raises."""
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._work())
             self._task.add_done_callback(_seen)
-        return asyncio.shield(self._task)
+        await asyncio.wait((self._task,))  # which, unlike awaiting it, leaves it alone when the waiting is cancelled
+        return self._task.result()
 
 
 def _seen(task: asyncio.Task[Any]) -> None:
