@@ -31,7 +31,8 @@ class NextTick(Generic[R]):
     async def outcome(self) -> R:
         """Return what the work returns, or raise what it raises."""
         if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._work())
+            # Not by create_task: a loop with eager tasks would begin at once.
+            self._task = asyncio.Task(self._work(), loop=asyncio.get_running_loop())
             self._task.add_done_callback(_seen)
         await asyncio.wait((self._task,))  # which, unlike awaiting it, leaves it alone when the waiting is cancelled
         return self._task.result()

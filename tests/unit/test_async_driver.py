@@ -652,11 +652,12 @@ def test_work_begins_in_the_next_round_is_done_once_and_outlives_who_is_cancelle
 def test_work_that_fails_is_not_reported_when_nobody_waits_any_more(caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> bool:
         async def work() -> int:
+            await asyncio.sleep(0.01)
             raise ValidationError("wrong")
 
         shared = AsyncDriver(AsyncLane()).next_tick(work)
-        await cancelled(asyncio.wait_for(shared.outcome(), 1), 0)
-        await asyncio.sleep(0.01)
+        await cancelled(shared.outcome(), 0.005)
+        await asyncio.sleep(0.03)
         return shared.has_failed
 
     with caplog.at_level(logging.ERROR, "asyncio"):
