@@ -27,6 +27,8 @@ class Lane(Protocol):
     def send(self, call: Call, time_left: float | None = None) -> Response:
         """Return the parsed answer, or raise one of our errors.
 
+        It calls `begin_sending` before it sends, so that whoever has given it up knows whether it was sent.
+
         Args:
             call: What to send.
             time_left: The seconds after which it raises `DeadlineExceededError`; None for the lane's own timeouts.

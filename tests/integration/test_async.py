@@ -363,8 +363,8 @@ def test_a_scan_left_by_an_error_leaves_no_task(config: DynamoDBConfig) -> None:
 # --- limits, cancellation, observers, context -----------------------------------------------------------------------
 
 
-@pytest.fixture
-def silent() -> Iterator[DynamoDBConfig]:
+@pytest.fixture(params=["botocore", "direct"])
+def silent(request: pytest.FixtureRequest) -> Iterator[DynamoDBConfig]:
     """A server that takes requests and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield DynamoDBConfig(
@@ -374,6 +374,7 @@ def silent() -> Iterator[DynamoDBConfig]:
             aws_secret_access_key="b",
             timeout_seconds=1,
             retries=0,
+            transport=request.param,
         )
         reset_connection()
 
