@@ -17,7 +17,7 @@ from dynamodb_wrapper.transport.retry import checked_attempts
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
 
-DESTROYED = "this client was destroyed: make another one"
+DESTROYED = "this client was destroyed; get_dynamodb_client() makes another"
 
 
 class ClientFoundation:
