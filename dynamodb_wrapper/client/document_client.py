@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from copy import copy
-from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, overload
+from typing import Any, Literal, Self, Unpack, overload
 
-from dynamodb_wrapper.codec.documents import DocumentCodec
-from dynamodb_wrapper.codec.wire import TimeRules
-from dynamodb_wrapper.config import DynamoDBConfig
-from dynamodb_wrapper.exceptions import ConnectionError, ValidationError
+from dynamodb_wrapper.client.foundation import DESTROYED, ClientFoundation
+from dynamodb_wrapper.exceptions import ConnectionError
 from dynamodb_wrapper.operations import document_batches, document_trees, documents
 from dynamodb_wrapper.operations.batches import BatchOptions, BatchProgress
 from dynamodb_wrapper.operations.document_batches import BatchSummary
@@ -26,21 +23,13 @@ from dynamodb_wrapper.operations.document_keywords import (
     UpdateKeywords,
 )
 from dynamodb_wrapper.operations.document_trees import Links
-from dynamodb_wrapper.operations.documents import Answer, Documents
+from dynamodb_wrapper.operations.documents import Answer
 from dynamodb_wrapper.operations.trees import TreeWithMetadata
-from dynamodb_wrapper.transport import Connection, HealthReport, SyncDriver, connection_for
-from dynamodb_wrapper.transport.deadlines import checked_timeout
+from dynamodb_wrapper.transport import HealthReport, SyncDriver
 from dynamodb_wrapper.transport.health import not_asked
-from dynamodb_wrapper.transport.retry import checked_attempts
-
-if TYPE_CHECKING:
-    from mypy_boto3_dynamodb.client import DynamoDBClient
 
 
-_DESTROYED = "this client was destroyed; get_dynamodb_client() makes another"
-
-
-class DocumentClient:
+class DocumentClient(ClientFoundation):
     """DynamoDB's operations on plain dicts: boto3's keywords and answers, with Python values in both.
 
     Made by `get_dynamodb_client`; safe to share between threads. In answers, whole numbers are int and others Decimal,
@@ -55,48 +44,11 @@ class DocumentClient:
         config: The configuration.
     """
 
-    def __init__(self, config: DynamoDBConfig) -> None:
-        """Use a configuration; nothing is opened before the first request.
-
-        Raises:
-            ValidationError: ``config`` is no `DynamoDBConfig`.
-        """
-        if not isinstance(config, DynamoDBConfig):
-            raise ValidationError(f"a DocumentClient takes a DynamoDBConfig, not {type(config).__name__}")
-        times = TimeRules.of(
-            assumed=config.default_timezone, stored_in_utc=config.store_timestamps_in_utc, shown=config.user_timezone
-        )
-        self.config = config
-        self._pool = connection_for(config)
-        self._documents = Documents(DocumentCodec(times))
-        self._destroyed = False
-        self._timeout: float | None = None
-        self._max_attempts: int | None = None
-
-    def __repr__(self) -> str:
-        return f"DocumentClient({self._pool!r}{', destroyed' if self._destroyed else ''})"
-
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.destroy()
-
-    def with_options(self, *, timeout: float | None = None, max_attempts: int | None = None) -> Self:
-        """Return this client with other limits for its calls, over the same pool and retry quota; see repositories.
-
-        Args:
-            timeout: Seconds for a call as a whole, its retries and their delays included; ``math.inf`` for no limit,
-                None for that of this client.
-            max_attempts: How often a request is sent at most, the first time included; None for that of this client.
-
-        Raises:
-            ValidationError: A limit is not a number in its range.
-        """
-        limited = copy(self)
-        limited._timeout = self._timeout if timeout is None else checked_timeout("timeout", timeout)
-        limited._max_attempts = self._max_attempts if max_attempts is None else checked_attempts(max_attempts)
-        return limited
 
     # --- one item -------------------------------------------------------------------------------------------------
 
@@ -350,19 +302,8 @@ class DocumentClient:
         Once destroyed, it is not asked: the report says so.
         """
         if self._destroyed:
-            return not_asked(ConnectionError(_DESTROYED))
+            return not_asked(ConnectionError(DESTROYED))
         return self._pool.health_report(timeout_seconds=timeout_seconds, table_name=table_name)
-
-    def get_client(self) -> DynamoDBClient:
-        """Return boto3's own low-level client, values in wire form; it retries and raises as boto3 does."""
-        return self._connection.boto3_client
-
-    def get_document_client(self) -> DynamoDBClient:
-        """Return boto3's own client that takes and gives plain values (``resource("dynamodb").meta.client``).
-
-        It retries, converts and raises as boto3 does: no floats, numbers as Decimal, bytes as ``Binary``.
-        """
-        return self._connection.resource.meta.client
 
     def destroy(self) -> None:
         """Close the sockets and refuse further use; destroying twice is fine.
@@ -372,12 +313,6 @@ class DocumentClient:
         if not self._destroyed:
             self._destroyed = True
             self._pool.disconnect()
-
-    @property
-    def _connection(self) -> Connection:
-        if self._destroyed:
-            raise ConnectionError(_DESTROYED)
-        return self._pool
 
     @property
     def _driver(self) -> SyncDriver:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TypedDict, Unpack, cast
 
+from dynamodb_wrapper.client.async_document_client import AsyncDocumentClient
 from dynamodb_wrapper.client.document_client import DocumentClient
 from dynamodb_wrapper.config import DynamoDBConfig
 from dynamodb_wrapper.config.fields import LONGEST_TIMEOUT, ConfigOptions
@@ -103,6 +104,14 @@ def _by_option(error: ValidationError, given: Mapping[str, object]) -> Validatio
     return ValidationError("; ".join(f"{name} {problem}" for name, problem in errors.items()), errors, error)
 
 
+def _chosen(config: DynamoDBConfig | None, options: ClientOptions) -> DynamoDBConfig:
+    if config is not None and options:
+        raise ValidationError(
+            f"config= says everything: leave out {', '.join(options)}", dict.fromkeys(options, "given beside config")
+        )
+    return configuration(options) if config is None else config
+
+
 def get_dynamodb_client(*, config: DynamoDBConfig | None = None, **options: Unpack[ClientOptions]) -> DocumentClient:
     """Return a client for plain dicts, on the connection pool that its configuration shares with repositories.
 
@@ -127,8 +136,33 @@ def get_dynamodb_client(*, config: DynamoDBConfig | None = None, **options: Unpa
     Raises:
         ValidationError: An option is unknown or wrong, or ``config`` comes with other options.
     """
-    if config is not None and options:
-        raise ValidationError(
-            f"config= says everything: leave out {', '.join(options)}", dict.fromkeys(options, "given beside config")
-        )
-    return DocumentClient(configuration(options) if config is None else config)
+    return DocumentClient(_chosen(config, options))
+
+
+def get_async_dynamodb_client(
+    *, config: DynamoDBConfig | None = None, **options: Unpack[ClientOptions]
+) -> AsyncDocumentClient:
+    """Return a client for plain dicts, on the connection pool that its configuration shares with repositories.
+
+    An option that is given holds; one that is left out, or None, comes from the environment, then from its default.
+
+    Args:
+        config: A whole configuration instead of options: ``DynamoDBConfig.embedded()``, or that of repositories, whose
+            pool the client then shares.
+        **options: ``region``: default ``"us-east-1"``; ``AWS_REGION``, else ``AWS_DEFAULT_REGION``.
+            ``local``: whether DynamoDB is on this machine; by default, whether ``DYNAMODB_ENVIRONMENT``, else
+            ``ENVIRONMENT``, says development. Where the environment has no credentials, "local" is used for them.
+            ``local_endpoint``: where it is then, default ``"http://localhost:8000"``; ``DYNAMODB_ENDPOINT_URL``, else
+            ``DYNAMODB_LOCAL_ENDPOINT``, else ``AWS_ENDPOINT_URL_DYNAMODB``, which hold without ``local`` as well.
+            ``max_retries``: after the first attempt, default 3; ``DYNAMODB_MAX_RETRIES``.
+            ``max_sockets``: connections kept open, default 50; ``DYNAMODB_MAX_SOCKETS``.
+            ``request_timeout``: milliseconds to wait for an answer, default 30,000; ``DYNAMODB_REQUEST_TIMEOUT``.
+            ``connection_timeout``: milliseconds to wait for a connection, default 5,000;
+            ``DYNAMODB_CONNECTION_TIMEOUT``.
+            ``enable_logging``: whether each request is logged, with its duration and capacity, default False;
+            ``DYNAMODB_DEBUG_LOGGING``, else ``DYNAMODB_ENABLE_LOGGING``.
+
+    Raises:
+        ValidationError: An option is unknown or wrong, or ``config`` comes with other options.
+    """
+    return AsyncDocumentClient(_chosen(config, options))

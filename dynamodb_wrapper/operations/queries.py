@@ -11,7 +11,7 @@ from dynamodb_wrapper.exceptions import ItemNotFoundError, MultipleItemsFoundErr
 from dynamodb_wrapper.operations.capacity import ConsumedCapacity
 from dynamodb_wrapper.operations.cursors import write_cursor
 from dynamodb_wrapper.operations.effects import Flow, call, emit
-from dynamodb_wrapper.operations.selection import Selection
+from dynamodb_wrapper.operations.selection import Selection, positive
 
 R = TypeVar("R")
 
@@ -92,6 +92,16 @@ def page(selection: Selection[R], size: int) -> Flow[Page[R]]:
         None if resume_key is None else write_cursor(resume_key, selection.identity(), selection.entity.cursor_secret)
     )
     return Page([selection.decode(item) for item in items], cursor, capacity)
+
+
+def page_at(selection: Selection[R], size: int, cursor: str | None) -> Flow[Page[R]]:
+    """Read a page of whole results from where a cursor left off.
+
+    Raises:
+        ValidationError: ``size`` is no positive number.
+        InvalidCursorError: The cursor is damaged, or belongs to another query.
+    """
+    return page(selection.whole().at_cursor(cursor), positive("size", size))
 
 
 def one(selection: Selection[R]) -> Flow[R]:

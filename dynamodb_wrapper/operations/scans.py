@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from dynamodb_wrapper.codec import Item
 from dynamodb_wrapper.exceptions import ValidationError
@@ -54,6 +54,10 @@ class Segments(Generic[R]):
     def of(self, selection: Selection[R]) -> Segments[R]:
         """Return the same scan over another selection."""
         return replace(self, selection=selection)
+
+    def restricted(self, attributes: Sequence[Any]) -> Segments[Any]:
+        """Return the same scan, of some attributes only, or of those of a smaller model."""
+        return Segments(self.selection.restricted(attributes), self.total, self.at_once, self.checkpoint)
 
     def begun(self) -> ScanProgress[R]:
         """Return the progress of one reading, which starts at the checkpoint.

@@ -60,6 +60,14 @@ def delete_table(entity: Entity[Any], *, wait_seconds: float, progress: Progress
     return True
 
 
+def one_after_another(*flows: Flow[bool | None]) -> Flow[bool]:
+    """Run flows of several tables, each when the one before is done; True if any of them says so."""
+    outcomes = []
+    for flow in flows:
+        outcomes.append((yield from flow))
+    return any(outcomes)
+
+
 def table_status(entity: Entity[Any]) -> Flow[str | None]:
     """Return DynamoDB's word for the table's state (``"ACTIVE"``, ``"CREATING"``, ...), or None if there is none."""
     table = yield from _describe(entity)

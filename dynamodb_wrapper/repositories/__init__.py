@@ -2,6 +2,22 @@
 
 from __future__ import annotations
 
+from dynamodb_wrapper.repositories.async_base import AsyncBaseDynamoRepository
+from dynamodb_wrapper.repositories.async_batching import AsyncBatch
+from dynamodb_wrapper.repositories.async_loading import AsyncLoaded, AsyncLoader
+from dynamodb_wrapper.repositories.async_patterns import AsyncBoundAccessPattern
+from dynamodb_wrapper.repositories.async_pipeline_config import AsyncPipelineConfigRepository
+from dynamodb_wrapper.repositories.async_pipeline_run_events import AsyncPipelineRunEventsRepository
+from dynamodb_wrapper.repositories.async_pipeline_run_logs import AsyncPipelineRunLogsRepository
+from dynamodb_wrapper.repositories.async_query import AsyncQuery
+from dynamodb_wrapper.repositories.async_scanning import AsyncParallelScan
+from dynamodb_wrapper.repositories.async_table_config import AsyncTableConfigRepository
+from dynamodb_wrapper.repositories.async_transactions import (
+    AsyncTransaction,
+    async_transact_get,
+    async_transact_write,
+    async_transaction,
+)
 from dynamodb_wrapper.repositories.base import BaseDynamoRepository
 from dynamodb_wrapper.repositories.batching import Batch
 from dynamodb_wrapper.repositories.loading import Loaded, Loader
@@ -23,6 +39,18 @@ from dynamodb_wrapper.repositories.transactions import (
 
 __all__ = [
     "AccessPattern",
+    "AsyncBaseDynamoRepository",
+    "AsyncBatch",
+    "AsyncBoundAccessPattern",
+    "AsyncLoaded",
+    "AsyncLoader",
+    "AsyncParallelScan",
+    "AsyncPipelineConfigRepository",
+    "AsyncPipelineRunEventsRepository",
+    "AsyncPipelineRunLogsRepository",
+    "AsyncQuery",
+    "AsyncTableConfigRepository",
+    "AsyncTransaction",
     "BaseDynamoRepository",
     "Batch",
     "BoundAccessPattern",
@@ -38,6 +66,9 @@ __all__ = [
     "TableConfigRepository",
     "Transaction",
     "WriteRequest",
+    "async_transact_get",
+    "async_transact_write",
+    "async_transaction",
     "transact_get",
     "transact_write",
     "transaction",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from copy import copy
 from typing import Any, Self, TypeVar, overload
 
 from pydantic import BaseModel
@@ -11,7 +10,7 @@ from pydantic import BaseModel
 from dynamodb_wrapper.codec import PartialItem
 from dynamodb_wrapper.config import DynamoDBConfig
 from dynamodb_wrapper.expressions import AnyCondition, Path
-from dynamodb_wrapper.operations import items, patches
+from dynamodb_wrapper.operations import items, patches, queries
 from dynamodb_wrapper.operations.declaration import Index
 from dynamodb_wrapper.operations.dynamodb_keywords import with_keywords
 from dynamodb_wrapper.repositories.batching import BatchMethods
@@ -21,7 +20,6 @@ from dynamodb_wrapper.repositories.scanning import ScanMethods
 from dynamodb_wrapper.repositories.tables import TableMethods
 from dynamodb_wrapper.repositories.transactions import TransactionMethods
 from dynamodb_wrapper.repositories.trees import TreeMethods
-from dynamodb_wrapper.transport import SyncDriver
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -53,23 +51,18 @@ class BaseDynamoRepository(TransactionMethods[T], BatchMethods[T], ScanMethods[T
         super().__init__(config)
         self._driver = self._connection.driver
 
-    def with_options(self, *, timeout: float | None = None, max_attempts: int | None = None) -> Self:
-        """Return this repository with other limits for its calls, over the same connection and retry quota.
+    def __enter__(self) -> Self:
+        return self
 
-        A call that has not succeeded when the time is over raises `DeadlineExceededError`, or
-        `WriteOutcomeUnknownError` if a write may have been applied. Iterating a query or a scan has the time for each
-        request; waiting for a table, which has ``wait_seconds``, too. Cheap: make it where you need it.
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
-        Args:
-            timeout: Seconds for a call as a whole, its retries and their delays included; ``math.inf`` for no limit,
-                None for that of this repository (at first ``deadline_seconds`` of the configuration).
-            max_attempts: How often a request is sent at most, the first time included; None for that of this
-                repository (at first ``retries + 1`` of the configuration).
+    def close(self) -> None:
+        """Close the sockets of the connection, which every repository of this configuration uses.
 
-        Raises:
-            ValidationError: A limit is not a number in its range.
+        Whoever uses it next, this repository or another, connects anew.
         """
-        return self._driven_by(self._driver.limited(timeout=timeout, max_attempts=max_attempts))
+        self._connection.disconnect()
 
     # --- one item -----------------------------------------------------------------------------------------------
 
@@ -250,12 +243,7 @@ class BaseDynamoRepository(TransactionMethods[T], BatchMethods[T], ScanMethods[T
 
     def count(self, *partition: object, index: str | None = None, where: AnyCondition | None = None) -> int:
         """Count items on the server: all of the table (or index), or those of one partition."""
-        selection = self._selection(index)
-        return (
-            Query(self._driver, selection.from_key(*partition) if partition else selection)
-            .where(*(() if where is None else (where,)))
-            .count()
-        )
+        return self._driver.run(queries.count(self._chosen(partition, index, where)))
 
     # --- time zones ---------------------------------------------------------------------------------------------
 
@@ -263,12 +251,11 @@ class BaseDynamoRepository(TransactionMethods[T], BatchMethods[T], ScanMethods[T
         self, pk: object, sk: object = None, user_timezone: str | None = None, *, consistent: bool = False
     ) -> T | None:
         """Return the item under a key with its datetimes shown in a zone (None: as `get` does)."""
-        entity = self._entity.in_zones(shown=user_timezone)
-        return self._driver.run(items.get(entity, (pk, sk), consistent=consistent))
+        return self._driver.run(items.get(self._entity.in_zones(shown=user_timezone), (pk, sk), consistent=consistent))
 
     def list_all_with_timezone(self, user_timezone: str | None = None) -> list[T]:
         """Read the whole table with datetimes shown in a zone (None: as `list_all` does)."""
-        return self._query_in(user_timezone, self._entity.declaration.table_key).all()
+        return self._bound(self._entity.declaration.table_key).shown_in(user_timezone).scan().all()
 
     def create_with_timezone_context(self, model: T, current_timezone: str | None = None) -> T:
         """Write a new item as `create` does, its naive datetimes taken to be in a zone (None: the configured one).
@@ -277,15 +264,7 @@ class BaseDynamoRepository(TransactionMethods[T], BatchMethods[T], ScanMethods[T
         """
         return self._driver.run(items.create_in_zone(self._entity, model, current_timezone))
 
-    # --- for limits and access patterns -------------------------------------------------------------------------
-
-    def _driven_by(self, driver: SyncDriver) -> Self:
-        limited = copy(self)
-        limited._driver = driver
-        return limited
+    # --- for access patterns ------------------------------------------------------------------------------------
 
     def _bound(self, index: Index) -> BoundAccessPattern[T]:
         return BoundAccessPattern(self._driver, self._entity, index)
-
-    def _query_in(self, user_timezone: str | None, index: Index) -> Query[T]:
-        return BoundAccessPattern(self._driver, self._entity.in_zones(shown=user_timezone), index).scan()

@@ -24,7 +24,7 @@ Progress = Callable[[BatchProgress], object]
 
 
 class Batch(CollectedWrites[T]):
-    """Puts and deletes that are sent together at the end of a ``with`` block, and not at all if its body raises."""
+    """Puts and deletes that are sent together when a ``with`` block ends, and never if its body raises."""
 
     def __init__(self, driver: SyncDriver, entity: Entity[T], options: BatchOptions, *, ignore_version: bool) -> None:
         super().__init__(entity, options, ignore_version=ignore_version)
@@ -100,8 +100,11 @@ class BatchMethods(RepositoryFoundation[T]):
             ValidationError: A key is not one of this table, or a stored item is no valid model.
             BatchIncompleteError: DynamoDB left keys unread again and again; ``.unprocessed`` has them.
         """
-        options = BatchOptions(concurrency, progress=progress)
-        return self._driver.run(bulk.get_many(self._entity, keys, attributes, options, consistent=consistent))
+        return self._driver.run(
+            bulk.get_many(
+                self._entity, keys, attributes, BatchOptions(concurrency, progress=progress), consistent=consistent
+            )
+        )
 
     def put_many(
         self,
@@ -127,8 +130,11 @@ class BatchMethods(RepositoryFoundation[T]):
             BatchIncompleteError: Some were not written; ``.unprocessed`` has them, ``.original_error`` says why. Any
                 error after the first request is one of these, that of a generator and of a refused model included.
         """
-        options = BatchOptions(concurrency, progress=progress)
-        return self._driver.run(bulk.put_many(self._entity, models, options, ignore_version=ignore_version))
+        return self._driver.run(
+            bulk.put_many(
+                self._entity, models, BatchOptions(concurrency, progress=progress), ignore_version=ignore_version
+            )
+        )
 
     def delete_many(
         self,
@@ -150,13 +156,16 @@ class BatchMethods(RepositoryFoundation[T]):
             ValidationError: The repository is versioned, or a key is not one of this table. Nothing was sent.
             BatchIncompleteError: Some were not deleted; ``.unprocessed`` has their keys, as they were given.
         """
-        options = BatchOptions(concurrency, progress=progress)
-        return self._driver.run(bulk.delete_many(self._entity, keys, options, ignore_version=ignore_version))
+        return self._driver.run(
+            bulk.delete_many(
+                self._entity, keys, BatchOptions(concurrency, progress=progress), ignore_version=ignore_version
+            )
+        )
 
     def batch(
         self, *, ignore_version: bool = False, concurrency: int = 4, progress: Progress | None = None
     ) -> Batch[T]:
-        """Return a batch for a ``with`` block: its puts and deletes are sent at the end, none if the body raises.
+        """Return a batch for a ``with`` block: what it is given is sent at its end, or never if the body raises.
 
         ::
 
@@ -175,8 +184,12 @@ class BatchMethods(RepositoryFoundation[T]):
         Raises:
             ValidationError: The repository is versioned.
         """
-        options = BatchOptions(concurrency, progress=progress)
-        return Batch(self._driver, self._entity, options, ignore_version=ignore_version)
+        return Batch(
+            self._driver,
+            self._entity,
+            BatchOptions(concurrency, progress=progress),
+            ignore_version=ignore_version,
+        )
 
     def loader(self, *, consistent: bool = False, concurrency: int = 4) -> Loader[T]:
         """Return a loader: many single reads, made anywhere, that become few requests. Make one for each unit of work.

@@ -162,7 +162,7 @@ def model_argument(cls: type, known: Mapping[Any, Any] | None = None) -> type[Ba
     """
     for base in vars(cls).get("__orig_bases__", cls.__bases__):
         origin = get_origin(base) or base
-        if not hasattr(origin, "primary_key"):  # no repository: a mixin, Generic
+        if not (hasattr(origin, "primary_key") and hasattr(origin, "__parameters__")):  # a mixin, or Generic itself
             continue
         arguments = [(known or {}).get(argument, argument) for argument in get_args(base)]
         above = model_argument(origin, dict(zip(origin.__parameters__, arguments, strict=False)))

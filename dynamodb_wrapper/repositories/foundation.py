@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from copy import copy
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
 from pydantic import BaseModel
 
 from dynamodb_wrapper.codec import StoredForm, TimeRules
 from dynamodb_wrapper.config import DynamoDBConfig
 from dynamodb_wrapper.exceptions import DeclarationError, ValidationError
+from dynamodb_wrapper.expressions import AnyCondition, as_condition
 from dynamodb_wrapper.operations.declaration import Declaration, TableOptions, Unique
 from dynamodb_wrapper.operations.entity import Entity
 from dynamodb_wrapper.operations.selection import Selection
 from dynamodb_wrapper.repositories.declarations import Declared, declared_at_class_time
-from dynamodb_wrapper.transport import connection_for
+from dynamodb_wrapper.transport import Driver, connection_for
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.service_resource import Table
@@ -63,6 +65,7 @@ class RepositoryFoundation(Generic[T]):
     table_options: ClassVar[TableOptions] = TableOptions()
 
     _declaration: ClassVar[Declaration | None] = None
+    _driver: Driver[Any]  # of the repository's colour
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -110,7 +113,33 @@ class RepositoryFoundation(Generic[T]):
         """boto3's own ``Table``, for whatever this class does not offer."""
         return self._connection.table(self.table_name)
 
+    def with_options(self, *, timeout: float | None = None, max_attempts: int | None = None) -> Self:
+        """Return this repository with other limits for its calls, over the same connection and retry quota.
+
+        A call that has not succeeded when the time is over raises `DeadlineExceededError`, or
+        `WriteOutcomeUnknownError` if a write may have been applied. Iterating a query or a scan has the time for each
+        request; waiting for a table, which has ``wait_seconds``, too. Cheap: make it where you need it.
+
+        Args:
+            timeout: Seconds for a call as a whole, its retries and their delays included; ``math.inf`` for no limit,
+                None for that of this repository (at first ``deadline_seconds`` of the configuration).
+            max_attempts: How often a request is sent at most, the first time included; None for that of this
+                repository (at first ``retries + 1`` of the configuration).
+
+        Raises:
+            ValidationError: A limit is not a number in its range.
+        """
+        limited = copy(self)
+        limited._driver = self._driver.limited(timeout=timeout, max_attempts=max_attempts)
+        return limited
+
     def _selection(self, index: str | None) -> Selection[T]:
         declaration = self._entity.declaration
         key = declaration.table_key if index is None else declaration.index(index)
         return Selection(self._entity, key, self._entity.decode)
+
+    def _chosen(self, partition: tuple[object, ...], index: str | None, where: AnyCondition | None) -> Selection[T]:
+        """Return what `count` is about: all, or one partition; what fulfils a condition."""
+        selection = self._selection(index)
+        chosen = selection.from_key(*partition) if partition else selection
+        return chosen if where is None else chosen.filtered(as_condition(where))

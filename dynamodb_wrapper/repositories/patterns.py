@@ -17,14 +17,16 @@ from dynamodb_wrapper.repositories.query import Query
 from dynamodb_wrapper.transport import SyncDriver
 
 T = TypeVar("T", bound=BaseModel)
+B = TypeVar("B")
+B_co = TypeVar("B_co", covariant=True)
 
 Part = str | Derived
 
 
-class BindsPatterns(Protocol[T]):
-    """A repository: it binds the access patterns declared on its class."""
+class BindsPatterns(Protocol[B_co]):
+    """A repository: it binds the access patterns declared on its class, to what has its own colour."""
 
-    def _bound(self, index: Index) -> BoundAccessPattern[T]:
+    def _bound(self, index: Index) -> B_co:
         """Return the pattern, ready to be called."""
         ...
 
@@ -66,9 +68,9 @@ class AccessPattern:
     def __get__(self, repository: None, owner: type) -> Self: ...
 
     @overload
-    def __get__(self, repository: BindsPatterns[T], owner: type) -> BoundAccessPattern[T]: ...
+    def __get__(self, repository: BindsPatterns[B], owner: type) -> B: ...
 
-    def __get__(self, repository: BindsPatterns[T] | None, owner: type) -> Self | BoundAccessPattern[T]:
+    def __get__(self, repository: BindsPatterns[B] | None, owner: type) -> Self | B:
         """Bind the pattern to a repository."""
         return self if repository is None else repository._bound(self.index)
 

@@ -9,7 +9,16 @@ from dynamodb_wrapper.repositories.base import BaseDynamoRepository
 from dynamodb_wrapper.repositories.patterns import AccessPattern
 
 
-class PipelineConfigRepository(BaseDynamoRepository[PipelineConfig]):
+class PipelineConfigTable:
+    """The table of pipeline configurations, as repositories of both colours declare it."""
+
+    table_name = "pipeline_config"
+    primary_key = "pipeline_id"
+    by_environment = AccessPattern("by_environment", partition="environment", sort="pipeline_id")
+    active = AccessPattern("active", partition=ACTIVE, sort="pipeline_id")
+
+
+class PipelineConfigRepository(PipelineConfigTable, BaseDynamoRepository[PipelineConfig]):
     """Pipeline configurations, by id, by environment, and those that are active.
 
     The queries use global indexes, which DynamoDB keeps up to date within moments, not at once.
@@ -19,11 +28,6 @@ class PipelineConfigRepository(BaseDynamoRepository[PipelineConfig]):
         active: ``active("yes")``: the active ones, by id. The attribute is there only while ``is_active`` is true, so
             inactive configurations are not in the index.
     """
-
-    table_name = "pipeline_config"
-    primary_key = "pipeline_id"
-    by_environment = AccessPattern("by_environment", partition="environment", sort="pipeline_id")
-    active = AccessPattern("active", partition=ACTIVE, sort="pipeline_id")
 
     def get_by_pipeline_id(self, pipeline_id: str, user_timezone: str | None = None) -> PipelineConfig | None:
         """Return the configuration of a pipeline, or None; datetimes are shown in ``user_timezone``."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from typing import ClassVar
 
+from dynamodb_wrapper.codec import StoredForm
 from dynamodb_wrapper.config import DynamoDBConfig
 from dynamodb_wrapper.expressions import AnyCondition
 from dynamodb_wrapper.models import LogMessage, PipelineRunLog, RunStatus, StageInfo
-from dynamodb_wrapper.operations import run_messages, runs
+from dynamodb_wrapper.operations import run_messages, runs, tables
 from dynamodb_wrapper.operations.tables import Progress
 from dynamodb_wrapper.repositories.base import BaseDynamoRepository
 from dynamodb_wrapper.repositories.patterns import AccessPattern
@@ -16,7 +18,18 @@ from dynamodb_wrapper.repositories.pipeline_run_events import PipelineRunEventsR
 from dynamodb_wrapper.repositories.tables import TABLE_WAIT_SECONDS
 
 
-class PipelineRunLogsRepository(BaseDynamoRepository[PipelineRunLog]):
+class PipelineRunLogsTable:
+    """The table of runs, as repositories of both colours declare it."""
+
+    table_name = "pipeline_run_logs"
+    primary_key = "run_id"
+    stored_as: ClassVar[Mapping[str, StoredForm]] = {"stages": runs.STAGES}
+    by_pipeline = AccessPattern(runs.BY_PIPELINE, partition="pipeline_id", sort="start_time")
+    by_status = AccessPattern(runs.BY_STATUS, partition="status", sort="start_time")
+    by_pipeline_and_status = AccessPattern(runs.BY_PIPELINE_AND_STATUS, partition="pipeline_id", sort="status")
+
+
+class PipelineRunLogsRepository(PipelineRunLogsTable, BaseDynamoRepository[PipelineRunLog]):
     """Runs of pipelines, by id, by pipeline and by status; lists are newest first, by start time.
 
     Every change is one atomic update of the attributes it is about, so writers do not lose each other's changes: stages
@@ -30,13 +43,6 @@ class PipelineRunLogsRepository(BaseDynamoRepository[PipelineRunLog]):
         by_status: ``by_status("failed")``: the runs that have a status, by start time.
         by_pipeline_and_status: ``by_pipeline_and_status("p1").eq("failed")``: those of one pipeline.
     """
-
-    table_name = "pipeline_run_logs"
-    primary_key = "run_id"
-    stored_as = {"stages": runs.STAGES}  # noqa: RUF012 - declared as ClassVar in the base class
-    by_pipeline = AccessPattern(runs.BY_PIPELINE, partition="pipeline_id", sort="start_time")
-    by_status = AccessPattern(runs.BY_STATUS, partition="status", sort="start_time")
-    by_pipeline_and_status = AccessPattern(runs.BY_PIPELINE_AND_STATUS, partition="pipeline_id", sort="status")
 
     def __init__(self, config: DynamoDBConfig) -> None:
         """Use a configuration; nothing is opened or read before the first request."""
@@ -218,23 +224,36 @@ class PipelineRunLogsRepository(BaseDynamoRepository[PipelineRunLog]):
 
     def create_table(self, *, wait_seconds: float = TABLE_WAIT_SECONDS, progress: Progress | None = None) -> None:
         """Make the table of runs as the base class does, and that of events unless it exists."""
-        super().create_table(wait_seconds=wait_seconds, progress=progress)
-        self.events.ensure_table(wait_seconds=wait_seconds, progress=progress)
+        self._driver.run(
+            tables.one_after_another(
+                tables.create_table(self._entity, wait_seconds=wait_seconds, progress=progress or self._log_progress),
+                tables.ensure_table(
+                    self.events._entity, wait_seconds=wait_seconds, progress=progress or self.events._log_progress
+                ),
+            ),
+            each_request=True,
+        )
 
     def ensure_table(self, *, wait_seconds: float = TABLE_WAIT_SECONDS, progress: Progress | None = None) -> bool:
         """Make the tables of runs and events unless they exist; True if one was made here."""
-        return any(
-            [
-                super().ensure_table(wait_seconds=wait_seconds, progress=progress),
-                self.events.ensure_table(wait_seconds=wait_seconds, progress=progress),
-            ]
+        return self._driver.run(
+            tables.one_after_another(
+                tables.ensure_table(self._entity, wait_seconds=wait_seconds, progress=progress or self._log_progress),
+                tables.ensure_table(
+                    self.events._entity, wait_seconds=wait_seconds, progress=progress or self.events._log_progress
+                ),
+            ),
+            each_request=True,
         )
 
     def delete_table(self, *, wait_seconds: float = TABLE_WAIT_SECONDS, progress: Progress | None = None) -> bool:
         """Delete the tables of runs and events with everything in them; False if there was neither."""
-        return any(
-            [
-                super().delete_table(wait_seconds=wait_seconds, progress=progress),
-                self.events.delete_table(wait_seconds=wait_seconds, progress=progress),
-            ]
+        return self._driver.run(
+            tables.one_after_another(
+                tables.delete_table(self._entity, wait_seconds=wait_seconds, progress=progress or self._log_progress),
+                tables.delete_table(
+                    self.events._entity, wait_seconds=wait_seconds, progress=progress or self.events._log_progress
+                ),
+            ),
+            each_request=True,
         )

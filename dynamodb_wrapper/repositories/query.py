@@ -13,7 +13,7 @@ from dynamodb_wrapper.expressions import AnyCondition, Path, as_condition, every
 from dynamodb_wrapper.operations import queries
 from dynamodb_wrapper.operations.queries import Page
 from dynamodb_wrapper.operations.selection import Selection, positive
-from dynamodb_wrapper.transport import SyncDriver
+from dynamodb_wrapper.transport import Driver, SyncDriver
 
 R = TypeVar("R")
 V = TypeVar("V", bound=BaseModel)
@@ -24,7 +24,7 @@ class QueryBuilder(Generic[R]):
 
     __slots__ = ("_driver", "_selection")
 
-    def __init__(self, driver: SyncDriver, selection: Selection[R]) -> None:
+    def __init__(self, driver: Driver[Any], selection: Selection[R]) -> None:
         self._driver = driver
         self._selection = selection
 
@@ -109,6 +109,7 @@ class Query(QueryBuilder[R]):
     """A query or scan that is sent page by page while it is iterated; iterate again to send it again."""
 
     __slots__ = ()
+    _driver: SyncDriver
 
     def __iter__(self) -> Iterator[R]:
         """Yield the results; one page is in memory at a time."""
@@ -142,8 +143,7 @@ class Query(QueryBuilder[R]):
         Raises:
             InvalidCursorError: The cursor is damaged, or belongs to another query.
         """
-        selection = self._selection.whole().at_cursor(cursor)
-        return self._driver.run(queries.page(selection, min(positive("size", size), selection.limit or size)))
+        return self._driver.run(queries.page_at(self._selection, size, cursor))
 
     def first(self) -> R | None:
         """Read the first result, or None."""

@@ -14,7 +14,7 @@ from dynamodb_wrapper.expressions import AnyCondition, Path, as_condition, every
 from dynamodb_wrapper.operations.scans import ScanProgress, SegmentPage, Segments
 from dynamodb_wrapper.operations.selection import positive
 from dynamodb_wrapper.repositories.foundation import RepositoryFoundation
-from dynamodb_wrapper.transport import SyncDriver
+from dynamodb_wrapper.transport import Driver, SyncDriver
 
 R = TypeVar("R")
 T = TypeVar("T", bound=BaseModel)
@@ -26,7 +26,7 @@ class ParallelScanBuilder(Generic[R]):
 
     __slots__ = ("_driver", "_progress", "_segments")
 
-    def __init__(self, driver: SyncDriver, segments: Segments[R]) -> None:
+    def __init__(self, driver: Driver[Any], segments: Segments[R]) -> None:
         self._driver = driver
         self._segments = segments
         self._progress: ScanProgress[R] | None = None
@@ -93,6 +93,7 @@ class ParallelScan(ParallelScanBuilder[R]):
     """
 
     __slots__ = ()
+    _driver: SyncDriver
 
     def __iter__(self) -> Iterator[R]:
         """Yield every item once, in no order.
@@ -125,11 +126,7 @@ class ParallelScan(ParallelScanBuilder[R]):
         Raises:
             ExpressionError: The model has no such attribute, or the index does not carry it.
         """
-        selection = self._segments.selection.restricted(attributes)
-        return cast(
-            ParallelScan[Any],
-            self._refined(Segments(selection, self._segments.total, self._segments.at_once, self._segments.checkpoint)),
-        )
+        return cast(ParallelScan[Any], self._refined(self._segments.restricted(attributes)))
 
 
 class ScanMethods(RepositoryFoundation[T]):

@@ -11,7 +11,17 @@ from dynamodb_wrapper.repositories.base import BaseDynamoRepository
 from dynamodb_wrapper.repositories.patterns import AccessPattern
 
 
-class TableConfigRepository(BaseDynamoRepository[TableConfig]):
+class TableConfigTable:
+    """The table of table configurations, as repositories of both colours declare it."""
+
+    table_name = "table_config"
+    primary_key = "table_id"
+    by_pipeline = AccessPattern("by_pipeline", partition="pipeline_id", sort="table_id")
+    active_by_pipeline = AccessPattern("active_by_pipeline", partition="pipeline_id", sort=ACTIVE)
+    by_type = AccessPattern("by_type", partition="table_type", sort="pipeline_id")
+
+
+class TableConfigRepository(TableConfigTable, BaseDynamoRepository[TableConfig]):
     """Table configurations, by id, by pipeline and by type.
 
     The queries use global indexes, which DynamoDB keeps up to date within moments, not at once.
@@ -22,12 +32,6 @@ class TableConfigRepository(BaseDynamoRepository[TableConfig]):
             ``is_active`` is true, so inactive tables are not in the index.
         by_type: ``by_type("source")``: the tables of a type, by pipeline; ``.eq("p1")`` for one pipeline.
     """
-
-    table_name = "table_config"
-    primary_key = "table_id"
-    by_pipeline = AccessPattern("by_pipeline", partition="pipeline_id", sort="table_id")
-    active_by_pipeline = AccessPattern("active_by_pipeline", partition="pipeline_id", sort=ACTIVE)
-    by_type = AccessPattern("by_type", partition="table_type", sort="pipeline_id")
 
     def get_by_table_id(self, table_id: str, user_timezone: str | None = None) -> TableConfig | None:
         """Return the configuration of a table, or None; datetimes are shown in ``user_timezone``."""

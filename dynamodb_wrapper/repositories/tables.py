@@ -19,7 +19,14 @@ _log = logging.getLogger("dynamodb_wrapper.repositories")
 TABLE_WAIT_SECONDS = 300.0
 
 
-class TableMethods(RepositoryFoundation[T]):
+class TableFoundation(RepositoryFoundation[T]):
+    """What repositories of both colours do about their tables without asking DynamoDB."""
+
+    def _log_progress(self, state: str) -> None:
+        _log.info("table %s is %s", self.table_name, state)
+
+
+class TableMethods(TableFoundation[T]):
     """Makes, describes and deletes the table."""
 
     _driver: SyncDriver
@@ -68,6 +75,3 @@ class TableMethods(RepositoryFoundation[T]):
     def health_report(self, *, timeout_seconds: float = 5.0) -> HealthReport:
         """Return how DynamoDB and the table are now, within the timeout; never raises."""
         return self._connection.health_report(timeout_seconds=timeout_seconds, table_name=self.table_name)
-
-    def _log_progress(self, state: str) -> None:
-        _log.info("table %s is %s", self.table_name, state)

@@ -13,6 +13,7 @@ from dynamodb_wrapper.codec import PartialItem
 from dynamodb_wrapper.exceptions import UniqueViolationError, ValidationError
 from dynamodb_wrapper.expressions import AnyCondition, Path
 from dynamodb_wrapper.operations import adoption, items, patches, transactions, writes
+from dynamodb_wrapper.operations.effects import Flow
 from dynamodb_wrapper.operations.requests import Read
 from dynamodb_wrapper.operations.writes import Write
 from dynamodb_wrapper.repositories.foundation import RepositoryFoundation
@@ -64,21 +65,8 @@ def _described(request: Any) -> str:
     return f"{type(request).__name__.lower()} in {request.table_name!r} of {request.readable_key!r}"
 
 
-class TransactionMethods(RepositoryFoundation[T]):
-    """Makes requests for `transact_write` and `transact_get`, without sending anything; and keeps unique values."""
-
-    _driver: SyncDriver
-
-    def ensure_unique(self) -> list[UniqueViolationError]:
-        """Guard the values of items that were written before their fields were declared ``unique``.
-
-        Reads the whole table and sends one transaction for each value. Safe while others write, and to run again.
-
-        Returns:
-            One error for each item whose value another item has; ``.key`` and ``.owner`` are the two. Change one of
-            them. Empty: all values are guarded.
-        """
-        return self._driver.run(adoption.ensure_unique(self._entity))
+class RequestMethods(RepositoryFoundation[T]):
+    """Makes requests for `transact_write` and `transact_get`, without sending anything: one for both colours."""
 
     def create_request(self, model: T) -> WriteRequest[T]:
         """Return the request to write a new item, as `create` does.
@@ -86,7 +74,7 @@ class TransactionMethods(RepositoryFoundation[T]):
         Raises:
             ValidationError: The model holds what DynamoDB cannot store.
         """
-        return self._for_transaction(self._driver.run(writes.creation(self._entity, model)))
+        return self._for_transaction(self._driver.prepared(writes.creation(self._entity, model)))
 
     def put_request(self, model: T) -> WriteRequest[T]:
         """Return the request to write an item, replacing what is there, as `put` does.
@@ -94,7 +82,7 @@ class TransactionMethods(RepositoryFoundation[T]):
         Raises:
             ValidationError: The model holds what DynamoDB cannot store.
         """
-        return self._for_transaction(self._driver.run(writes.replacement(self._entity, model, may_be_new=True)))
+        return self._for_transaction(self._driver.prepared(writes.replacement(self._entity, model, may_be_new=True)))
 
     def update_request(self, model: T) -> WriteRequest[T]:
         """Return the request to replace an existing item, as `update` does.
@@ -102,7 +90,7 @@ class TransactionMethods(RepositoryFoundation[T]):
         Raises:
             ValidationError: The model holds what DynamoDB cannot store.
         """
-        return self._for_transaction(self._driver.run(writes.replacement(self._entity, model, may_be_new=False)))
+        return self._for_transaction(self._driver.prepared(writes.replacement(self._entity, model, may_be_new=False)))
 
     def patch_request(
         self,
@@ -129,7 +117,9 @@ class TransactionMethods(RepositoryFoundation[T]):
             ValidationError: A value is not one for its field, or a change is not possible.
         """
         return self._for_transaction(
-            self._driver.run(patches.lasting_write(self._entity, (pk, sk), changes, fields, when=when, upsert=upsert))
+            self._driver.prepared(
+                patches.lasting_write(self._entity, (pk, sk), changes, fields, when=when, upsert=upsert)
+            )
         )
 
     def delete_request(self, pk: object, sk: object = None, *, when: AnyCondition | None = None) -> WriteRequest[T]:
@@ -171,6 +161,23 @@ class TransactionMethods(RepositoryFoundation[T]):
         return WriteRequest(write, self._connection)
 
 
+class TransactionMethods(RequestMethods[T]):
+    """Makes requests for transactions, and keeps unique values."""
+
+    _driver: SyncDriver
+
+    def ensure_unique(self) -> list[UniqueViolationError]:
+        """Guard the values of items that were written before their fields were declared ``unique``.
+
+        Reads the whole table and sends one transaction for each value. Safe while others write, and to run again.
+
+        Returns:
+            One error for each item whose value another item has; ``.key`` and ``.owner`` are the two. Change one of
+            them. Empty: all values are guarded.
+        """
+        return self._driver.run(adoption.ensure_unique(self._entity))
+
+
 def transact_write(
     requests: Iterable[WriteRequest[M]], *, timeout: float | None = None, max_attempts: int | None = None
 ) -> list[M | None]:
@@ -192,11 +199,11 @@ def transact_write(
         UniqueViolationError: Two of the requests would have the same unique value; nothing was sent.
         ValidationError: There is too much for one transaction, or two requests are about one item; nothing was sent.
     """
-    ready = _listed(requests)
+    ready = listed(requests)
     if not ready:
         return []
     driver = shared_connection(ready, WriteRequest).driver.limited(timeout=timeout, max_attempts=max_attempts)
-    return cast("list[M | None]", driver.run(transactions.write([request.write for request in ready])))
+    return driver.run(written(ready))
 
 
 def transact_get(
@@ -216,14 +223,19 @@ def transact_get(
         ValidationError: There is too much for one transaction, two requests are about one item, or a stored item is
             no valid model.
     """
-    ready = _listed(requests)
+    ready = listed(requests)
     if not ready:
         return []
     driver = shared_connection(ready, GetRequest).driver.limited(timeout=timeout, max_attempts=max_attempts)
-    return driver.run(transactions.get([request.read for request in ready]))
+    return driver.run(found(ready))
 
 
-def _listed(requests: Iterable[R]) -> list[R]:
+def listed(requests: Iterable[R]) -> list[R]:
+    """Return the requests of a transaction.
+
+    Raises:
+        ValidationError: They cannot be iterated.
+    """
     if not isinstance(requests, Iterable):
         raise ValidationError(f"a transaction takes a list of requests, not {requests!r:.80}")
     return list(requests)
@@ -243,6 +255,16 @@ def transaction(*, timeout: float | None = None, max_attempts: int | None = None
         max_attempts: How often a request is sent at most; None for ``retries + 1`` of the configuration.
     """
     return Transaction(timeout, max_attempts)
+
+
+def written(requests: Sequence[WriteRequest[M]]) -> Flow[list[M | None]]:
+    """Return the flow of `transact_write`."""
+    return cast("Flow[list[M | None]]", transactions.write([request.write for request in requests]))
+
+
+def found(requests: Sequence[GetRequest[R]]) -> Flow[list[R | None]]:
+    """Return the flow of `transact_get`."""
+    return transactions.get([request.read for request in requests])
 
 
 class TransactionQueue:

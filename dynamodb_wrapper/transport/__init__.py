@@ -16,6 +16,7 @@ from dynamodb_wrapper.transport.aws_services import (
 from dynamodb_wrapper.transport.connection import Connection, connection_for
 from dynamodb_wrapper.transport.drivers import Lane, SyncDriver
 from dynamodb_wrapper.transport.embedded import drop_embedded
+from dynamodb_wrapper.transport.execution import Driver
 from dynamodb_wrapper.transport.health import HealthReport
 from dynamodb_wrapper.transport.metrics import RequestCounts, RequestMetrics
 from dynamodb_wrapper.transport.observers import RequestEvent, Server, Subscription, observe
@@ -34,6 +35,7 @@ from dynamodb_wrapper.transport.singleton import (
 __all__ = [
     "AWSServices",
     "Connection",
+    "Driver",
     "DynamoDBSingleton",
     "HealthReport",
     "Lane",

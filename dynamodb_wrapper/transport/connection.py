@@ -21,7 +21,7 @@ from dynamodb_wrapper.transport.direct_lane import DirectLane
 from dynamodb_wrapper.transport.drivers import Lane, SyncDriver
 from dynamodb_wrapper.transport.failures import Hint, Verdict, hinted
 from dynamodb_wrapper.transport.forks import ForkSafeLock, generation
-from dynamodb_wrapper.transport.health import HealthReport, probed
+from dynamodb_wrapper.transport.health import HealthReport
 from dynamodb_wrapper.transport.observers import Server, logger
 from dynamodb_wrapper.transport.retry import RetryPolicy
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.service_resource import DynamoDBServiceResource, Table
 
     from dynamodb_wrapper.config import DynamoDBConfig
+    from dynamodb_wrapper.transport.async_driver import AsyncDriver
 
 _lock = ForkSafeLock()
 _connections: dict[tuple[object, ...], Connection] = {}
@@ -69,20 +70,22 @@ class Connection:
     Attributes:
         config: The configuration it was first made for; what names tables and shows times may differ in those of
             others who share it.
-        driver: Runs flows over this connection.
+        driver: Runs flows over this connection, in threads.
     """
 
     def __init__(self, config: DynamoDBConfig) -> None:
         """Open nothing yet. Use `connection_for`, which shares connections."""
         self.config = config
         self._lane, self._direct = self._new_lane()
+        self._policy = RetryPolicy(config.max_attempts)
         self.driver = SyncDriver(
             self._lane,
-            RetryPolicy(config.max_attempts),
+            self._policy,
             timeout=config.deadline_seconds,
             reports_capacity=config.report_capacity,
             server=self._server,
         )
+        self._async_driver: AsyncDriver | None = None
         self._lock = ForkSafeLock()
         self._open: _Open | None = None
         self._closed = False
@@ -97,6 +100,14 @@ class Connection:
     def closed(self) -> bool:
         """Whether `close` was called."""
         return self._closed
+
+    @property
+    def async_driver(self) -> AsyncDriver:
+        """Runs flows over this connection on event loops, any number of them, with the retry quota of `driver`."""
+        with self._lock:
+            if self._async_driver is None:
+                self._async_driver = self._new_async_driver()
+            return self._async_driver
 
     @property
     def client(self) -> BaseClient:
@@ -164,7 +175,7 @@ class Connection:
         One ``ListTables`` (``DescribeTable`` for a table) without retries. Credentials that AWS knows but does not
         allow to do that are healthy.
         """
-        return probed(self._lane, timeout_seconds=timeout_seconds, table_name=table_name)
+        return self.driver.health_report(timeout_seconds=timeout_seconds, table_name=table_name)
 
     def close(self) -> None:
         """Close the sockets and refuse further use; closing twice is fine."""
@@ -181,11 +192,32 @@ class Connection:
             opened, self._open = self._open, None
         if self._direct is not None:
             self._direct.disconnect()
+        if self._async_driver is not None:
+            self._async_driver.lane.forget()
         if opened is None or opened.generation != generation():
             return
         for client in (opened.client, opened.boto3_client, opened.resource.meta.client if opened.resource else None):
             if client is not None:
                 client.close()
+
+    async def async_disconnect(self) -> None:
+        """Do what `disconnect` does, and wait until what this event loop has opened is closed."""
+        if self._async_driver is not None:
+            await self._async_driver.lane.aclose()
+        self.disconnect()
+
+    def _new_async_driver(self) -> AsyncDriver:
+        # Not needed by programs without an event loop, and asyncio takes its time to be imported.
+        from dynamodb_wrapper.transport.async_driver import AsyncDriver
+        from dynamodb_wrapper.transport.thread_lane import ThreadLane
+
+        return AsyncDriver(
+            ThreadLane(self._lane, at_most=self.config.max_pool_connections),
+            self._policy,
+            timeout=self.config.deadline_seconds,
+            reports_capacity=self.config.report_capacity,
+            server=self._server,
+        )
 
     def _new_lane(self) -> tuple[Lane, DirectLane | None]:
         client, endpoint = lambda: self.client, lambda client: clients.endpoint_of(self.config, client)

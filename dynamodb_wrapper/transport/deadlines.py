@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from contextvars import ContextVar, copy_context
+from contextvars import Context, ContextVar, copy_context
 from dataclasses import dataclass
 from math import isnan
 from typing import TypeVar
@@ -81,8 +81,8 @@ def checked_timeout(name: str, seconds: object) -> float:
     return float(seconds)
 
 
-class _Attempt:
-    """Whether work was given up before it sent anything: one of the two comes first."""
+class Attempt:
+    """Whether work in another thread was given up before it sent anything: one of the two comes first."""
 
     __slots__ = ("_is_given_up", "_is_sent", "_lock")
 
@@ -102,8 +102,21 @@ class _Attempt:
             self._is_given_up = not self._is_sent
             return self._is_sent
 
+    def too_late(self, seconds: float) -> DeadlineExceededError:
+        """Give up, and return the error of work that was not done in so many seconds."""
+        time = f"within the {seconds:.3g} s that were left of the time limit"
+        if self.give_up():
+            return hinted(DeadlineExceededError(f"no answer came {time}"), Hint(Verdict.LOST))
+        return hinted(DeadlineExceededError(f"the request could not be sent {time}"), Hint(Verdict.SAFE))
 
-_attempt: ContextVar[_Attempt | None] = ContextVar("dynamodb_wrapper_attempt", default=None)
+    def context(self) -> Context:
+        """Return the caller's context, in which `begin_sending` asks this attempt."""
+        context = copy_context()
+        context.run(_attempt.set, self)
+        return context
+
+
+_attempt: ContextVar[Attempt | None] = ContextVar("dynamodb_wrapper_attempt", default=None)
 
 
 def begin_sending() -> None:
@@ -141,7 +154,7 @@ class Abandonable:
                 threads; this was not begun.
         """
         self._check_room()
-        attempt = _Attempt()
+        attempt = Attempt()
         outcome: Future[R] = Future()
         thread = _started(work, attempt, outcome)
         try:
@@ -152,10 +165,7 @@ class Abandonable:
                     self._left_behind.add(thread)
         if outcome.done():
             return outcome.result()
-        time = f"within the {seconds:.3g} s that were left of the time limit"
-        if attempt.give_up():
-            raise hinted(DeadlineExceededError(f"no answer came {time}"), Hint(Verdict.LOST))
-        raise hinted(DeadlineExceededError(f"the request could not be sent {time}"), Hint(Verdict.SAFE))
+        raise attempt.too_late(seconds)
 
     def _check_room(self) -> None:
         if len(self._left_behind) < self._at_most:
@@ -171,10 +181,9 @@ class Abandonable:
         raise hinted(ConnectionError(message), Hint(Verdict.SAFE))
 
 
-def _started(work: Callable[[], R], attempt: _Attempt, outcome: Future[R]) -> threading.Thread:
+def _started(work: Callable[[], R], attempt: Attempt, outcome: Future[R]) -> threading.Thread:
     """Return a running thread that does the work in the caller's context and notes how it ended."""
-    context = copy_context()
-    context.run(_attempt.set, attempt)
+    context = attempt.context()
 
     def make() -> None:
         try:

@@ -22,7 +22,7 @@ from dynamodb_wrapper.codec import to_json
 from dynamodb_wrapper.exceptions import DynamoDBWrapperError
 from dynamodb_wrapper.operations.effects import Call, Response
 from dynamodb_wrapper.transport import http
-from dynamodb_wrapper.transport.deadlines import Abandonable
+from dynamodb_wrapper.transport.deadlines import Abandonable, begin_sending
 from dynamodb_wrapper.transport.errors import Endpoint, from_botocore, from_credentials_service, from_refusal
 from dynamodb_wrapper.transport.failures import Hint, Verdict, context_of, hinted
 from dynamodb_wrapper.transport.forks import ForkSafeLock
@@ -221,6 +221,7 @@ class _Route:
         signature = self._signer.sign(target, body, keys)
         if self._is_on_lambda:
             signature += _trace_line()
+        begin_sending()
         try:
             answer = self._pool.exchange(http.request(head, signature, body), time_left)
             plain = checked_body(answer.status, answer.headers, answer.body)

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TypeVar
 
-from dynamodb_wrapper.exceptions import ConnectionError, DynamoDBWrapperError, ThrottlingError
+from dynamodb_wrapper.exceptions import ConnectionError, ThrottlingError
 from dynamodb_wrapper.operations.effects import Call
 
-E = TypeVar("E", bound=DynamoDBWrapperError)
+E = TypeVar("E", bound=BaseException)
 
 
 class Verdict(Enum):
@@ -50,7 +50,7 @@ def hinted(error: E, hint: Hint) -> E:
     return error
 
 
-def hint_of(error: DynamoDBWrapperError) -> Hint:
+def hint_of(error: BaseException) -> Hint:
     """Return the hint noted on the error, or the careful one for its class."""
     hint = error.__dict__.get("_hint")
     if isinstance(hint, Hint):

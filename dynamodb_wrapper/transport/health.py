@@ -6,7 +6,8 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Literal
+from types import TracebackType
+from typing import Literal, Self
 
 from dynamodb_wrapper.exceptions import (
     AccessDeniedError,
@@ -16,11 +17,8 @@ from dynamodb_wrapper.exceptions import (
     TableNotFoundError,
     ThrottlingError,
 )
-from dynamodb_wrapper.operations.effects import Call
+from dynamodb_wrapper.operations.effects import Call, Response
 from dynamodb_wrapper.transport.deadlines import checked_timeout
-
-if TYPE_CHECKING:
-    from dynamodb_wrapper.transport.drivers import Lane
 
 Credentials = Literal["ok", "missing", "expired", "refused", "unknown"]
 
@@ -70,33 +68,65 @@ class HealthReport:
         }
 
 
-def probed(lane: Lane, *, timeout_seconds: float, table_name: str | None) -> HealthReport:
-    """Return what one request over a lane tells; never raises, and is back when the timeout is over."""
-    call = Call("ListTables", {"Limit": 1})
-    if table_name is not None:
-        call = Call("DescribeTable", {"TableName": table_name})
-    checked_at, started = datetime.now(UTC), time.perf_counter()
-    error: Exception | None = None
-    status: str | None = None
-    try:
-        answer = lane.send(call, checked_timeout("timeout_seconds", timeout_seconds))
-        status = _status(answer.get("Table"))
-    except Exception as failure:  # noqa: BLE001 - a health check says what is wrong, whatever it is
-        error = failure
-    elapsed_ms = round((time.perf_counter() - started) * 1000, 3)
-    if isinstance(error, TableNotFoundError):
-        status = "missing"
-    reachable = error is None or _is_answer(error)
-    return HealthReport(
-        healthy=(error is None or isinstance(error, AccessDeniedError)) and status in {None, *_USABLE},
-        reachable=reachable,
-        latency_ms=elapsed_ms if reachable else None,
-        table_name=table_name,
-        table_status=status,
-        credentials=_credentials(error),
-        error=_sentence(error, table_name, status),
-        checked_at=checked_at,
-    )
+class Probe:
+    """One question to DynamoDB, and what comes of it: a ``with`` block around sending `call`, which hides its error.
+
+    Attributes:
+        call: The question.
+    """
+
+    def __init__(self, timeout_seconds: float, table_name: str | None) -> None:
+        self.call = Call("ListTables", {"Limit": 1})
+        if table_name is not None:
+            self.call = Call("DescribeTable", {"TableName": table_name})
+        self._timeout_seconds = timeout_seconds
+        self._table_name = table_name
+        self._status: str | None = None
+        self._error: Exception | None = None
+
+    def __enter__(self) -> Self:
+        self._checked_at, self._started = datetime.now(UTC), time.perf_counter()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool:
+        """Note how it ended; a health check says what is wrong, whatever it is, and never raises."""
+        self._elapsed_ms = round((time.perf_counter() - self._started) * 1000, 3)
+        if isinstance(error, Exception):
+            self._error = error
+        return self._error is not None
+
+    @property
+    def seconds(self) -> float:
+        """How long the answer may take.
+
+        Raises:
+            ValidationError: It is not a number greater than 0.
+        """
+        return checked_timeout("timeout_seconds", self._timeout_seconds)
+
+    def answered(self, response: Response) -> None:
+        """Note the answer."""
+        table: Mapping[str, object] | None = response.get("Table")
+        self._status = None if table is None else str(table.get("TableStatus"))
+
+    def report(self) -> HealthReport:
+        """Return what the answer, or the error, says."""
+        error, status = self._error, self._status
+        if isinstance(error, TableNotFoundError):
+            status = "missing"
+        reachable = error is None or _is_answer(error)
+        return HealthReport(
+            healthy=(error is None or isinstance(error, AccessDeniedError)) and status in {None, *_USABLE},
+            reachable=reachable,
+            latency_ms=self._elapsed_ms if reachable else None,
+            table_name=self._table_name,
+            table_status=status,
+            credentials=_credentials(error),
+            error=_sentence(error, self._table_name, status),
+            checked_at=self._checked_at,
+        )
 
 
 def not_asked(error: DynamoDBWrapperError) -> HealthReport:
@@ -111,10 +141,6 @@ def not_asked(error: DynamoDBWrapperError) -> HealthReport:
         error=error.message,
         checked_at=datetime.now(UTC),
     )
-
-
-def _status(table: Mapping[str, object] | None) -> str | None:
-    return None if table is None else str(table.get("TableStatus"))
 
 
 def _is_answer(error: Exception) -> bool:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NoReturn
 
 from dynamodb_wrapper.exceptions import (
     ConditionFailedError,
@@ -26,7 +27,7 @@ from dynamodb_wrapper.exceptions import (
     WriteOutcomeUnknownError,
 )
 from dynamodb_wrapper.operations.effects import Call, Flow, Response, Sleep
-from dynamodb_wrapper.transport.failures import Hint, Verdict, context_of, hint_of
+from dynamodb_wrapper.transport.failures import Hint, Verdict, context_of, hint_of, table_of
 from dynamodb_wrapper.transport.forks import ForkSafeLock
 
 _BASE_SECONDS = 0.025
@@ -110,6 +111,8 @@ def retried(call: Call, policy: RetryPolicy) -> Flow[Response]:
         WriteOutcomeUnknownError: A write was given up after an answer was lost: at once if it is not repeatable, else
             after the last attempt.
         DeadlineExceededError: The time ran out, and nothing was written.
+        BaseException: What a driver throws in because nobody waits any more. Has a note if a write may have been
+            applied.
         DynamoDBWrapperError: The last attempt's error. Its context has ``operation``, ``table_name``, ``attempts``
             and, when an attempt may have been applied without an answer, ``lost_answers``: how many.
     """
@@ -120,8 +123,11 @@ def retried(call: Call, policy: RetryPolicy) -> Flow[Response]:
         except DynamoDBWrapperError as error:
             attempts = attempts or _FailedAttempts(call, policy)
             if attempts.end_with(error):
-                final = attempts.final(error)
-                raise final from final.__cause__
+                attempts.give_up(error)
+        except BaseException as interruption:  # the task that waited was cancelled: no error of ours, but not silent
+            was_sent = hint_of(interruption).verdict is not Verdict.SAFE
+            _note_if_unknown(interruption, call, was_sent=was_sent or (attempts is not None and attempts.lost > 0))
+            raise
         else:
             if attempts is not None:
                 return attempts.succeeded(response)
@@ -130,8 +136,10 @@ def retried(call: Call, policy: RetryPolicy) -> Flow[Response]:
         try:
             yield Sleep(attempts.delay)
         except DeadlineExceededError as late:
-            final = attempts.final(attempts.cut_short(late))
-            raise final from final.__cause__
+            attempts.give_up(attempts.cut_short(late))
+        except BaseException as interruption:
+            _note_if_unknown(interruption, call, was_sent=attempts.lost > 0)
+            raise
 
 
 class _FailedAttempts:
@@ -139,12 +147,13 @@ class _FailedAttempts:
 
     Attributes:
         delay: The seconds to wait before the next one.
+        lost: How many may have been applied without an answer.
     """
 
     def __init__(self, call: Call, policy: RetryPolicy) -> None:
         self._call = call
         self._policy = policy
-        self._made = self._lost = self._taken = 0
+        self._made = self.lost = self._taken = 0
         self._last: DynamoDBWrapperError | None = None
         self.delay = 0.0
 
@@ -159,7 +168,7 @@ class _FailedAttempts:
         hint = hint_of(error)
         is_lost = hint.verdict is Verdict.LOST
         self._made += 1
-        self._lost += is_lost
+        self.lost += is_lost
         self._note(error)
         if isinstance(error, DeadlineExceededError):
             error.original_error = error.__cause__ = self._last
@@ -185,14 +194,15 @@ class _FailedAttempts:
         self._note(late)
         return late
 
-    def final(self, error: DynamoDBWrapperError) -> DynamoDBWrapperError:
-        """Return what the caller gets for the error of the last attempt."""
-        return _outcome_unknown(error, self._call) if self._is_unknown(error) else error
+    def give_up(self, error: DynamoDBWrapperError) -> NoReturn:
+        """Raise what the caller gets for the error of the last attempt."""
+        final = _outcome_unknown(error, self._call) if self._is_unknown(error) else error
+        raise final from final.__cause__
 
     def _is_unknown(self, error: DynamoDBWrapperError) -> bool:
         """Whether giving up leaves open if the write was applied."""
         operation = self._call.operation
-        if not self._lost or (self._call.repeatable and operation not in _WRITES):
+        if not self.lost or (self._call.repeatable and operation not in _WRITES):
             return False
         # What these say after a lost answer, the flow that sent the write makes out: it knows the item, or the token.
         if operation == "TransactWriteItems" and isinstance(error, TransactionConflictError):
@@ -204,8 +214,18 @@ class _FailedAttempts:
             error.context.setdefault(name, value)
         error.operation = error.operation or self._call.operation
         error.context["attempts"] = self._made
-        if self._lost:
-            error.context["lost_answers"] = self._lost
+        if self.lost:
+            error.context["lost_answers"] = self.lost
+
+
+def _note_if_unknown(interruption: BaseException, call: Call, *, was_sent: bool) -> None:
+    """Say on what interrupts a write that was sent that nobody knows whether it happened."""
+    if was_sent and call.operation in _WRITES and not isinstance(interruption, GeneratorExit):
+        key = f" for {call.key}" if call.key else ""
+        interruption.add_note(
+            f"{call.operation} on {table_of(call)}{key} was given up without an answer: it may have been applied; read "
+            "the item to find out"
+        )
 
 
 def _outcome_unknown(error: DynamoDBWrapperError, call: Call) -> WriteOutcomeUnknownError:

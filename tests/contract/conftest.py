@@ -1,4 +1,8 @@
-"""One suite, every server: a contract test takes `server`, and runs once on each server in CONTRACT_SERVERS."""
+"""One suite, every server, both skins.
+
+A contract test takes `server`, and runs once on each server in CONTRACT_SERVERS with each skin in CONTRACT_SKINS. When
+that is not set, it runs blocking on each server, and async on the last of them.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +12,26 @@ from pathlib import Path
 import pytest
 
 from tests import servers
+from tests.contract import skins
 from tests.contract.differences import DIFFERENCES
 from tests.contract.shop import Make, maker
 
 HERE = Path(__file__).parent
+
+
+@pytest.fixture(scope="session")
+def loop() -> Iterator[skins.Loop]:
+    """The event loop of the async skin."""
+    loop = skins.Loop()
+    yield loop
+    loop.close()
+
+
+@pytest.fixture(autouse=True, params=skins.chosen())
+def skin(request: pytest.FixtureRequest, loop: skins.Loop, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What the repositories of the test are: ``sync``, or ``async`` ones that are used as if they were."""
+    skins.use(request.param, loop, request.module, monkeypatch)
+    return str(request.param)
 
 
 @pytest.fixture(scope="session", params=servers.chosen())
@@ -35,8 +55,11 @@ def make(server: servers.Server) -> Make:
     return maker(server)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the cases a server cannot do, from the one table of them."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the skins that a server is not to have, and mark the cases it cannot do, from the one table of them."""
+    left_out = [item for item in items if not _has_skin(item)]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if _has_skin(item)]
     for item in items:
         if not isinstance(item, pytest.Function) or HERE not in item.path.parents or not hasattr(item, "callspec"):
             continue
@@ -47,6 +70,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xfail(reason=difference.reason, strict=True))
         else:
             item.add_marker(pytest.mark.skip(reason=difference.reason))
+
+
+def _has_skin(item: pytest.Item) -> bool:
+    params = item.callspec.params if hasattr(item, "callspec") else {}
+    return "skin" not in params or skins.runs_on(params["skin"], params.get("running_server"))
 
 
 def _case_name(item: pytest.Function) -> str:

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from boto3.dynamodb.conditions import Attr, Key
@@ -333,6 +334,7 @@ def test_a_cancelled_transaction_says_why(client: DocumentClient, table: str) ->
 
 
 def test_a_token_makes_a_transaction_happen_once(client: DocumentClient, table: str) -> None:
+    token = uuid4().hex  # servers remember them, and this runs more than once
     key = {"id": "a", "sort": 1}
     update = {
         "TableName": table,
@@ -341,7 +343,7 @@ def test_a_token_makes_a_transaction_happen_once(client: DocumentClient, table: 
         "ExpressionAttributeValues": {":one": 1},
     }
     for _ in range(2):
-        client.transact_write(TransactItems=[{"Update": update}], ClientRequestToken="once")
+        client.transact_write(TransactItems=[{"Update": update}], ClientRequestToken=token)
     assert client.get(TableName=table, Key=key)["Item"]["n"] == 1
 
 

@@ -22,8 +22,9 @@ from dynamodb_wrapper import (
 from dynamodb_wrapper.operations.effects import Call, Response
 from dynamodb_wrapper.operations.trees import TreeNode
 from dynamodb_wrapper.repositories.patterns import ParentPattern
-from dynamodb_wrapper.transport import RetryPolicy, SyncDriver
+from dynamodb_wrapper.transport import RetryPolicy
 from tests.contract.shop import MONDAY, Make
+from tests.contract.skins import driver_over
 
 
 class Message(BaseModel):
@@ -100,8 +101,8 @@ class MeddlingLane:
 
 def through(repository: BaseDynamoRepository[Any], lane: Callable[[Any], Any]) -> Any:
     """Return the repository over another lane."""
-    other = type(repository)(repository.config)
-    other._driver = SyncDriver(lane(repository._connection._lane), RetryPolicy(max_attempts=1))
+    other = repository.with_options()
+    other._driver = driver_over(lane(repository._connection._lane), RetryPolicy(max_attempts=1), like=repository)
     return other
 
 

@@ -467,8 +467,8 @@ def test_a_limited_driver_shares_lane_and_quota_and_leaves_the_other_as_it_was()
     with pytest.raises(ConnectionError):
         hasty.run(call("GetItem", {}))
     assert [left for _, _, left in lane.sent] == [0.5, 0.475]
-    assert driver._policy.quota is hasty._policy.quota
-    assert driver._policy.quota.available == 500 - 14
+    assert driver.policy.quota is hasty.policy.quota
+    assert driver.policy.quota.available == 500 - 14
     with pytest.raises(ConnectionError):
         driver.run(call("GetItem", {}))
     assert len(lane.sent) == 6

@@ -1,0 +1,44 @@
+"""Access patterns of async repositories."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from pydantic import BaseModel
+
+from dynamodb_wrapper.operations.declaration import Index
+from dynamodb_wrapper.operations.entity import Entity
+from dynamodb_wrapper.operations.selection import Selection
+from dynamodb_wrapper.repositories.async_query import AsyncQuery
+
+if TYPE_CHECKING:
+    from dynamodb_wrapper.transport.async_driver import AsyncDriver
+
+T = TypeVar("T", bound=BaseModel)
+
+
+class AsyncBoundAccessPattern(Generic[T]):
+    """An access pattern of one repository; call it with the partition key's value(s)."""
+
+    __slots__ = ("_driver", "_entity", "_index")
+
+    def __init__(self, driver: AsyncDriver, entity: Entity[T], index: Index) -> None:
+        self._driver = driver
+        self._entity = entity
+        self._index = index
+
+    def __call__(self, *partition: object) -> AsyncQuery[T]:
+        """Return the query for one partition; nothing is read before it is iterated.
+
+        Raises:
+            ValidationError: A value is missing, or not what the key holds.
+        """
+        return AsyncQuery(self._driver, Selection(self._entity, self._index, self._entity.decode).from_key(*partition))
+
+    def shown_in(self, timezone: str | None) -> AsyncBoundAccessPattern[T]:
+        """Return the pattern with datetimes of its results shown in a zone (None: the configured one)."""
+        return AsyncBoundAccessPattern(self._driver, self._entity.in_zones(shown=timezone), self._index)
+
+    def scan(self) -> AsyncQuery[T]:
+        """Return a query over every item in the index."""
+        return AsyncQuery(self._driver, Selection(self._entity, self._index, self._entity.decode))
