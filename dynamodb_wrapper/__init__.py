@@ -5,7 +5,13 @@ Importing this package creates no client, reads no environment and imports neith
 
 from __future__ import annotations
 
-from dynamodb_wrapper.client import BatchSummary, DocumentClient, get_dynamodb_client
+from dynamodb_wrapper.client import (
+    AsyncDocumentClient,
+    BatchSummary,
+    DocumentClient,
+    get_async_dynamodb_client,
+    get_dynamodb_client,
+)
 from dynamodb_wrapper.codec import Derived, EpochSeconds, KeyedList, PartialItem
 from dynamodb_wrapper.config import DynamoDBConfig
 from dynamodb_wrapper.exceptions import (
@@ -68,6 +74,17 @@ from dynamodb_wrapper.operations.queries import Page
 from dynamodb_wrapper.operations.trees import TreeMetadata, TreeNode, TreeWithMetadata
 from dynamodb_wrapper.repositories import (
     AccessPattern,
+    AsyncBaseDynamoRepository,
+    AsyncBatch,
+    AsyncLoaded,
+    AsyncLoader,
+    AsyncParallelScan,
+    AsyncPipelineConfigRepository,
+    AsyncPipelineRunEventsRepository,
+    AsyncPipelineRunLogsRepository,
+    AsyncQuery,
+    AsyncTableConfigRepository,
+    AsyncTransaction,
     BaseDynamoRepository,
     Batch,
     GetRequest,
@@ -82,6 +99,9 @@ from dynamodb_wrapper.repositories import (
     TableConfigRepository,
     Transaction,
     WriteRequest,
+    async_transact_get,
+    async_transact_write,
+    async_transaction,
     transact_get,
     transact_write,
     transaction,
@@ -117,6 +137,18 @@ __all__ = [
     "AccessPattern",
     "Add",
     "Append",
+    "AsyncBaseDynamoRepository",
+    "AsyncBatch",
+    "AsyncDocumentClient",
+    "AsyncLoaded",
+    "AsyncLoader",
+    "AsyncParallelScan",
+    "AsyncPipelineConfigRepository",
+    "AsyncPipelineRunEventsRepository",
+    "AsyncPipelineRunLogsRepository",
+    "AsyncQuery",
+    "AsyncTableConfigRepository",
+    "AsyncTransaction",
     "BaseDynamoRepository",
     "Batch",
     "BatchIncompleteError",
@@ -197,9 +229,13 @@ __all__ = [
     "VersionConflictError",
     "WriteOutcomeUnknownError",
     "WriteRequest",
+    "async_transact_get",
+    "async_transact_write",
+    "async_transaction",
     "aws_services",
     "configure",
     "get_all_tables",
+    "get_async_dynamodb_client",
     "get_bedrock_client",
     "get_cognito_client",
     "get_dynamodb_client",
