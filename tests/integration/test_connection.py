@@ -767,7 +767,8 @@ def test_an_outage_does_not_pile_up_threads(server: CannedServer) -> None:
     connection = connection_for(
         config(server.url, max_pool_connections=2, timeout_seconds=2, retries=0, transport="botocore")
     )
-    hasty = connection.driver.limited(timeout=0.1)
+    _ = connection.client  # making it takes a while
+    hasty = connection.driver.limited(timeout=0.3)
     errors: list[DynamoDBWrapperError] = []
     before = threading.active_count()
     for _ in range(10):
@@ -835,7 +836,8 @@ class VersionedThings(Things):
 def test_a_repository_with_options_shares_everything_but_its_limits(server: CannedServer) -> None:
     server.script = [silent]
     things = VersionedThings(config(server.url, timeout_seconds=2))
-    hasty = things.with_options(timeout=0.2, max_attempts=1)
+    _ = things._connection.client  # making it takes a while
+    hasty = things.with_options(timeout=0.5, max_attempts=1)
     assert type(hasty) is VersionedThings
     assert hasty._connection is things._connection
     assert hasty.table_name == things.table_name
