@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import dynamodb_wrapper
 from benchmarks.data import (
     BATCH_GET_ITEMS,
     BATCH_WRITE_ITEMS,
@@ -22,8 +20,8 @@ from benchmarks.data import (
     wire_json,
 )
 from benchmarks.models import Customer, customer
-from benchmarks.peers import TRANSPORT, AsyncOperations, Operations, SkippedError
-from dynamodb_wrapper import BaseDynamoRepository, DynamoDBConfig
+from benchmarks.peers import TRANSPORT, AsyncOperations, Operations
+from dynamodb_wrapper import AsyncBaseDynamoRepository, BaseDynamoRepository, DynamoDBConfig
 
 PACKAGES = ("dynamodb-wrapper", "boto3", "botocore", "pydantic")
 KEYS = [(PARTITION, sort_key(number)) for number in range(BATCH_GET_ITEMS)]
@@ -32,13 +30,19 @@ KEYS = [(PARTITION, sort_key(number)) for number in range(BATCH_GET_ITEMS)]
 def config(endpoint_url: str) -> DynamoDBConfig:
     """Return a configuration; all but the place and the transport under test is the default."""
     transport: Any = os.environ.get(TRANSPORT, "auto")
-    if transport == "direct" and importlib.util.find_spec("dynamodb_wrapper.transport.direct_lane") is None:
-        raise SkippedError('this version has no transport="direct"')
     return DynamoDBConfig(endpoint_url=endpoint_url, environment="prod", transport=transport)
 
 
 class CustomerRepository(BaseDynamoRepository[Customer]):
     """What a user writes."""
+
+    table_name = TABLE
+    primary_key = "pk"
+    sort_key = "sk"
+
+
+class AsyncCustomerRepository(AsyncBaseDynamoRepository[Customer]):
+    """What a user of asyncio writes."""
 
     table_name = TABLE
     primary_key = "pk"
@@ -78,11 +82,7 @@ def codec() -> Operations:
 
 async def async_operations(endpoint_url: str) -> AsyncOperations:
     """Return the operations through one asynchronous repository."""
-    base: Any = getattr(dynamodb_wrapper, "AsyncBaseDynamoRepository", None)
-    if base is None:
-        raise SkippedError("this version has no asynchronous repositories")
-    declared = {"table_name": TABLE, "primary_key": "pk", "sort_key": "sk", "model_class": Customer}
-    repository = type("AsyncCustomerRepository", (base[Customer],), declared)(config(endpoint_url))
+    repository = AsyncCustomerRepository(config(endpoint_url))
     model = customer(1)
     return {
         "get": lambda: repository.get(PARTITION, SORT_KEY),
