@@ -205,7 +205,7 @@ class SchemaRewriter:
         return _before(itemgetter(tag), inner)
 
     def _simply(self, schema: Schema, shape: Shape, place: str) -> Schema:
-        self.reasons[place] = f"of the schema type {schema['type']}"
+        self.reasons.setdefault(place, f"of the schema type {schema['type']}")
         # What any value passes takes a value alike, wherever it comes from.
         self.as_python = self.as_python or schema["type"] != "any"
         return _before(shape.read, schema)

@@ -298,6 +298,7 @@ def test_a_model_that_contains_itself_is_read() -> None:
     tree = Tree(name="a", children=[Tree(name="b", children=[Tree(name="c")])])
     codec = ModelCodec(Tree)
     assert codec.decode_json(codec.encode_json(tree)) == tree
+    assert codec.explain().read_simply == {"children[]": "Tree contains itself"}
 
 
 # --- generated encoders ---------------------------------------------------------------------------------------------
