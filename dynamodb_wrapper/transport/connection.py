@@ -24,6 +24,7 @@ from dynamodb_wrapper.transport.forks import ForkSafeLock, generation
 from dynamodb_wrapper.transport.health import HealthReport
 from dynamodb_wrapper.transport.observers import Server, logger
 from dynamodb_wrapper.transport.retry import RetryPolicy
+from dynamodb_wrapper.transport.routes import Routes
 
 if TYPE_CHECKING:
     import boto3
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     from dynamodb_wrapper.config import DynamoDBConfig
     from dynamodb_wrapper.transport.async_driver import AsyncDriver
+    from dynamodb_wrapper.transport.errors import Endpoint
 
 _lock = ForkSafeLock()
 _connections: dict[tuple[object, ...], Connection] = {}
@@ -76,6 +78,8 @@ class Connection:
     def __init__(self, config: DynamoDBConfig) -> None:
         """Open nothing yet. Use `connection_for`, which shares connections."""
         self.config = config
+        self._abandonable = Abandonable(at_most=config.max_pool_connections)
+        self._routes = Routes(lambda: self.client, self._endpoint)
         self._lane, self._direct = self._new_lane()
         self._policy = RetryPolicy(config.max_attempts)
         self.driver = SyncDriver(
@@ -190,6 +194,7 @@ class Connection:
         """Close the sockets and forget clients, tables and credentials; the next use opens everything anew."""
         with self._lock:
             opened, self._open = self._open, None
+        self._routes.forget()
         if self._direct is not None:
             self._direct.disconnect()
         if self._async_driver is not None:
@@ -220,14 +225,16 @@ class Connection:
         )
 
     def _new_lane(self) -> tuple[Lane, DirectLane | None]:
-        client, endpoint = lambda: self.client, lambda client: clients.endpoint_of(self.config, client)
-        size = self.config.max_pool_connections
-        abandonable = Abandonable(at_most=size)
-        botocore_lane = BotocoreLane(client, endpoint, abandonable)
-        if self.config.transport != "direct":
+        botocore_lane = BotocoreLane(lambda: self.client, self._endpoint, self._abandonable)
+        if self.config.transport == "botocore":
             return botocore_lane, None
-        direct_lane = DirectLane(client, endpoint, abandonable, fallback=botocore_lane, max_connections=size)
+        direct_lane = DirectLane(
+            self._routes, self._abandonable, fallback=botocore_lane, max_connections=self.config.max_pool_connections
+        )
         return direct_lane, direct_lane
+
+    def _endpoint(self, client: BaseClient) -> Endpoint:
+        return clients.endpoint_of(self.config, client)
 
     def _opened(self) -> _Open:
         if self._closed:

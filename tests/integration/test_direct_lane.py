@@ -142,7 +142,13 @@ def send(connection: Connection, request: Call = GET) -> Response:
 
 def why_not(connection: Connection, operation: str = "GetItem") -> str | None:
     assert connection._direct is not None
-    return connection._direct.why_not_direct(operation)
+    return connection._routes.why_not_direct(operation)
+
+
+def pool_of(connection: Connection) -> Any:
+    lane: Any = connection._direct
+    assert why_not(connection) is None
+    return lane._pool(connection._routes._route)
 
 
 def is_direct(recorded: tuple[dict[str, str], bytes]) -> bool:
@@ -515,7 +521,7 @@ def test_a_connection_that_was_opened_ahead_is_good(
     server = secure(file)
     connection = connect(server.url)
     assert why_not(connection) is None
-    pool: Any = connection._direct._route._pool  # type: ignore[union-attr]
+    pool = pool_of(connection)
     ahead = pool._take(pool._clock() + 5) or pool._connect(pool._clock() + 5)
     pool._give_back(ahead)
     until = time.monotonic() + 5
@@ -774,8 +780,8 @@ knows_accounts = pytest.mark.skipif(
 
 def place(connection: Connection) -> tuple[str, int, str]:
     assert why_not(connection) is None
-    route: Any = connection._direct._route  # type: ignore[union-attr]
-    return route._host, route._pool._port, route._signer._region
+    route: Any = connection._routes._route
+    return route._host, route.address[1], route._signer._region
 
 
 def test_the_endpoint_is_botocores(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -827,16 +833,15 @@ def test_a_table_of_another_account_is_botocores(server: Recorder, monkeypatch: 
 def test_parent_and_child_do_not_share_connections(server: Recorder) -> None:
     connection = connect(server.url)
     send(connection)
-    route: Any = connection._direct._route  # type: ignore[union-attr]
-    sockets = [stream._socket.getsockname() for stream in route._pool._idle]
+    pool = pool_of(connection)
+    sockets = [stream._socket.getsockname() for stream in pool._idle]
     reader, writer = os.pipe()
-    with route._pool._lock:  # as if another thread were just taking a connection
+    with pool._lock:  # as if another thread were just taking a connection
         child = os.fork()
     if child == 0:
         try:
             answer = send(connection)
-            mine: Any = connection._direct._route  # type: ignore[union-attr]
-            apart = mine is not route and route._pool._idle == []
+            apart = pool_of(connection) is not pool and pool._idle == []
             os.write(writer, b"fine" if apart and answer["Item"] == ITEM["Item"] else b"wrong")
         finally:
             os._exit(0)
@@ -845,14 +850,13 @@ def test_parent_and_child_do_not_share_connections(server: Recorder) -> None:
         assert answer.read() == b"fine"
     os.waitpid(child, 0)
     send(connection)
-    assert [stream._socket.getsockname() for stream in route._pool._idle] == sockets
+    assert [stream._socket.getsockname() for stream in pool._idle] == sockets
 
 
 def test_disconnecting_closes_the_connections(server: Recorder) -> None:
     connection = connect(server.url)
     send(connection)
-    route: Any = connection._direct._route  # type: ignore[union-attr]
-    kept = route._pool._idle[0]._socket
+    kept = pool_of(connection)._idle[0]._socket
     reset_connection()
     assert kept.fileno() == -1
     send(connection)

@@ -1,0 +1,235 @@
+"""The ways to DynamoDB that the direct lanes take: where requests go, how they are signed, what an answer comes to.
+
+There is no socket here, so the lanes of threads and of event loops share it.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import time
+from collections.abc import Callable
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from dynamodb_wrapper.codec import to_json
+from dynamodb_wrapper.exceptions import DynamoDBWrapperError
+from dynamodb_wrapper.operations.effects import Call, Response
+from dynamodb_wrapper.transport import answers, http
+from dynamodb_wrapper.transport.errors import Endpoint, from_botocore, from_credentials_service, from_refusal
+from dynamodb_wrapper.transport.failures import Hint, Verdict, hinted
+from dynamodb_wrapper.transport.forks import ForkSafeLock
+from dynamodb_wrapper.transport.guard import (
+    FrozenKeys,
+    Guard,
+    Place,
+    UnknownPlaceError,
+    account_of,
+    are_to_be_renewed,
+    credentials_of,
+    place_of,
+)
+from dynamodb_wrapper.transport.integrity import checked_answer, checked_body
+from dynamodb_wrapper.transport.signing import Signer
+from dynamodb_wrapper.transport.sockets import Tls
+
+if TYPE_CHECKING:
+    from botocore.client import BaseClient
+
+_TARGET = "DynamoDB_20120810."
+_CLOCK_CODES = frozenset(
+    (
+        "InvalidSignatureException",
+        "RequestExpired",
+        "RequestInTheFuture",
+        "RequestTimeTooSkewed",
+        "SignatureDoesNotMatch",
+    )
+)
+_TOLERATED_SKEW_SECONDS = 60.0  # AWS tolerates five minutes
+_TRACE_CHARACTERS = "-=;:+&[]{}\"',"
+_NOT_A_TOKEN = re.compile(r"[^A-Za-z0-9!#$%&'*+.^_`|~-]")
+
+
+class Routes:
+    """The route of a connection at each moment, with the keys to sign with; safe under threads and after a fork."""
+
+    def __init__(self, client: Callable[[], BaseClient], endpoint: Callable[[BaseClient], Endpoint]) -> None:
+        """Take the client and its address from the connection, anew for each call."""
+        self._client = client
+        self._endpoint = endpoint
+        self._lock = ForkSafeLock()
+        self._route: Route | None = None
+
+    def find(self, call: Call) -> tuple[Route, FrozenKeys] | None:
+        """Return the route and the keys for a call; None when there are no credentials, of which botocore tells best.
+
+        Making a client and fetching credentials take their time and heed no time limit.
+
+        Raises:
+            CredentialsError: They could not be fetched.
+        """
+        client = self._client()
+        credentials = credentials_of(client)
+        if credentials is None:
+            return None
+        try:
+            keys: FrozenKeys = credentials.get_frozen_credentials()
+        except Exception as error:  # of botocore's, which are imported only when needed
+            if (ours := self._without_keys(error, call, client)) is None:
+                raise
+            raise ours from error
+        route = self._route
+        if route is None or not route.leads(client, keys):
+            route = self._new_route(client, keys)
+        return route, keys
+
+    def are_ready(self) -> bool:
+        """Whether route and keys are found at once."""
+        route = self._route
+        return route is not None and not are_to_be_renewed(credentials_of(route.client))
+
+    def why_not_direct(self, operation: str) -> str | None:
+        """Return why botocore sends an operation at this moment; None when a direct lane does.
+
+        Raises:
+            DynamoDBWrapperError: Credentials could not be fetched.
+        """
+        found = self.find(Call(operation, {}))
+        return "there are no credentials" if found is None else found[0].why_not_direct(operation)
+
+    def forget(self) -> None:
+        """Find everything anew for the next call."""
+        with self._lock:
+            self._route = None
+
+    def _without_keys(self, error: Exception, call: Call, client: BaseClient) -> DynamoDBWrapperError | None:
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        if isinstance(error, ClientError):
+            return from_credentials_service(error, call, self._endpoint(client))
+        return from_botocore(error, call, self._endpoint(client)) if isinstance(error, BotoCoreError) else None
+
+    def _new_route(self, client: BaseClient, keys: FrozenKeys) -> Route:
+        with self._lock:
+            route = self._route
+            if route is None or not route.leads(client, keys):
+                route = self._route = Route(client, self._endpoint(client), keys)
+            return route
+
+
+class Route:
+    """The way of one client's requests.
+
+    Attributes:
+        client: The client.
+        endpoint: Where it leads, and the time limits.
+        address: Host and port to connect to.
+        tls: None for plain text.
+    """
+
+    def __init__(self, client: BaseClient, endpoint: Endpoint, keys: FrozenKeys) -> None:
+        """Find out where the client goes, and whether a direct lane may go there."""
+        self.client = client
+        self.endpoint = endpoint
+        self.address = ("", 0)
+        self.tls: Tls | None = None
+        self._guard = Guard(client)
+        self._account_id = account_of(keys)
+        self._is_by_account = False
+        self._why_not: str | None = None
+        self._heads: dict[str, tuple[str, str]] = {}
+        self._is_on_lambda = "AWS_LAMBDA_FUNCTION_NAME" in os.environ
+        try:
+            place = place_of(client)
+        except UnknownPlaceError as unknown:
+            self._why_not = str(unknown)
+        else:
+            self._lead_to(place)
+
+    def _lead_to(self, place: Place) -> None:
+        is_tls = place.scheme == "https"
+        self.address = (place.host, place.port)
+        self.tls = Tls(place.ca_bundle) if is_tls else None
+        self._is_by_account = place.is_by_account
+        self._path = place.path
+        self._host = http.host_header(place.host, place.port, is_tls=is_tls)
+        self._user_agent = f"dynamodb-wrapper python/{platform.python_version()}"
+        if place.app_id:
+            self._user_agent += f" app/{_NOT_A_TOKEN.sub('-', place.app_id)}"
+        self._signer = Signer(region=place.region, service=place.service, host=self._host, path=place.path)
+
+    def leads(self, client: BaseClient, keys: FrozenKeys) -> bool:
+        """Return whether this is the way for that client and those credentials."""
+        return self.client is client and (not self._is_by_account or account_of(keys) == self._account_id)
+
+    def why_not_direct(self, operation: str) -> str | None:
+        """Return why botocore has to send an operation, or None."""
+        return self._why_not or self._guard.why_not_direct(operation)
+
+    def is_for(self, call: Call) -> bool:
+        """Return whether a direct lane may send a call at this moment."""
+        return self.why_not_direct(call.operation) is None and not (self._is_by_account and _names_an_arn(call))
+
+    def request(self, call: Call, keys: FrozenKeys) -> tuple[bytes, float]:
+        """Return a call as it goes over the wire, and the clock it is signed by, which `outcome` asks for."""
+        body = to_json(call.params)
+        target, head = self._heads.get(call.operation) or self._new_head(call.operation)
+        clock_offset = self._signer.clock_offset
+        signature = self._signer.sign(target, body, keys)
+        if self._is_on_lambda:
+            signature += _trace_line()
+        return http.request(head, signature, body), clock_offset
+
+    def outcome(self, call: Call, answer: http.Answer, clock_offset: float) -> Response:
+        """Return the parsed answer.
+
+        Raises:
+            DynamoDBWrapperError: DynamoDB refused the request, or the answer is none of DynamoDB's.
+        """
+        plain = checked_body(answer.status, answer.headers, answer.body)
+        if call.read is not None and answer.status < 300 and (read := call.read(plain)) is not None:
+            read["ResponseMetadata"] = answers.metadata(answer)
+            return read
+        parsed = answers.parsed(answer, plain)
+        if answer.status < 300:
+            return answers.checked_items(call, checked_answer(call, parsed))
+        refusal = from_refusal(parsed, call, self.endpoint)
+        if refusal.code in _CLOCK_CODES and self._set_clock(answer, clock_offset):
+            hinted(refusal, Hint(Verdict.SAFE))  # the next attempt has the right time
+        raise refusal
+
+    def _new_head(self, operation: str) -> tuple[str, str]:
+        target = f"{_TARGET}{operation}"
+        head = http.request_head(self._path, self._host, target, self._user_agent)
+        self._heads[operation] = target, head
+        return target, head
+
+    def _set_clock(self, answer: http.Answer, signed_with: float) -> bool:
+        """Go by AWS's clock from now on, if a request was refused that was signed by another; return whether it was."""
+        try:
+            offset = parsedate_to_datetime(answer.headers.get("date", "")).timestamp() - time.time()
+        except ValueError:
+            return False
+        if abs(offset - signed_with) <= _TOLERATED_SKEW_SECONDS:
+            return False
+        self._signer.clock_offset = offset
+        return True
+
+
+def _trace_line() -> str:
+    """Return the header by which Lambda recognises calls that go in a circle; another one in each invocation."""
+    trace_id = os.environ.get("_X_AMZN_TRACE_ID")
+    return f"X-Amzn-Trace-Id: {quote(trace_id, safe=_TRACE_CHARACTERS)}\r\n" if trace_id else ""
+
+
+def _names_an_arn(call: Call) -> bool:
+    params = call.params
+    if (name := params.get("TableName")) is not None:
+        return str(name).startswith("arn:")
+    names = [*params.get("RequestItems", ())]
+    for action in params.get("TransactItems", ()):
+        names += [part.get("TableName", "") for part in action.values()]
+    return any(name.startswith("arn:") for name in names)
