@@ -65,7 +65,7 @@ BENCH ?=
 bench: $(READY) ## Benchmarks against the peers, each in an environment of its own; BENCH="--quick --only get,put" for less
 	@$(BIN)/python -m benchmarks $(BENCH)
 
-contract: $(READY) $(MINISTACK) ## The contract suite; ENDPOINT=moto, ministack, embedded, aws or an http:// address, TRANSPORT=direct
+contract: $(READY) $(MINISTACK) ## The contract suite; ENDPOINT=moto, ministack, embedded, aws or an http:// address, TRANSPORT=botocore
 	@$(if $(TRANSPORT),CONTRACT_TRANSPORT=$(TRANSPORT)) $(if $(ENDPOINT),CONTRACT_SERVERS=$(if $(findstring ://,$(ENDPOINT)),endpoint DYNAMODB_ENDPOINT_URL=$(ENDPOINT),$(ENDPOINT))) \
 	    $(PYTEST) tests/contract
 

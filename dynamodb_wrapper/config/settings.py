@@ -73,8 +73,8 @@ class DynamoDBConfig(BaseSettings):
         connect_timeout_seconds: To wait for a connection, default 5. ``DYNAMODB_CONNECTION_TIMEOUT``, in milliseconds.
         deadline_seconds: For one call of a repository, its retries and their delays included; None (default) for no
             limit but those above and ``retries``. ``DYNAMODB_DEADLINE``, in milliseconds.
-        transport: ``direct`` speaks HTTP itself, except where somebody relies on botocore (see the architecture);
-            ``botocore`` goes through boto3's client; ``auto`` chooses, for now botocore.
+        transport: ``auto`` (default) sends requests on items over connections of its own, except where somebody relies
+            on botocore (see the architecture); so does ``direct``. ``botocore`` goes through botocore's client.
         cursor_secret: Signs page cursors, so that a forged one is refused; the same in every process that reads them.
         default_timezone: What naive datetimes are in, default ``"UTC"``. ``DYNAMODB_TIMEZONE``.
         user_timezone: What datetimes are shown in; None for UTC. ``DYNAMODB_USER_TIMEZONE``.

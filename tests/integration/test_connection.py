@@ -134,12 +134,21 @@ class CannedServer:
             connection.close()
 
 
+TRANSPORT: Any = "auto"
+
+
 @pytest.fixture
 def server() -> Iterator[CannedServer]:
     canned = CannedServer()
     yield canned
     reset_connection()
     canned.close()
+
+
+@pytest.fixture(autouse=True, params=["direct", "botocore"])
+def transport(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test is run on both lanes."""
+    monkeypatch.setitem(globals(), "TRANSPORT", request.param)
 
 
 @pytest.fixture(autouse=True)
@@ -154,7 +163,7 @@ def config(url: str | None = "http://127.0.0.1:9", **options: Any) -> DynamoDBCo
         "region_name": "us-east-1",
         "aws_access_key_id": "AKID",
         "aws_secret_access_key": "TOPSECRET",
-        "transport": os.environ.get("CONTRACT_TRANSPORT", "auto"),
+        "transport": TRANSPORT,
     }
     return DynamoDBConfig(**{**settings, **options})
 
