@@ -9,8 +9,8 @@ from typing import TypeVar
 
 from dynamodb_wrapper.codec import KeyedList, Wire
 from dynamodb_wrapper.exceptions import ConditionFailedError, ItemNotFoundError, ValidationError
-from dynamodb_wrapper.expressions import Condition, Encoded, F, Path, Remove
-from dynamodb_wrapper.models import PipelineRunLog, RunStatus, StageInfo
+from dynamodb_wrapper.expressions import Append, Condition, Encoded, F, Path, Remove, every
+from dynamodb_wrapper.models import DataQualityResult, PipelineRunLog, RunStatus, StageInfo
 from dynamodb_wrapper.operations import items, patches, queries
 from dynamodb_wrapper.operations.effects import Flow, now, sleep
 from dynamodb_wrapper.operations.entity import Entity
@@ -29,6 +29,10 @@ BY_PIPELINE_AND_STATUS = "by_pipeline_and_status"
 STAGES = KeyedList("stage_name")
 """How stages are stored: a map by name, so that one is added without reading or rewriting the others."""
 
+STALE = "HeartbeatLost"
+"""What a run has as ``error_type`` that was closed because it gave no more signs of life."""
+
+_ONGOING = [status for status in RunStatus if not status.is_terminal]
 _ATTEMPTS = 8
 _FIRST_PAUSE_SECONDS = 0.01
 """Against other writers of the same run; each failed attempt means that another writer went ahead."""
@@ -109,40 +113,146 @@ def _since(hours: float) -> Flow[datetime]:
 
 
 def change_status(
-    runs: Runs, run_id: str, status: str, *, error_message: str | None, end_time: datetime | None
+    runs: Runs,
+    run_id: str,
+    status: str,
+    *,
+    error_message: str | None,
+    end_time: datetime | None,
+    fields: Mapping[str, object],
+    when: Condition | None = None,
 ) -> Flow[PipelineRunLog]:
-    """Give a run another status; at an end state also its end and how long it took, otherwise neither.
+    """Give a run another status, and other fields with it; at an end state also its end and how long it took.
+
+    At the other states it has neither of the two.
 
     Raises:
         ItemNotFoundError: There is no such run.
+        ConditionFailedError: ``when`` does not hold.
         ValidationError: There is no such status, or an end was given for a status that is none.
     """
     status = RunStatus.of(status)
     changes: dict[str | Path, object] = {"status": status}
+    changes.update(fields)
     if error_message is not None:
         changes["error_message"] = error_message
     if status.is_terminal:
-        return (yield from _end(runs, run_id, changes, end_time))
+        return (yield from _end(runs, run_id, changes, end_time, when))
     if end_time is not None:
         raise ValidationError(
             f"a run that is {status.value} has no end_time", {"end_time": f"{status.value} is no end"}
         )
-    return (yield from _patch(runs, run_id, {**changes, "end_time": Remove(), "duration_seconds": Remove()}))
+    ongoing = {**changes, "end_time": Remove(), "duration_seconds": Remove()}
+    return (yield from _patch(runs, run_id, ongoing, when=when))
 
 
-def _end(runs: Runs, run_id: str, changes: patches.Changes, end_time: datetime | None) -> Flow[PipelineRunLog]:
+def _end(
+    runs: Runs, run_id: str, changes: patches.Changes, end_time: datetime | None, when: Condition | None
+) -> Flow[PipelineRunLog]:
     """Write the end with the duration; only over the start time that the duration was computed from."""
     end = (yield from now()) if end_time is None else runs.codec.times.aware(end_time)
 
     def attempt() -> Flow[PipelineRunLog]:
         start = yield from _start_time(runs, run_id)
         if start is None:
-            return (yield from _patch(runs, run_id, {**changes, "end_time": end}, when=F.start_time.not_exists()))
-        # The clock that gave the end may be behind the one that gave the start.
-        ended = {**changes, "end_time": end, "duration_seconds": _seconds(max(end - start, timedelta(0)))}
-        return (yield from _patch(runs, run_id, ended, when=F.start_time == start))
+            ended, as_read = {**changes, "end_time": end}, F.start_time.not_exists()
+        else:
+            # The clock that gave the end may be behind the one that gave the start.
+            duration = _seconds(max(end - start, timedelta(0)))
+            ended, as_read = {**changes, "end_time": end, "duration_seconds": duration}, F.start_time == start
+        return (yield from _patch(runs, run_id, ended, when=every(as_read, when)))
 
+    if when is not None:  # whether it was this that failed, nobody can tell: so nothing is tried again
+        return (yield from attempt())
     return (yield from _until_it_holds(attempt))
+
+
+# --- signs of life ----------------------------------------------------------------------------------------------------
+
+
+def note_heartbeat(runs: Runs, run_id: str) -> Flow[PipelineRunLog]:
+    """Note that a run is alive now, as long as it has not ended.
+
+    Raises:
+        ItemNotFoundError: There is no such run.
+        ConditionFailedError: It has ended; the run is in ``.item``.
+    """
+    time = yield from now()
+    try:
+        return (yield from _patch(runs, run_id, {"heartbeat_at": time}, when=F.status.in_(_ONGOING)))
+    except ConditionFailedError as error:
+        error.message = "the run has ended, so it has no more signs of life"
+        raise
+
+
+def stale(runs: Runs, *, pipeline_id: str | None, silent_seconds: float) -> Flow[list[PipelineRunLog]]:
+    """Read the runs without an end that once gave signs of life, but none for so many seconds; newest first."""
+    before = yield from _before(silent_seconds)
+    found: dict[str, PipelineRunLog] = {}
+    for status in _ONGOING:
+        for run in (yield from with_status(runs, status, pipeline_id=pipeline_id)):
+            if run.heartbeat_at is not None and run.heartbeat_at < before:
+                found[run.run_id] = run
+    return _newest_first(found.values())
+
+
+def close_stale(runs: Runs, *, pipeline_id: str | None, silent_seconds: float) -> Flow[list[PipelineRunLog]]:
+    """Fail the runs that `stale` finds, each only if it gives no sign of life meanwhile, and return these.
+
+    The end of a run is its last sign of life: that is what is known of it.
+    """
+    closed: list[PipelineRunLog] = []
+    for run in (yield from stale(runs, pipeline_id=pipeline_id, silent_seconds=silent_seconds)):
+        assert run.heartbeat_at is not None, "stale finds no others"
+        message = f"no sign of life since {run.heartbeat_at.isoformat(timespec='seconds')}: its process is gone"
+        unchanged = every(F.status == run.status, F.heartbeat_at == run.heartbeat_at)
+        try:
+            ended = yield from change_status(
+                runs,
+                run.run_id,
+                RunStatus.FAILED,
+                error_message=message,
+                end_time=run.heartbeat_at,
+                fields={"error_type": STALE},
+                when=unchanged,
+            )
+        except (ConditionFailedError, ItemNotFoundError):
+            continue  # it lives, or somebody else has closed or deleted it
+        closed.append(ended)
+    return closed
+
+
+def _before(silent_seconds: float) -> Flow[datetime]:
+    time = yield from now()
+    try:
+        if not silent_seconds > 0:
+            raise ValueError(f"{silent_seconds!r} is not above 0")
+        return time - timedelta(seconds=silent_seconds)
+    except (TypeError, ValueError, OverflowError) as error:
+        problem = f"must be a number of seconds above 0, not {silent_seconds!r}"
+        raise ValidationError(f"silent_seconds {problem}", {"silent_seconds": problem}, error) from error
+
+
+# --- data quality -----------------------------------------------------------------------------------------------------
+
+
+def add_quality_results(
+    runs: Runs, run_id: str, results: Iterable[DataQualityResult | Mapping[str, object]]
+) -> Flow[PipelineRunLog]:
+    """Add what checks found after what is there; one that did not pass means that the data did not.
+
+    Raises:
+        ItemNotFoundError: There is no such run.
+        ValidationError: There is no result, or one is none.
+    """
+    found = list(results)
+    if not found:
+        raise ValidationError("there is no result to add", {"results": "empty"})
+    changes: dict[str | Path, object] = {"data_quality_results": Append(*found)}
+    element = runs.codec.element_target(runs.codec.target(("data_quality_results",)))
+    if not all(element.written(result)["M"]["passed"]["BOOL"] for result in found):
+        changes["data_quality_passed"] = False
+    return (yield from _patch(runs, run_id, changes))
 
 
 def _start_time(runs: Runs, run_id: str) -> Flow[datetime | None]:

@@ -9,7 +9,7 @@ from typing import ClassVar
 from dynamodb_wrapper.codec import StoredForm
 from dynamodb_wrapper.config import DynamoDBConfig
 from dynamodb_wrapper.expressions import AnyCondition
-from dynamodb_wrapper.models import LogMessage, PipelineRunLog, RunStatus, StageInfo
+from dynamodb_wrapper.models import DataQualityResult, LogMessage, PipelineRunLog, RunStatus, StageInfo
 from dynamodb_wrapper.operations import run_messages, runs, tables
 from dynamodb_wrapper.operations.tables import Progress
 from dynamodb_wrapper.repositories.base import BaseDynamoRepository
@@ -148,6 +148,7 @@ class PipelineRunLogsRepository(PipelineRunLogsTable, BaseDynamoRepository[Pipel
         error_message: str | None = None,
         end_time: datetime | None = None,
         current_timezone: str | None = None,
+        **fields: object,
     ) -> PipelineRunLog:
         """Give a run another status and return the new run.
 
@@ -161,6 +162,7 @@ class PipelineRunLogsRepository(PipelineRunLogsTable, BaseDynamoRepository[Pipel
             end_time: When it ended; default now. For end states only.
             current_timezone: The zone of the caller: a naive ``end_time`` is taken to be in it, and the result's
                 datetimes are shown in it.
+            fields: Other fields of `PipelineRunLog` to change in the same write.
 
         Raises:
             ItemNotFoundError: There is no such run.
@@ -173,6 +175,7 @@ class PipelineRunLogsRepository(PipelineRunLogsTable, BaseDynamoRepository[Pipel
                 status,
                 error_message=error_message,
                 end_time=end_time,
+                fields=fields,
             )
         )
 
@@ -186,6 +189,46 @@ class PipelineRunLogsRepository(PipelineRunLogsTable, BaseDynamoRepository[Pipel
             ValidationError: This is no stage.
         """
         return self._driver.run(runs.add_stage(self._entity, run_id, stage))
+
+    def add_data_quality_results(
+        self, run_id: str, results: Iterable[DataQualityResult | Mapping[str, object]]
+    ) -> PipelineRunLog:
+        """Add what checks of the data found, and return the new run.
+
+        If one did not pass, ``data_quality_passed`` is False from then on.
+
+        Raises:
+            ItemNotFoundError: There is no such run.
+            ValidationError: There is no result, or one is none.
+        """
+        return self._driver.run(runs.add_quality_results(self._entity, run_id, results))
+
+    # --- signs of life ------------------------------------------------------------------------------------------
+
+    def note_heartbeat(self, run_id: str) -> PipelineRunLog:
+        """Note that a run is alive now (``heartbeat_at``), and return it.
+
+        Raises:
+            ItemNotFoundError: There is no such run.
+            ConditionFailedError: It has ended; the run is in ``.item``.
+        """
+        return self._driver.run(runs.note_heartbeat(self._entity, run_id))
+
+    def get_stale_runs(self, silent_seconds: float = 300, pipeline_id: str | None = None) -> list[PipelineRunLog]:
+        """Return the runs whose process seems to be gone, of one pipeline or of all, newest first.
+
+        Those are pending or running, and their last ``heartbeat_at`` is longer ago than ``silent_seconds``. A run that
+        never had one is not among them: nobody promised signs of life from it.
+        """
+        return self._driver.run(runs.stale(self._entity, pipeline_id=pipeline_id, silent_seconds=silent_seconds))
+
+    def close_stale_runs(self, silent_seconds: float = 300, pipeline_id: str | None = None) -> list[PipelineRunLog]:
+        """Give the runs that `get_stale_runs` finds the status failed, and return them as they are now.
+
+        Their ``end_time`` is their last sign of life, and their ``error_type`` is ``"HeartbeatLost"``. A run that gives
+        a sign of life meanwhile, or is closed by somebody else, is left alone.
+        """
+        return self._driver.run(runs.close_stale(self._entity, pipeline_id=pipeline_id, silent_seconds=silent_seconds))
 
     # --- log messages -------------------------------------------------------------------------------------------
 

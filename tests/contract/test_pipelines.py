@@ -13,8 +13,10 @@ import pytest
 
 from dynamodb_wrapper import (
     Add,
+    ConditionFailedError,
     DataFormat,
     DataQualityResult,
+    ExpressionError,
     ItemAlreadyExistsError,
     ItemNotFoundError,
     ItemTooLargeError,
@@ -442,6 +444,77 @@ class TestStatus:
         ended = runs.update_run_status("r1", "success")
         assert ended.end_time is not None
         assert ended.duration_seconds is None
+
+    def test_other_fields_go_with_it(self, runs: PipelineRunLogsRepository) -> None:
+        new_run(runs, "r1")
+        failed = runs.update_run_status("r1", "failed", "boom", error_type="ValueError", error_stack_trace="line 1")
+        assert (failed.error_message, failed.error_type, failed.error_stack_trace) == ("boom", "ValueError", "line 1")
+        assert failed.duration_seconds is not None
+        assert runs.update_run_status("r1", "running", attempt=2).attempt == 2
+        with pytest.raises(ExpressionError, match="atempt"):
+            runs.update_run_status("r1", "running", atempt=3)
+
+
+class TestSignsOfLife:
+    def test_only_a_run_that_goes_on_gives_them(self, runs: PipelineRunLogsRepository) -> None:
+        new_run(runs, "r1")
+        before = datetime.now(UTC)
+        alive = runs.note_heartbeat("r1")
+        assert alive.heartbeat_at is not None
+        assert before <= alive.heartbeat_at
+        runs.update_run_status("r1", "cancelled")
+        with pytest.raises(ConditionFailedError, match="has ended") as ended:
+            runs.note_heartbeat("r1")
+        assert ended.value.item.status == RunStatus.CANCELLED
+        with pytest.raises(ItemNotFoundError):
+            runs.note_heartbeat("r2")
+
+    def test_stale_runs_are_found_and_closed_once(self, runs: PipelineRunLogsRepository) -> None:
+        silent = ago(1)
+        new_run(runs, "pending", heartbeat_at=silent)
+        new_run(runs, "running", status="running", heartbeat_at=silent, start_time=ago(2))
+        new_run(runs, "other", pipeline_id="p2", status="running", heartbeat_at=silent)
+        new_run(runs, "alive", status="running", heartbeat_at=ago(0))
+        new_run(runs, "without", status="running")
+        new_run(runs, "over", status="failed", heartbeat_at=silent)
+        assert_ids(lambda: sorted(runs.get_stale_runs(), key=lambda run: run.run_id), "other", "pending", "running")
+        assert_ids(lambda: runs.get_stale_runs(pipeline_id="p2"), "other")
+        assert runs.get_stale_runs(silent_seconds=2 * 3600) == []
+        closed = {run.run_id: run for run in runs.close_stale_runs(pipeline_id="p1")}
+        assert closed.keys() == {"pending", "running"}
+        assert closed["running"].status == RunStatus.FAILED
+        assert closed["running"].error_type == "HeartbeatLost"
+        assert closed["running"].error_message == (
+            f"no sign of life since {silent.isoformat(timespec='seconds')}: its process is gone"
+        )
+        assert closed["running"].end_time == silent
+        assert closed["running"].duration_seconds == pytest.approx(3600, abs=1)
+        assert runs.close_stale_runs(pipeline_id="p1") == []
+        assert runs.get_or_raise("alive").status == RunStatus.RUNNING
+
+    @pytest.mark.parametrize("seconds", [0, -1, "x", float("nan"), float("inf")])
+    def test_seconds_that_are_none(self, runs: PipelineRunLogsRepository, seconds: Any) -> None:
+        with pytest.raises(ValidationError, match="silent_seconds"):
+            runs.get_stale_runs(seconds)
+
+
+class TestDataQuality:
+    def test_one_that_does_not_pass_is_remembered(self, runs: PipelineRunLogsRepository) -> None:
+        new_run(runs, "r1")
+        good = runs.add_data_quality_results("r1", [{"check_name": "count", "passed": True, "actual_value": 10}])
+        assert good.data_quality_passed
+        runs.add_data_quality_results("r1", [DataQualityResult(check_name="nulls", passed=False, actual_value=3)])
+        last = runs.add_data_quality_results("r1", [DataQualityResult(check_name="range", passed=True)])
+        assert [result.check_name for result in last.data_quality_results] == ["count", "nulls", "range"]
+        assert not last.data_quality_passed
+
+    def test_refused(self, runs: PipelineRunLogsRepository) -> None:
+        new_run(runs, "r1")
+        for results in ([], [{"check_name": "count"}], [{"check_name": "count", "passed": True, "extra": 1}]):
+            with pytest.raises(ValidationError):
+                runs.add_data_quality_results("r1", results)
+        with pytest.raises(ItemNotFoundError):
+            runs.add_data_quality_results("r2", [{"check_name": "count", "passed": True}])
 
 
 class TestStages:

@@ -87,7 +87,7 @@ def refused(entity: Entity[PipelineRunLog], run: PipelineRunLog) -> ConditionFai
 def test_the_duration_is_of_the_start_that_is_stored_when_it_is_written(logs: Entity[PipelineRunLog]) -> None:
     read, moved = run_log(start_time=NOW - timedelta(hours=1)), run_log(start_time=NOW - timedelta(seconds=5))
     script = Script(item(logs, read), refused(logs, moved), item(logs, moved), changed(logs, moved))
-    script.run(runs.change_status(logs, "r1", RunStatus.FAILED, error_message=None, end_time=None))
+    script.run(runs.change_status(logs, "r1", RunStatus.FAILED, error_message=None, end_time=None, fields={}))
     assert script.operations == ["GetItem", "UpdateItem", "GetItem", "UpdateItem"]
     assert script.calls[0].params["ConsistentRead"] is True
     for call, start, seconds in ((script.calls[1], read.start_time, "3600"), (script.calls[3], moved.start_time, "5")):
@@ -96,11 +96,30 @@ def test_the_duration_is_of_the_start_that_is_stored_when_it_is_written(logs: En
         assert {"S": start.isoformat(timespec="microseconds")} in values
 
 
+def test_a_run_that_gives_a_sign_of_life_meanwhile_is_not_closed(logs: Entity[PipelineRunLog]) -> None:
+    silent = {"heartbeat_at": NOW - timedelta(hours=1), "start_time": NOW - timedelta(hours=2)}
+    found = [logs.encode(run_log(name, **silent)) for name in ("r1", "r2")]
+    start = {"start_time": found[0]["start_time"]}
+    script = Script(
+        {"Items": []},  # pending
+        {"Items": found},
+        {"Item": start},
+        ConditionFailedError("no", item=found[0]),
+        {"Item": start},
+        {"Attributes": found[1]},
+    )
+    closed = script.run(runs.close_stale(logs, pipeline_id=None, silent_seconds=60))
+    assert [run.run_id for run in closed] == ["r2"]
+    values = script.calls[3].params["ExpressionAttributeValues"].values()
+    assert {"S": "running"} in values
+    assert found[0]["heartbeat_at"] in values
+
+
 def test_ending_gives_up_when_the_start_never_rests(logs: Entity[PipelineRunLog]) -> None:
     answers = [answer for _ in range(50) for answer in (item(logs, run_log()), refused(logs, run_log()))]
     script = Script(*answers)
     with pytest.raises(ConditionFailedError) as caught:
-        script.run(runs.change_status(logs, "r1", "failed", error_message=None, end_time=None))
+        script.run(runs.change_status(logs, "r1", "failed", error_message=None, end_time=None, fields={}))
     assert isinstance(caught.value.item, PipelineRunLog)
     assert len(script.calls) <= 20
 
