@@ -45,6 +45,7 @@ class Entry:
         request: ``{"PutRequest": {"Item": ...}}`` or ``{"DeleteRequest": {"Key": ...}}``.
         origin: What the caller gave; what `BatchIncompleteError` reports.
         settle: Called once the entry is written, in the thread that the batch runs in.
+        size: The most bytes that its item takes in a request; None when that is not known.
     """
 
     table_name: str
@@ -52,6 +53,7 @@ class Entry:
     request: Params
     origin: object
     settle: Callable[[], object] | None = None
+    size: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +256,8 @@ class _Reading(Batch[Wanted]):
 def _pending(number: int, entry: Entry | Refused) -> Pending[Entry | Refused]:
     if isinstance(entry, Refused):
         raise entry.error
-    return Pending(number, identity(entry.table_name, entry.key), entry, _sent_bytes(entry.request))
+    size = _sent_bytes(entry.request) if entry.size is None else entry.size
+    return Pending(number, identity(entry.table_name, entry.key), entry, size)
 
 
 def _written(request: Params) -> Item:
@@ -264,6 +267,6 @@ def _written(request: Params) -> Item:
 
 
 def _sent_bytes(request: Params) -> int:
-    """Return the most bytes a request takes on the wire: where JSON escapes, UTF-8's 2 to 4 bytes become 6 or 12."""
+    """Return the most bytes a request takes on the wire, as `check_item_size` counts them."""
     body = to_json(request)
     return len(body) if body.isascii() else 3 * len(body)

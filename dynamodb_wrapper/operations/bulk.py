@@ -217,7 +217,7 @@ def _put(entity: Entity[T], time: datetime, model: T) -> Entry:
     write = writes.overwriting(entity, model, time)
     assert isinstance(write.request, Put)
     key = entity.key_of(write.request.item)
-    return Entry(entity.table_name, key, write.request.as_entry(), model, write.settle)
+    return Entry(entity.table_name, key, write.request.as_entry(), model, write.settle, write.request.size)
 
 
 def _delete(entity: Entity[T], key: object) -> Entry:

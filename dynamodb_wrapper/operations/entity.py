@@ -201,10 +201,14 @@ class Entity(Generic[T]):
 
     def encode(self, model: T) -> Item:
         """Return the item of a model, its keys and size checked."""
+        return self.measured(model)[0]
+
+    def measured(self, model: T) -> tuple[Item, int]:
+        """Return the item of a model, its keys and size checked, and the most bytes that it takes in a request."""
         item = self.codec.encode(model)
         self.check_keys(item)
-        check_item_size(item, table_name=self.table_name, key=self.readable_key(self.key_of(item)))
-        return item
+        size = check_item_size(item, table_name=self.table_name, key=lambda: self.readable_key(self.key_of(item)))
+        return item, size
 
     def decode(self, item: Mapping[str, Wire] | T) -> T:
         """Return the model of an item that was read; a lane may have made it already (see `Call.read`).

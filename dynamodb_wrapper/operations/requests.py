@@ -96,10 +96,15 @@ class Read(Generic[R_co]):
 
 @dataclass(frozen=True, slots=True)
 class Put(Request):
-    """Write a whole item, replacing what is there, if the condition holds."""
+    """Write a whole item, replacing what is there, if the condition holds.
+
+    Attributes:
+        size: The most bytes that the item takes in a request; None when that is not known.
+    """
 
     item: Item
     condition: Condition | None = None
+    size: int | None = None
 
     def as_call(self) -> Call:
         """Return ``PutItem``, which leaves the same item however often it is applied."""

@@ -270,8 +270,8 @@ def _outcome_unknown(write: Write[T], error: ConditionFailedError) -> WriteOutco
 
 
 def _put(entity: Entity[T], model: T, condition: Condition | None) -> Put:
-    item = entity.encode(model)
-    return Put(entity.table_name, entity.codec, entity.readable_key(entity.key_of(item)), item, condition)
+    item, size = entity.measured(model)
+    return Put(entity.table_name, entity.codec, entity.readable_key(entity.key_of(item)), item, condition, size)
 
 
 def _settled(entity: Entity[T], model: T, *, version: int, is_new: bool) -> Flow[dict[str, object]]:
@@ -291,12 +291,15 @@ def _settled_at(entity: Entity[T], model: T, time: datetime | None, *, version: 
     if time is None:
         return settled
     time = entity.codec.times.show(time)
-    given = {name for name in model.model_fields_set if getattr(model, name) is not None}
-    if declaration.created_at is not None and declaration.created_at not in given:
+    if declaration.created_at is not None and not _is_given(model, declaration.created_at):
         settled[declaration.created_at] = time
-    if declaration.updated_at is not None and not (is_new and declaration.updated_at in given):
+    if declaration.updated_at is not None and not (is_new and _is_given(model, declaration.updated_at)):
         settled[declaration.updated_at] = time
     return settled
+
+
+def _is_given(model: BaseModel, name: str) -> bool:
+    return name in model.model_fields_set and getattr(model, name) is not None
 
 
 def _marks(entity: Entity[T], item: Item, settled: Mapping[str, object]) -> Item:
