@@ -206,8 +206,10 @@ class ModelCodec(ItemPlaces[T]):
         model = self._one_pass.item(text)
         return self.decode(from_json(text)) if model is None else model
 
-    def answer_reader(self, member: Literal["Item", "Items"]) -> Callable[[bytes], dict[str, Any] | None] | None:
-        """Return a function from the body of an answer to its content, with the item or items as models.
+    def answer_reader(
+        self, member: Literal["Item", "Items", "Attributes", "Responses"]
+    ) -> Callable[[bytes], dict[str, Any] | None] | None:
+        """Return a function from the body of an answer to its content, with what it has in that member as models.
 
         It gives None for an answer that is to be parsed and read the simple way. None, if this is so for all answers.
         """

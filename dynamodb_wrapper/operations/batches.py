@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from dynamodb_wrapper.codec import Item, to_json
 from dynamodb_wrapper.exceptions import CorruptResponseError, DynamoDBWrapperError
@@ -20,7 +21,7 @@ from dynamodb_wrapper.operations.batch_rounds import (
     identity,
     split,
 )
-from dynamodb_wrapper.operations.effects import Flow, Params, call
+from dynamodb_wrapper.operations.effects import Flow, ItemsReader, Params, call
 
 __all__ = ["BatchOptions", "BatchProgress", "Entry", "Identity", "Refused", "Wanted", "identity", "read", "write"]
 
@@ -105,6 +106,7 @@ def read(
     *,
     consistent: bool = False,
     parameters: Mapping[str, Params] | None = None,
+    reader: ItemsReader | None = None,
 ) -> Flow[list[Item | None]]:
     """Read items and return them in the order asked, None for those that do not exist. A key is asked once.
 
@@ -114,12 +116,13 @@ def read(
         consistent: Read strongly consistent.
         parameters: By table, what else goes into its part of each request: ``ConsistentRead``, ``ProjectionExpression``
             (which must name the key attributes, or no answer could be told from another) and its names.
+        reader: How answers may be read; then items may come in its form.
 
     Raises:
         BatchIncompleteError: DynamoDB left keys unread again and again; they are in ``.unprocessed``.
         DynamoDBWrapperError: Any other error, as it is: a read that failed has left nothing behind.
     """
-    batch = _Reading(wanted, options, {"ConsistentRead": True} if consistent else {}, parameters or {})
+    batch = _Reading(wanted, options, {"ConsistentRead": True} if consistent else {}, parameters or {}, reader)
     yield from batch.run()
     return batch.result()
 
@@ -195,11 +198,17 @@ class _Reading(Batch[Wanted]):
     _operation = "BatchGetItem"
 
     def __init__(
-        self, given: Iterable[Wanted], options: BatchOptions, shared: Params, parameters: Mapping[str, Params]
+        self,
+        given: Iterable[Wanted],
+        options: BatchOptions,
+        shared: Params,
+        parameters: Mapping[str, Params],
+        reader: ItemsReader | None,
     ) -> None:
         super().__init__(given, options)
         self._shared = shared
         self._parameters = parameters
+        self._reader = reader
         self._found: list[Item | None] = []
         self._asked: dict[Identity, int] = {}
         self._repeats: list[tuple[int, int]] = []  # a place in the results, and the place that has its item
@@ -236,10 +245,11 @@ class _Reading(Batch[Wanted]):
             table = pending.entry.table_name
             empty = {"Keys": [], **self._shared, **self._parameters.get(table, {})}
             requests.setdefault(table, empty)["Keys"].append(pending.entry.key)
-        response = yield from call("BatchGetItem", {"RequestItems": requests})
+        read = None if self._reader is None else self._reader.read
+        response = yield from call("BatchGetItem", {"RequestItems": requests}, read=read)
         names = {pending.entry.table_name: pending.entry.key.keys() for pending in chunk}
         found: dict[Identity, Item] = {
-            identity(table, {name: item[name] for name in names.get(table, ())}): item
+            identity(table, self._key_of(item, names.get(table, ()))): item
             for table, items in response.get("Responses", {}).items()
             for item in items
         }
@@ -248,6 +258,11 @@ class _Reading(Batch[Wanted]):
         unread = response.get("UnprocessedKeys", {})
         left = [identity(table, key) for table, keys in unread.items() for key in keys["Keys"]]
         return split(chunk, left, found)
+
+    def _key_of(self, item: Any, names: Iterable[str]) -> Item:
+        if self._reader is None or isinstance(item, dict):
+            return {name: item[name] for name in names}
+        return self._reader.key_of(item)
 
     def _settle(self, pending: Pending[Wanted], item: Item | None) -> None:
         self._found[pending.number] = item

@@ -42,7 +42,10 @@ def get_many(
     parameters = {} if chosen is None else {entity.table_name: _projected(entity, chosen)}
     decode = entity.decode if chosen is None else chosen.decode
     wanted = _prepared("keys", keys, partial(_wanted, entity))
-    found: list[Any] = yield from batches.read(wanted, options, consistent=consistent, parameters=parameters)
+    reader = entity.batch_reader if chosen is None else None
+    found: list[Any] = yield from batches.read(
+        wanted, options, consistent=consistent, parameters=parameters, reader=reader
+    )
     for place, item in enumerate(found):  # in place: an item is not kept once its model is made
         if item is not None:
             found[place] = decode(item)

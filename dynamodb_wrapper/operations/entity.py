@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Generic, TypeVar
@@ -13,6 +13,7 @@ from dynamodb_wrapper.codec import Item, ModelCodec, Wire, check_item_size, read
 from dynamodb_wrapper.codec.pydantic_internals import assign
 from dynamodb_wrapper.exceptions import ConditionFailedError, ExpressionError, ValidationError
 from dynamodb_wrapper.operations.declaration import GUARD_PREFIX, Declaration, Index
+from dynamodb_wrapper.operations.effects import ItemsReader
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -89,11 +90,34 @@ class Entity(Generic[T]):
                 f"table {self.table_name!r} has the sort key {declaration.sort_key!r}, and no value was given for it",
                 {declaration.sort_key: "missing"},
             )
-        values = [pk] if declaration.sort_key is None else [pk, sk]
         return {
-            self.codec.attribute(name): self.key_part(name, value)
-            for name, value in zip(declaration.table_key.fields, values, strict=True)
+            attribute: plain(value) or self.key_part(name, value)
+            for (name, attribute, plain), value in zip(self._key_parts, (pk, sk), strict=False)
         }
+
+    @cached_property
+    def batch_reader(self) -> ItemsReader | None:
+        """How answers with many items of this table may be read; None when their keys could not be told from models."""
+        fields = self.declaration.table_key.fields
+        read = self.codec.answer_reader("Responses")
+        if read is None or not self.codec.keeps_as_stored(fields):
+            return None
+        parts = [(name, self.codec.attribute(name)) for name in fields]
+
+        def key_of(model: BaseModel) -> Item:
+            values = model.__dict__
+            return {attribute: _plain_part(values[name]) for name, attribute in parts}
+
+        return ItemsReader(read, key_of)
+
+    @cached_property
+    def _key_parts(self) -> tuple[tuple[str, str, Callable[[object], Wire | None]], ...]:
+        """The table's key: fields, their stored names, and what writes the values that are plainly right."""
+        parts = []
+        for name in self.declaration.table_key.fields:
+            kind = None if self.declaration.unique else self.codec.stored_as_it_is(name)
+            parts.append((name, self.codec.attribute(name), _PLAIN_PARTS.get(kind, _no_plain_part)))
+        return tuple(parts)
 
     def check_written_key(self, key: Item) -> None:
         """Refuse a key that the model would refuse, where an item may be made under it.
@@ -248,6 +272,28 @@ class Entity(Generic[T]):
             return self.with_values(model, values)
         assign(model, dict(values))
         return model
+
+
+def _plain_text(value: object) -> Wire | None:
+    is_plain = value.__class__ is str and value.isascii() and 0 < len(value) <= MAX_SORT_KEY_BYTES
+    return {"S": value} if is_plain else None
+
+
+def _plain_number(value: object) -> Wire | None:
+    is_plain = value.__class__ is int and -_SURELY_A_NUMBER < value < _SURELY_A_NUMBER
+    return {"N": str(value)} if is_plain else None
+
+
+def _plain_part(value: str | int) -> Wire:
+    return {"S": value} if isinstance(value, str) else {"N": str(value)}
+
+
+def _no_plain_part(_: object) -> Wire | None:
+    return None
+
+
+_SURELY_A_NUMBER = 10**15
+_PLAIN_PARTS: dict[type | None, Callable[[object], Wire | None]] = {str: _plain_text, int: _plain_number}
 
 
 def _byte_length(attribute: str, payload: str | bytes) -> int:

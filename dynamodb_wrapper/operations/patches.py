@@ -145,6 +145,7 @@ def patch_request(
         tuple(full),
         condition,
         repeatable=entity.declaration.version is None,
+        read=entity.codec.answer_reader("Attributes"),
     )
 
 

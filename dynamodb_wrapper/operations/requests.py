@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 from dynamodb_wrapper.codec import Item, Step, Target
 from dynamodb_wrapper.exceptions import ExpressionError
 from dynamodb_wrapper.expressions import Add, Append, Condition, ExpressionWriter, Prepend, Resolver
-from dynamodb_wrapper.operations.effects import AnswerReader, Call, Flow, Params, Response, call
+from dynamodb_wrapper.operations.effects import AnswerReader, Call, Flow, Params, Response, sent
 
 R_co = TypeVar("R_co", covariant=True)
 
@@ -42,8 +42,7 @@ class Request:
 
     def send(self) -> Flow[Response]:
         """Send it alone."""
-        single = self.as_call()
-        return call(single.operation, single.params, repeatable=single.repeatable, key=single.key, read=single.read)
+        return sent(self.as_call())
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,19 +56,22 @@ class Get(Request):
 
     def as_call(self) -> Call:
         """Return ``GetItem``."""
-        consistent = {"ConsistentRead": True} if self.consistent else {}
-        return Call("GetItem", {**self._params(), **consistent}, key=self.readable_key, read=self.read)
+        params = self._params()
+        if self.consistent:
+            params["ConsistentRead"] = True
+        return Call("GetItem", params, key=self.readable_key, read=self.read)
 
     def as_action(self) -> Params:
         """Return a ``Get`` of ``TransactGetItems``, whose reads are serializable."""
         return {"Get": self._params()}
 
     def _params(self) -> Params:
-        writer = ExpressionWriter(self.resolver)
         params: Params = {"TableName": self.table_name, "Key": self.key}
         if self.projection is not None:
+            writer = ExpressionWriter(self.resolver)
             params["ProjectionExpression"] = writer.projection(without_overlaps(self.projection))
-        return {**params, **writer.parameters()}
+            params.update(writer.parameters())
+        return params
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,24 +121,27 @@ class Put(Request):
         return {"PutRequest": {"Item": self.item}}
 
     def _params(self) -> Params:
-        writer = ExpressionWriter(self.resolver)
-        params = {"TableName": self.table_name, "Item": self.item, **_condition(self.condition, writer)}
-        return {**params, **writer.parameters()}
+        return {"TableName": self.table_name, "Item": self.item, **_condition(self.condition, self.resolver)}
 
 
 @dataclass(frozen=True, slots=True)
 class Update(Request):
-    """Change attributes of one item, if the condition holds."""
+    """Change attributes of one item, if the condition holds.
+
+    Attributes:
+        read: As `Call` has it.
+    """
 
     key: Item
     changes: tuple[tuple[Target, object], ...]
     condition: Condition | None = None
     repeatable: bool = False
+    read: AnswerReader | None = None
 
     def as_call(self) -> Call:
         """Return ``UpdateItem``, answering with the whole new item."""
         params = {**self._params(), "ReturnValues": "ALL_NEW"}
-        return Call("UpdateItem", params, repeatable=self.is_repeatable, key=self.readable_key)
+        return Call("UpdateItem", params, repeatable=self.is_repeatable, key=self.readable_key, read=self.read)
 
     def as_action(self) -> Params:
         """Return an ``Update`` of ``TransactWriteItems``, which answers with no item."""
@@ -148,7 +153,7 @@ class Update(Request):
             "TableName": self.table_name,
             "Key": self.key,
             "UpdateExpression": writer.update(self.changes),
-            **_condition(self.condition, writer),
+            **_written(self.condition, writer),
         }
         return {**params, **writer.parameters()}
 
@@ -178,9 +183,7 @@ class Delete(Request):
         return {"DeleteRequest": {"Key": self.key}}
 
     def _params(self) -> Params:
-        writer = ExpressionWriter(self.resolver)
-        params = {"TableName": self.table_name, "Key": self.key, **_condition(self.condition, writer)}
-        return {**params, **writer.parameters()}
+        return {"TableName": self.table_name, "Key": self.key, **_condition(self.condition, self.resolver)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,9 +203,8 @@ class Check(Request):
 
     def as_action(self) -> Params:
         """Return a ``ConditionCheck`` of ``TransactWriteItems``."""
-        writer = ExpressionWriter(self.resolver)
-        params = {"TableName": self.table_name, "Key": self.key, **_condition(self.condition, writer)}
-        return {"ConditionCheck": {**params, **writer.parameters()}}
+        condition = _condition(self.condition, self.resolver)
+        return {"ConditionCheck": {"TableName": self.table_name, "Key": self.key, **condition}}
 
 
 def without_overlaps(paths: Iterable[tuple[Step, ...]]) -> list[tuple[Step, ...]]:
@@ -211,7 +213,15 @@ def without_overlaps(paths: Iterable[tuple[Step, ...]]) -> list[tuple[Step, ...]
     return [path for path in unique if not any(other != path and path[: len(other)] == other for other in unique)]
 
 
-def _condition(condition: Condition | None, writer: ExpressionWriter) -> dict[str, Any]:
+def _condition(condition: Condition | None, resolver: Resolver) -> dict[str, Any]:
+    """Return the parameters of a condition, where there is one."""
+    if condition is None:
+        return {}
+    writer = ExpressionWriter(resolver)
+    return {**_written(condition, writer), **writer.parameters()}
+
+
+def _written(condition: Condition | None, writer: ExpressionWriter) -> dict[str, Any]:
     if condition is None:
         return {}
     return {
