@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from dynamodb_wrapper.codec.wire import Item, RefusedValueError, Wire, read_any, read_binary
-from dynamodb_wrapper.codec.wire_json import to_json
+from dynamodb_wrapper.codec.wire_json import as_long_as_json
 from dynamodb_wrapper.exceptions import ItemTooLargeError, ValidationError
 
 MAX_ITEM_BYTES = 400 * 1024
@@ -40,7 +40,7 @@ def check_item_size(item: Item, *, table_name: str, key: Callable[[], object]) -
         ValidationError: An attribute cannot be stored at all, as `item_bytes` says.
     """
     try:
-        text = to_json(item)
+        text = as_long_as_json(item)
     except ValidationError:
         item_bytes(item)  # says which attribute it is
         raise

@@ -6,7 +6,7 @@ This layer knows no models; `bulk` does the same for them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from dynamodb_wrapper.codec import Item, to_json
@@ -150,8 +150,9 @@ class _Writing(Batch[Entry | Refused]):
             if must_wait or is_full or (chunk and size > MAX_REQUEST_BYTES):
                 self._held = pending
                 break
-            stands_for = 1 if earlier is None else 1 + earlier.stands_for
-            chunk[pending.identity] = Pending(pending.number, pending.identity, pending.entry, pending.size, stands_for)
+            chunk[pending.identity] = (
+                pending if earlier is None else replace(pending, stands_for=1 + earlier.stands_for)
+            )
         return chunk
 
     def _next(self) -> Pending[Entry | Refused] | None:

@@ -17,7 +17,7 @@ from dynamodb_wrapper.operations.batches import BatchOptions, Entry, Refused, Wa
 from dynamodb_wrapper.operations.effects import Flow, Params, now
 from dynamodb_wrapper.operations.entity import Entity
 from dynamodb_wrapper.operations.items import Projection
-from dynamodb_wrapper.operations.requests import Delete, Put, without_overlaps
+from dynamodb_wrapper.operations.requests import Delete, without_overlaps
 from dynamodb_wrapper.operations.writes import KeyValues
 
 T = TypeVar("T", bound=BaseModel)
@@ -217,10 +217,9 @@ def _refused(entity: Entity[T], origin: object, error: DynamoDBWrapperError) -> 
 
 
 def _put(entity: Entity[T], time: datetime, model: T) -> Entry:
-    write = writes.overwriting(entity, model, time)
-    assert isinstance(write.request, Put)
-    key = entity.key_of(write.request.item)
-    return Entry(entity.table_name, key, write.request.as_entry(), model, write.settle, write.request.size)
+    request, settled = writes.overwriting(entity, model, time)
+    settle = partial(entity.settle, model, settled) if settled else None
+    return Entry(entity.table_name, entity.key_of(request.item), request.as_entry(), model, settle, request.size)
 
 
 def _delete(entity: Entity[T], key: object) -> Entry:

@@ -156,7 +156,7 @@ class Declaration:
         self._check_managed(codec, "updated_at_attribute", self.updated_at, DATETIMES, "a datetime")
         self._check_unique(codec)
 
-    @property
+    @cached_property
     def table_key(self) -> Index:
         """The table's own key."""
         return Index(None, (self.partition_key,), (self.sort_key,) if self.sort_key else ())

@@ -20,6 +20,8 @@ T = TypeVar("T", bound=BaseModel)
 MAX_PARTITION_KEY_BYTES = 2048
 MAX_SORT_KEY_BYTES = 1024
 """AWS, "Quotas": the longest key values."""
+_SURELY_SHORT = MAX_SORT_KEY_BYTES // 4
+"""Characters that take no more bytes than any key may have, whatever they are."""
 _KEY_KINDS = {"S": "text (S)", "N": "a number (N)", "B": "bytes (B)"}
 
 
@@ -171,9 +173,15 @@ class Entity(Generic[T]):
                 raise ValidationError(
                     f"key {attribute!r} of table {self.table_name!r} cannot be None", {attribute: "missing"}
                 )
-        for attribute in self.key_tags:
-            if attribute in item:
-                self._check_key_part(attribute, item[attribute])
+        guards_are_possible = bool(self.declaration.unique)
+        for attribute, tag in self.key_tags.items():
+            wire = item.get(attribute)
+            if wire is None:
+                continue
+            text = wire.get("S")
+            is_plain = tag == "S" and text and len(text) <= _SURELY_SHORT and not guards_are_possible
+            if not is_plain:
+                self._check_key_part(attribute, wire)
 
     def check_key_attribute(self, attribute: str, wire: Wire, *, absent: bool = False) -> None:
         """Refuse a value DynamoDB would refuse for a key attribute; one that is left out is no value.

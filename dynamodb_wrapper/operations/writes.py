@@ -158,8 +158,8 @@ def replacement(entity: Entity[T], model: T, *, may_be_new: bool) -> Flow[Write[
     return Write(entity, request, refused, proof, model, settled, guarding_of(entity, Guarding.READ))
 
 
-def overwriting(entity: Entity[T], model: T, time: datetime) -> Write[T]:
-    """Return the write of a model over whatever is there, without a condition, as a batch has none.
+def overwriting(entity: Entity[T], model: T, time: datetime) -> tuple[Put, Mapping[str, object]]:
+    """Return the put of a model over whatever is there, without a condition, as a batch has none, and what it settles.
 
     Args:
         entity: The model in its table.
@@ -168,8 +168,7 @@ def overwriting(entity: Entity[T], model: T, time: datetime) -> Write[T]:
     """
     entity.check_class(model)
     settled = _settled_at(entity, model, time, version=_version(entity, model) + 1, is_new=False)
-    request = _put(entity, entity.with_values(model, settled), None)
-    return Write(entity, request, lambda error: error, lambda stored: None, model, settled)
+    return _put(entity, entity.with_values(model, settled), None), settled
 
 
 def deletion(entity: Entity[T], key: KeyValues, when: AnyCondition | None) -> Write[T]:
@@ -288,7 +287,7 @@ def _settled_at(entity: Entity[T], model: T, time: datetime | None, *, version: 
     if declaration.version is not None:
         settled[declaration.version] = version
     settled.update(_whole_expiry(entity, model))
-    if time is None:
+    if time is None or not (declaration.created_at or declaration.updated_at):
         return settled
     time = entity.codec.times.show(time)
     if declaration.created_at is not None and not _is_given(model, declaration.created_at):

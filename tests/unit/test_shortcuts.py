@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PrivateAttr, field_validator, model_validator
 
 from dynamodb_wrapper import BaseDynamoRepository, CorruptResponseError, DynamoDBWrapperError, ValidationError
-from dynamodb_wrapper.codec import Item, TimeRules, from_json, to_json
+from dynamodb_wrapper.codec import Item, ModelCodec, TimeRules, from_json, to_json
 from dynamodb_wrapper.operations import bulk, patches
 from dynamodb_wrapper.operations.batches import BatchOptions
 from dynamodb_wrapper.operations.effects import Call, Flow, Now, Sleep, Together
@@ -322,3 +322,19 @@ def test_a_table_with_unique_values_keeps_their_guards_from_its_keys() -> None:
 
     with pytest.raises(ValidationError, match="kept for the guards"):
         entity_of(Users).key("unique#email#x")
+
+
+# --- times ------------------------------------------------------------------------------------------------------------
+
+
+class Timed(BaseModel):
+    at: datetime
+
+
+TIMED = ModelCodec(Timed)
+
+
+@given(st.datetimes(timezones=st.just(UTC)))
+def test_a_time_in_utc_is_written_as_python_writes_it(value: datetime) -> None:
+    assert TIMED.encode(Timed(at=value)) == {"at": {"S": value.isoformat(timespec="microseconds")}}
+    assert TIMED.encode(Timed(at=value)) == {"at": {"S": TIMED.times.text(value)}}
