@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Any, Literal
+from weakref import ref
 
 import pytest
 from hypothesis import given
@@ -14,7 +16,17 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PrivateAttr, field_validator, model_validator
 
 from dynamodb_wrapper import BaseDynamoRepository, CorruptResponseError, DynamoDBWrapperError, ValidationError
-from dynamodb_wrapper.codec import Item, ModelCodec, TimeRules, from_json, to_json
+from dynamodb_wrapper.codec import (
+    Derived,
+    EpochSeconds,
+    Item,
+    Member,
+    ModelCodec,
+    Shape,
+    TimeRules,
+    from_json,
+    to_json,
+)
 from dynamodb_wrapper.operations import bulk, patches
 from dynamodb_wrapper.operations.batches import BatchOptions
 from dynamodb_wrapper.operations.effects import Call, Flow, Now, Sleep, Together
@@ -338,3 +350,65 @@ TIMED = ModelCodec(Timed)
 def test_a_time_in_utc_is_written_as_python_writes_it(value: datetime) -> None:
     assert TIMED.encode(Timed(at=value)) == {"at": {"S": value.isoformat(timespec="microseconds")}}
     assert TIMED.encode(Timed(at=value)) == {"at": {"S": TIMED.times.text(value)}}
+
+
+# --- one codec for all ------------------------------------------------------------------------------------------------
+
+
+class Hashless:
+    """A stored form that does not say what it equals."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def shape(self, member: Member, times: TimeRules) -> Shape:
+        return member.shape
+
+    def store(self, value: Any, times: TimeRules) -> Any:
+        return value
+
+
+def test_whoever_asks_for_the_same_codec_gets_the_same_one() -> None:
+    def derived() -> Derived:
+        return Derived("place_city", ("place",), str)
+
+    new_york = TimeRules.of(assumed="America/New_York", stored_in_utc=True, shown=None)
+    asked: list[dict[str, Any]] = [
+        {},
+        {"times": TimeRules()},
+        {"times": new_york},
+        {"times": TimeRules.of(assumed="America/New_York", stored_in_utc=True, shown=None)},
+        {"stored": {"placed_at": EpochSeconds()}},
+        {"stored": {"placed_at": EpochSeconds()}},
+        {"derived": [derived()]},
+        {"derived": (derived(),)},
+        {"keep_unknown": True},
+        {"stored": {"tags": Hashless()}},
+        {"stored": {"tags": Hashless()}},
+    ]
+    codecs = [ModelCodec.shared(Order, **options) for options in asked]
+    assert [codecs.index(codec) for codec in codecs] == [0, 0, 2, 2, 4, 4, 6, 6, 8, 9, 10]
+    assert ORDERS.codec is codecs[0], "of a repository, too"
+    assert ModelCodec.shared(Place) is not codecs[0]
+
+
+def test_a_shared_codec_goes_when_nobody_has_it() -> None:
+    class Brief(BaseModel):
+        id: str
+
+    codec = ModelCodec.shared(Brief)
+    assert codec is ModelCodec.shared(Brief)
+    gone = ref(codec)
+    del codec
+    gc.collect()
+    assert gone() is None
+
+
+def test_a_model_that_is_built_anew_gets_a_codec_of_its_own() -> None:
+    class Growing(BaseModel):
+        id: str
+
+    before = ModelCodec.shared(Growing)
+    Growing.model_rebuild(force=True)
+    after = ModelCodec.shared(Growing)
+    assert after is not before
+    assert after is ModelCodec.shared(Growing)
