@@ -169,6 +169,8 @@ def key_values(entity: Entity[T], key: object) -> KeyValues:
         ValidationError: It has another form.
     """
     fields = entity.declaration.table_key.fields
+    if key.__class__ is tuple and len(key) == len(fields) == 2:  # the commonest
+        return key
     if isinstance(key, Mapping):
         values = [key.get(name, key.get(entity.codec.attribute(name))) for name in fields]
         if len(key) == len(fields) and None not in values:

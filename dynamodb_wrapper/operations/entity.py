@@ -73,6 +73,24 @@ class Entity(Generic[T]):
         """Return the stored names of a key's parts."""
         return tuple(self.codec.attribute(name) for name in index.fields)
 
+    @cached_property
+    def unique_attributes(self) -> frozenset[str]:
+        """The stored names that decide which unique values an item has."""
+        return frozenset(self.codec.attribute(name) for entry in self.declaration.unique for name in entry.fields)
+
+    @cached_property
+    def unpatchable(self) -> Mapping[str, str]:
+        """Fields and attributes that no patch may change, with the reason."""
+        declaration = self.declaration
+        reasons = dict.fromkeys(declaration.table_key.fields, "is part of the key, which cannot change")
+        for entry in declaration.derived:
+            reasons[entry.attribute] = f"is derived from {', '.join(entry.fields)}; change those"
+        for name in self.codec.shape.computed:
+            reasons[name] = "is computed by the model; change what it is computed from"
+        if declaration.version is not None:
+            reasons[declaration.version] = "is the version, which moves by itself"
+        return reasons
+
     # --- keys ---------------------------------------------------------------------------------------------------
 
     def key(self, pk: object, sk: object = None) -> Item:
@@ -248,7 +266,7 @@ class Entity(Generic[T]):
         Raises:
             ValidationError: It does not validate; names table, key and fields.
         """
-        if not isinstance(item, Mapping):
+        if item.__class__ is self.codec.model_class or not isinstance(item, Mapping):
             return item
         try:
             return self.codec.decode(item)

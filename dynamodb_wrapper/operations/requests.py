@@ -8,11 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
-from dynamodb_wrapper.codec import Item, Step, Target
+from dynamodb_wrapper.codec import Item, Step, Target, Wire
 from dynamodb_wrapper.exceptions import ExpressionError
-from dynamodb_wrapper.expressions import Add, Append, Condition, ExpressionWriter, Prepend, Resolver
+from dynamodb_wrapper.expressions import (
+    MAX_EXPRESSION_BYTES,
+    Add,
+    Append,
+    Condition,
+    Encoded,
+    ExpressionWriter,
+    Function,
+    Prepend,
+    Resolver,
+)
 from dynamodb_wrapper.operations.effects import AnswerReader, Call, Flow, Params, Response, sent
 
 R_co = TypeVar("R_co", covariant=True)
@@ -148,6 +159,31 @@ class Update(Request):
         return {"Update": self._params()}
 
     def _params(self) -> Params:
+        return self._plain_params() or self._any_params()
+
+    def _plain_params(self) -> Params | None:
+        """Return what `_any_params` does if whole attributes are set to known values, the commonest patch; else None.
+
+        Its texts depend on the attributes only, and are written once.
+        """
+        values: dict[str, Wire] = {}
+        for number, (target, change) in enumerate(self.changes):
+            if not isinstance(change, Encoded) or len(target.names) > 1 or change.wire in values.values():
+                return None
+            values[f":v{number}"] = change.wire
+        present = None
+        if self.condition is not None:
+            if not isinstance(self.condition, Function) or self.condition.name != "attribute_exists":
+                return None
+            present = self.resolver.target(self.condition.path.steps).names
+        texts = _plain_texts(tuple(target.names for target, _ in self.changes), present)
+        if texts is None:
+            return None
+        params = {"TableName": self.table_name, "Key": self.key, **texts, "ExpressionAttributeValues": values}
+        params["ExpressionAttributeNames"] = dict(params["ExpressionAttributeNames"])
+        return params
+
+    def _any_params(self) -> Params:
         writer = ExpressionWriter(self.resolver)
         params = {
             "TableName": self.table_name,
@@ -228,6 +264,24 @@ def _written(condition: Condition | None, writer: ExpressionWriter) -> dict[str,
         "ConditionExpression": writer.condition(condition),
         "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
     }
+
+
+@lru_cache(maxsize=1000)
+def _plain_texts(places: tuple[tuple[Step, ...], ...], present: tuple[Step, ...] | None) -> Params | None:
+    """Return the expressions that set attributes to values of their own, where an attribute is there."""
+    names = dict.fromkeys((*places, *([] if present is None else [present])))
+    placeholders = {place: f"#n{number}" for number, place in enumerate(names)}
+    update = "SET " + ", ".join(f"{placeholders[place]} = :v{number}" for number, place in enumerate(places))
+    if len(set(places)) < len(places) or len(update) > MAX_EXPRESSION_BYTES or any(len(place) > 1 for place in names):
+        return None
+    texts: Params = {
+        "UpdateExpression": update,
+        "ExpressionAttributeNames": {placeholder: place[0] for place, placeholder in placeholders.items()},
+    }
+    if present is not None:
+        texts["ConditionExpression"] = f"attribute_exists({placeholders[present]})"
+        texts["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
+    return texts
 
 
 def _accumulates(target: Target, change: object) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -11,11 +12,20 @@ from typing import Annotated, Any, Literal
 from weakref import ref
 
 import pytest
-from hypothesis import given
+from hypothesis import given, reject
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PrivateAttr, field_validator, model_validator
 
-from dynamodb_wrapper import BaseDynamoRepository, CorruptResponseError, DynamoDBWrapperError, ValidationError
+from dynamodb_wrapper import (
+    Add,
+    BaseDynamoRepository,
+    CorruptResponseError,
+    DynamoDBWrapperError,
+    F,
+    Remove,
+    SetIfMissing,
+    ValidationError,
+)
 from dynamodb_wrapper.codec import (
     Derived,
     EpochSeconds,
@@ -27,6 +37,7 @@ from dynamodb_wrapper.codec import (
     from_json,
     to_json,
 )
+from dynamodb_wrapper.expressions import Condition, Path
 from dynamodb_wrapper.operations import bulk, patches
 from dynamodb_wrapper.operations.batches import BatchOptions
 from dynamodb_wrapper.operations.effects import Call, Flow, Now, Sleep, Together
@@ -412,3 +423,61 @@ def test_a_model_that_is_built_anew_gets_a_codec_of_its_own() -> None:
     after = ModelCodec.shared(Growing)
     assert after is not before
     assert after is ModelCodec.shared(Growing)
+
+
+# --- patches ----------------------------------------------------------------------------------------------------------
+
+CHANGES: dict[str, st.SearchStrategy[Any]] = {
+    "total": st.integers(0, 2) | st.just(Add(1)),
+    "place": st.sampled_from([None, Place(city="Bath"), Remove()]),
+    "tags": st.sampled_from([set(), {"a"}, {"b"}, Add({"c"})]),
+    "placed_at": st.sampled_from([None, NOON, SetIfMissing(NOON)]),
+    "place.zip": st.integers(0, 2),
+    "note": st.sampled_from([None, "1", "2"]),
+    "count": st.integers(0, 2),
+}
+
+
+class Noted(Order):
+    note: str = "none"
+    count: Annotated[int, Field(serialization_alias="c")] = 0
+    updated_at: datetime | None = None
+
+
+class NotedOrders(BaseDynamoRepository[Noted]):
+    table_name = "orders"
+    primary_key = "customer"
+    sort_key = "number"
+
+
+@given(
+    st.fixed_dictionaries({}, optional=CHANGES).filter(bool),
+    st.sampled_from([None, F.total > 5, F.note.exists(), F.place.exists(), F.place.city.exists()]),
+    st.booleans(),
+    st.booleans(),
+)
+def test_a_patch_is_sent_as_the_long_way_writes_it(
+    changes: dict[str | Path, object], when: Condition | None, is_stamped: bool, upsert: bool
+) -> None:
+    entity = entity_of(NotedOrders)
+    try:
+        time = NOON if is_stamped else None
+        request = patches.patch_request(entity, entity.key("c", 1), changes, when=when, upsert=upsert, time=time)
+        expected = request._any_params()
+    except DynamoDBWrapperError:
+        reject()
+    assert request._params() == expected
+
+
+def test_a_patch_of_whole_attributes_goes_the_short_way() -> None:
+    request = patches.patch_request(
+        ORDERS, ORDERS.key("c", 1), {"total": 1, "tags": {"a"}}, when=None, upsert=False, time=None
+    )
+    first, second = request._plain_params(), request._plain_params()
+    assert first == second == request._any_params()
+    assert first is not None
+    assert second is not None
+    first["ExpressionAttributeNames"]["#n9"] = "changed by somebody"
+    assert request._plain_params() == second, "what is kept is not given away"
+    conditional = replace(request, condition=F.total > 1)
+    assert conditional._plain_params() is None
