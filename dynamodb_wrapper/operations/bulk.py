@@ -17,7 +17,7 @@ from dynamodb_wrapper.operations.batches import BatchOptions, Entry, Refused, Wa
 from dynamodb_wrapper.operations.effects import Flow, Params, now
 from dynamodb_wrapper.operations.entity import Entity
 from dynamodb_wrapper.operations.items import Projection
-from dynamodb_wrapper.operations.requests import Delete, without_overlaps
+from dynamodb_wrapper.operations.requests import delete_entry, put_entry, without_overlaps
 from dynamodb_wrapper.operations.writes import KeyValues
 
 T = TypeVar("T", bound=BaseModel)
@@ -219,9 +219,9 @@ def _refused(entity: Entity[T], origin: object, error: DynamoDBWrapperError) -> 
 
 
 def _put(entity: Entity[T], time: datetime, model: T) -> Entry:
-    request, settled = writes.overwriting(entity, model, time)
-    settle = partial(entity.settle, model, settled) if settled else None
-    return Entry(entity.table_name, entity.key_of(request.item), request.as_entry(), model, settle, request.size)
+    write = writes.overwriting(entity, model, time)
+    settle = partial(entity.settle, model, write.settled) if write.settled else None
+    return Entry(entity.table_name, entity.key_of(write.item), put_entry(write.item), model, settle, write.size)
 
 
 def _delete(entity: Entity[T], key: object) -> Entry:
@@ -229,9 +229,8 @@ def _delete(entity: Entity[T], key: object) -> Entry:
 
 
 def _deletion(entity: Entity[T], key: KeyValues, origin: object) -> Entry:
-    request = writes.deletion(entity, key, None).request
-    assert isinstance(request, Delete)
-    return Entry(entity.table_name, request.key, request.as_entry(), origin)
+    wire_key = entity.key(*key)
+    return Entry(entity.table_name, wire_key, delete_entry(wire_key), origin)
 
 
 def _wanted(entity: Entity[T], key: object) -> Wanted:

@@ -1,7 +1,7 @@
 """Requests as frozen values: what is to be done, before it is known how it is sent.
 
-A request renders as a call of its own, as an entry of a batch, or as an action of a transaction: from the same parts,
-so that a parameter name like ``ConditionExpression`` is written in one place.
+A request renders as a call of its own, or as an action of a transaction: from the same parts, so that a parameter name
+like ``ConditionExpression`` is written in one place. Entries of batches, which know no conditions, are made here too.
 """
 
 from __future__ import annotations
@@ -109,15 +109,10 @@ class Read(Generic[R_co]):
 
 @dataclass(frozen=True, slots=True)
 class Put(Request):
-    """Write a whole item, replacing what is there, if the condition holds.
-
-    Attributes:
-        size: The most bytes that the item takes in a request; None when that is not known.
-    """
+    """Write a whole item, replacing what is there, if the condition holds."""
 
     item: Item
     condition: Condition | None = None
-    size: int | None = None
 
     def as_call(self) -> Call:
         """Return ``PutItem``, which leaves the same item however often it is applied."""
@@ -126,10 +121,6 @@ class Put(Request):
     def as_action(self) -> Params:
         """Return a ``Put`` of ``TransactWriteItems``."""
         return {"Put": self._params()}
-
-    def as_entry(self) -> Params:
-        """Return a ``PutRequest`` of ``BatchWriteItem``, which knows no conditions."""
-        return {"PutRequest": {"Item": self.item}}
 
     def _params(self) -> Params:
         return {"TableName": self.table_name, "Item": self.item, **_condition(self.condition, self.resolver)}
@@ -214,10 +205,6 @@ class Delete(Request):
         """Return a ``Delete`` of ``TransactWriteItems``."""
         return {"Delete": self._params()}
 
-    def as_entry(self) -> Params:
-        """Return a ``DeleteRequest`` of ``BatchWriteItem``, which knows no conditions."""
-        return {"DeleteRequest": {"Key": self.key}}
-
     def _params(self) -> Params:
         return {"TableName": self.table_name, "Key": self.key, **_condition(self.condition, self.resolver)}
 
@@ -241,6 +228,16 @@ class Check(Request):
         """Return a ``ConditionCheck`` of ``TransactWriteItems``."""
         condition = _condition(self.condition, self.resolver)
         return {"ConditionCheck": {"TableName": self.table_name, "Key": self.key, **condition}}
+
+
+def put_entry(item: Item) -> Params:
+    """Return a ``PutRequest`` of ``BatchWriteItem``."""
+    return {"PutRequest": {"Item": item}}
+
+
+def delete_entry(key: Item) -> Params:
+    """Return a ``DeleteRequest`` of ``BatchWriteItem``."""
+    return {"DeleteRequest": {"Key": key}}
 
 
 def without_overlaps(paths: Iterable[tuple[Step, ...]]) -> list[tuple[Step, ...]]:

@@ -158,8 +158,23 @@ def replacement(entity: Entity[T], model: T, *, may_be_new: bool) -> Flow[Write[
     return Write(entity, request, refused, proof, model, settled, guarding_of(entity, Guarding.READ))
 
 
-def overwriting(entity: Entity[T], model: T, time: datetime) -> tuple[Put, Mapping[str, object]]:
-    """Return the put of a model over whatever is there, without a condition, as a batch has none, and what it settles.
+@dataclass(frozen=True, slots=True)
+class Overwriting:
+    """What a write without a condition puts in the place of whatever is there.
+
+    Attributes:
+        item: What is written.
+        size: The most bytes that it takes in a request.
+        settled: Field values that are set on the model once the write has succeeded.
+    """
+
+    item: Item
+    size: int
+    settled: Mapping[str, object]
+
+
+def overwriting(entity: Entity[T], model: T, time: datetime) -> Overwriting:
+    """Return the write of a model over whatever is there, as batches do it.
 
     Args:
         entity: The model in its table.
@@ -168,7 +183,8 @@ def overwriting(entity: Entity[T], model: T, time: datetime) -> tuple[Put, Mappi
     """
     entity.check_class(model)
     settled = _settled_at(entity, model, time, version=_version(entity, model) + 1, is_new=False)
-    return _put(entity, entity.with_values(model, settled), None), settled
+    item, size = entity.measured(entity.with_values(model, settled))
+    return Overwriting(item, size, settled)
 
 
 def deletion(entity: Entity[T], key: KeyValues, when: AnyCondition | None) -> Write[T]:
@@ -269,8 +285,8 @@ def _outcome_unknown(write: Write[T], error: ConditionFailedError) -> WriteOutco
 
 
 def _put(entity: Entity[T], model: T, condition: Condition | None) -> Put:
-    item, size = entity.measured(model)
-    return Put(entity.table_name, entity.codec, entity.readable_key(entity.key_of(item)), item, condition, size)
+    item = entity.encode(model)
+    return Put(entity.table_name, entity.codec, entity.readable_key(entity.key_of(item)), item, condition)
 
 
 def _settled(entity: Entity[T], model: T, *, version: int, is_new: bool) -> Flow[dict[str, object]]:
