@@ -8,6 +8,7 @@ from dynamodb_wrapper.expressions.nodes import (
     Condition,
     F,
     Fields,
+    Function,
     Operand,
     Path,
     Stored,
@@ -15,10 +16,11 @@ from dynamodb_wrapper.expressions.nodes import (
     every,
     paths_of,
 )
-from dynamodb_wrapper.expressions.render import ExpressionWriter, Resolver
+from dynamodb_wrapper.expressions.render import MAX_EXPRESSION_BYTES, ExpressionWriter, Resolver
 from dynamodb_wrapper.expressions.updates import Action, Add, Append, Delete, Encoded, Prepend, Remove, SetIfMissing
 
 __all__ = [
+    "MAX_EXPRESSION_BYTES",
     "Action",
     "Add",
     "AnyCondition",
@@ -31,6 +33,7 @@ __all__ = [
     "ExpressionWriter",
     "F",
     "Fields",
+    "Function",
     "Operand",
     "Path",
     "Prepend",
