@@ -44,16 +44,19 @@ def our_errors(config: DynamoDBConfig) -> Iterator[None]:
         raise ValidationError(str(error), {"endpoint_url": "not a URL"}, error) from error
 
 
-def endpoint_of(config: DynamoDBConfig, client: BaseClient | None = None) -> Endpoint:
-    """Return where requests go, for messages."""
-    url = config.endpoint_url or (client.meta.endpoint_url if client else "the region's endpoint")
+def endpoint_of(config: DynamoDBConfig, place: BaseClient | str = "the region's endpoint") -> Endpoint:
+    """Return where requests go, for messages; the place is that of a client, or a text."""
+    url = config.endpoint_url or (place if isinstance(place, str) else place.meta.endpoint_url)
     return Endpoint(url, config.connect_timeout_seconds, config.timeout_seconds)
 
 
-def server_of(config: DynamoDBConfig, client: BaseClient | None) -> Server:
-    """Return where requests go, for observers; what nobody knows before there is a client is None."""
-    region = config.region_name if client is None else client.meta.region_name
-    url = config.endpoint_url if client is None or config.endpoint_url is not None else client.meta.endpoint_url
+def server_of(config: DynamoDBConfig, client: BaseClient | None, endpoint: Endpoint | None = None) -> Server:
+    """Return where requests go, for observers; what nobody knows before there is a client or a route is None."""
+    region, url = config.region_name, config.endpoint_url
+    if client is not None:
+        region, url = client.meta.region_name, url or client.meta.endpoint_url
+    elif endpoint is not None:
+        url = endpoint.url
     if url is None or config.is_embedded:
         return Server(None, None, region)
     parts = urlsplit(url)

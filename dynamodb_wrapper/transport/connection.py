@@ -79,7 +79,7 @@ class Connection:
         """Open nothing yet. Use `connection_for`, which shares connections."""
         self.config = config
         self._abandonable = Abandonable(at_most=config.max_pool_connections)
-        self._routes = Routes(lambda: self.client, self._endpoint)
+        self._routes = Routes(config, lambda: self.client, self._endpoint, has_client=self._has_opened)
         self._lane, self._direct = self._new_lane()
         self._policy = RetryPolicy(config.max_attempts)
         self.driver = SyncDriver(
@@ -233,8 +233,12 @@ class Connection:
         )
         return direct_lane, direct_lane
 
-    def _endpoint(self, client: BaseClient) -> Endpoint:
-        return clients.endpoint_of(self.config, client)
+    def _endpoint(self, place: BaseClient | str) -> Endpoint:
+        return clients.endpoint_of(self.config, place)
+
+    def _has_opened(self) -> bool:
+        """Whether there is a session of botocore's, which users may have changed, or it has to say what is wrong."""
+        return self._open is not None or self._closed
 
     def _opened(self) -> _Open:
         if self._closed:
@@ -246,7 +250,8 @@ class Connection:
 
     def _server(self) -> Server:
         opened = self._open
-        return clients.server_of(self.config, None if opened is None else opened.client)
+        client = None if opened is None else opened.client
+        return clients.server_of(self.config, client, self._routes.endpoint if client is None else None)
 
 
 def _wire_key(config: DynamoDBConfig) -> tuple[object, ...]:

@@ -77,7 +77,8 @@ class DirectLane:
     def _new_pool(self, route: Route) -> Pool:
         with self._lock:
             old = self._open
-            if old is not None and old[0] is route:
+            if old is not None and (old[0] is route or old[0].shares_connections_with(route)):
+                self._open = route, old[1]
                 return old[1]
             pool = Pool(route.endpoint, route.address, tls=route.tls, at_most=self._max_connections)
             self._open = route, pool
