@@ -16,7 +16,7 @@ from dynamodb_wrapper.operations.declaration import Declaration, TableOptions, U
 from dynamodb_wrapper.operations.entity import Entity
 from dynamodb_wrapper.operations.selection import Selection
 from dynamodb_wrapper.repositories.declarations import Declared, declared_at_class_time
-from dynamodb_wrapper.transport import Driver, connection_for
+from dynamodb_wrapper.transport import Connection, Driver, connection_for
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.service_resource import Table
@@ -132,6 +132,11 @@ class RepositoryFoundation(Generic[T]):
         limited = copy(self)
         limited._driver = self._driver.limited(timeout=timeout, max_attempts=max_attempts)
         return limited
+
+    def _compiled(self) -> Connection:
+        """Compile what reads and writes the model, and return the connection."""
+        self._entity.codec.compile()
+        return self._connection
 
     def _selection(self, index: str | None) -> Selection[T]:
         declaration = self._entity.declaration

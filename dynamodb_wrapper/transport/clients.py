@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from dynamodb_wrapper.exceptions import ValidationError
+from dynamodb_wrapper.exceptions import DynamoDBWrapperError, ValidationError
 from dynamodb_wrapper.transport import embedded
 from dynamodb_wrapper.transport.errors import Endpoint, from_botocore
 from dynamodb_wrapper.transport.observers import Server
@@ -111,6 +111,13 @@ def new_lane_client(session: Session, config: DynamoDBConfig) -> BaseClient:
     verify_answers(client)
     note_sending(client)
     return _embedded_if_asked(client, config)
+
+
+def no_credentials(config: DynamoDBConfig) -> DynamoDBWrapperError:
+    """Return the error of a request that there are no credentials for."""
+    from botocore.exceptions import NoCredentialsError
+
+    return from_botocore(NoCredentialsError(), None, endpoint_of(config))
 
 
 def new_boto3_session(session: Session) -> boto3.Session:

@@ -21,6 +21,8 @@ from dynamodb_wrapper.transport.routes import Route, Routes
 if TYPE_CHECKING:
     from dynamodb_wrapper.transport.drivers import Lane
 
+_ANY = Call("GetItem", {})
+
 
 class DirectLane:
     """Sends a call once, over its own connections; safe under threads and after a fork."""
@@ -62,6 +64,17 @@ class DirectLane:
         except DynamoDBWrapperError as error:
             error.context.update(context_of(call))
             raise
+
+    def open_ahead(self, connections: int, time_left: float) -> int:
+        """Open connections before they are needed, and return how many are ready; none where botocore sends requests.
+
+        Raises:
+            ConnectionError: None could be opened, or not in so many seconds.
+        """
+        found = self._routes.find(_ANY)
+        if found is None or not found[0].is_for(_ANY):
+            return self._fallback.open_ahead(connections, time_left)
+        return self._pool(found[0]).open_ahead(connections, time_left)
 
     def disconnect(self) -> None:
         """Close the connections; the next call opens new ones."""

@@ -83,7 +83,6 @@ _HARMLESS = frozenset(
         "AWS_EC2_METADATA_DISABLED",
         "AWS_ROLE_ARN",
         "AWS_ROLE_SESSION_NAME",
-        "AWS_STS_REGIONAL_ENDPOINTS",
         "AWS_WEB_IDENTITY_TOKEN_FILE",
         # For the name that botocore calls itself by, and which the direct lane does not take.
         "AWS_EXECUTION_ENV",

@@ -22,6 +22,7 @@ from dynamodb_wrapper.transport.errors import Endpoint, from_botocore, from_cred
 from dynamodb_wrapper.transport.failures import Hint, Verdict, hinted
 from dynamodb_wrapper.transport.forks import ForkSafeLock, generation
 from dynamodb_wrapper.transport.guard import (
+    OPERATIONS,
     ClientlessGuard,
     FrozenKeys,
     Guard,
@@ -67,7 +68,7 @@ class Routes:
         client: Callable[[], BaseClient],
         endpoint: Callable[[BaseClient | str], Endpoint],
         *,
-        has_client: Callable[[], bool],
+        has_opened: Callable[[], bool],
     ) -> None:
         """Find the routes of a connection.
 
@@ -75,16 +76,17 @@ class Routes:
             config: Its configuration.
             client: Gives its client, making it if need be; asked anew for each call.
             endpoint: Gives what messages call the place that a client, or a URL, leads to.
-            has_client: Tells whether the connection has a client, or anything else of botocore's that users may have
+            has_opened: Tells whether the connection has a client, or anything else of botocore's that users may have
                 changed: then that client says where requests go.
         """
         self._config = config
         self._client = client
         self._endpoint = endpoint
-        self._has_client = has_client
+        self._has_opened = has_opened
         self._lock = ForkSafeLock()
         self._route: Route | None = None
         self._plain: _Plain | None = None
+        self._told: str | None = None
 
     def find(self, call: Call) -> tuple[Route, FrozenKeys] | None:
         """Return the route and the keys for a call; None when there are no credentials, of which botocore tells best.
@@ -134,6 +136,16 @@ class Routes:
         found = self.find(Call(operation, {}))
         return "there are no credentials" if found is None else found[0].why_not_direct(operation)
 
+    def why_botocore(self, client: BaseClient | None) -> str | None:
+        """Return why botocore sends requests on items at this moment, as far as that is known without any waiting.
+
+        Args:
+            client: The connection's client, if there is one.
+        """
+        if self._found_plainly() is None and (client is None or are_to_be_renewed(credentials_of(client))):
+            return "it is not known yet where requests go, or with which credentials"
+        return self.why_not_direct("GetItem")
+
     def forget(self) -> None:
         """Find everything anew for the next call."""
         with self._lock:
@@ -141,7 +153,7 @@ class Routes:
 
     def _found_plainly(self) -> tuple[Route, FrozenKeys] | None:
         """Return the route that needs no client, and its keys; None if there has to be one."""
-        if self._has_client() or not nobody_listens():
+        if self._has_opened() or not nobody_listens():
             return None
         plain = self._plain
         if plain is None or plain.generation != generation():
@@ -158,7 +170,14 @@ class Routes:
             _log.debug("botocore is asked where requests go: %s", unknown)
             return None
         url = self._config.endpoint_url or f"{place.scheme}://{place.host}"
-        return Route(self._endpoint(url), place, ClientlessGuard()), keys
+        return Route(self._endpoint(url), place, ClientlessGuard(), self._tell), keys
+
+    def _tell(self, reason: str) -> None:
+        """Log why botocore sends requests, once, and again when the reason changes."""
+        if reason != self._told:
+            self._told = reason
+            level = logging.WARNING if self._config.transport == "direct" else logging.INFO
+            _log.log(level, "requests to %s go through botocore: %s", self._endpoint("AWS"), reason)
 
     def _without_keys(self, error: Exception, call: Call, client: BaseClient) -> DynamoDBWrapperError | None:
         from botocore.exceptions import BotoCoreError, ClientError
@@ -171,7 +190,12 @@ class Routes:
         with self._lock:
             route = self._route
             if route is None or not route.leads(client, keys):
-                route = self._route = _route_of(client, self._endpoint(client), keys)
+                try:
+                    place: Place | str = place_of(client)
+                except UnknownPlaceError as unknown:
+                    place = str(unknown)
+                endpoint, guard = self._endpoint(client), Guard(client)
+                route = self._route = Route(endpoint, place, guard, self._tell, client, account_of(keys))
             return route
 
 
@@ -183,15 +207,6 @@ class _Plain:
     def __init__(self, found: tuple[Route, FrozenKeys] | None) -> None:
         self.found = found
         self.generation = generation()
-
-
-def _route_of(client: BaseClient, endpoint: Endpoint, keys: FrozenKeys) -> Route:
-    """Find out where a client goes, and whether a direct lane may go there."""
-    try:
-        place = place_of(client)
-    except UnknownPlaceError as unknown:
-        return Route(endpoint, str(unknown), Guard(client), client, account_of(keys))
-    return Route(endpoint, place, Guard(client), client, account_of(keys))
 
 
 class Route:
@@ -209,15 +224,17 @@ class Route:
         endpoint: Endpoint,
         place: Place | str,
         guard: Guard | ClientlessGuard,
+        tell: Callable[[str], None],
         client: BaseClient | None = None,
         account_id: str | None = None,
     ) -> None:
-        """Lead to a place; a text instead says why no direct lane may go there."""
+        """Lead to a place; a text instead says why no direct lane may go there. What goes elsewhere is told why."""
         self.client = client
         self.endpoint = endpoint
         self.address = ("", 0)
         self.tls: Tls | None = None
         self._guard = guard
+        self._tell = tell
         self._account_id = account_id
         self._is_by_account = False
         self._why_not = place if isinstance(place, str) else None
@@ -254,7 +271,10 @@ class Route:
 
     def is_for(self, call: Call) -> bool:
         """Return whether a direct lane may send a call at this moment."""
-        return self.why_not_direct(call.operation) is None and not (self._is_by_account and _names_an_arn(call))
+        reason = self.why_not_direct(call.operation)
+        if reason is not None and call.operation in OPERATIONS:
+            self._tell(reason)
+        return reason is None and not (self._is_by_account and _names_an_arn(call))
 
     def request(self, call: Call, keys: FrozenKeys) -> tuple[bytes, float]:
         """Return a call as it goes over the wire, and the clock it is signed by, which `outcome` asks for."""

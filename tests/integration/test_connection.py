@@ -588,7 +588,8 @@ def test_a_report_of_health(server: CannedServer) -> None:
     connection = connection_for(config(server.url))
     server.script = [ok({"TableNames": []})]
     report = connection.health_report()
-    assert report == HealthReport(True, True, report.latency_ms, None, None, "ok", None, report.checked_at)
+    seen = report.latency_ms, report.checked_at
+    assert report == HealthReport(True, True, seen[0], None, None, "ok", None, seen[1], report.transport, None)
     assert report.latency_ms is not None
     assert report.latency_ms > 0
     assert report.checked_at.tzinfo is not None
