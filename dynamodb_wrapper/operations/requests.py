@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from dynamodb_wrapper import expressions
 from dynamodb_wrapper.codec import Item, Step, Target
 from dynamodb_wrapper.exceptions import ExpressionError
-from dynamodb_wrapper.expressions import Add, Append, Condition, ExpressionWriter, Prepend, Resolver
 from dynamodb_wrapper.operations.effects import AnswerReader, Call, Flow, Params, Response, call
+
+if TYPE_CHECKING:
+    from dynamodb_wrapper.expressions import Condition, ExpressionWriter, Resolver
 
 R_co = TypeVar("R_co", covariant=True)
 
@@ -65,10 +68,11 @@ class Get(Request):
         return {"Get": self._params()}
 
     def _params(self) -> Params:
-        writer = ExpressionWriter(self.resolver)
         params: Params = {"TableName": self.table_name, "Key": self.key}
-        if self.projection is not None:
-            params["ProjectionExpression"] = writer.projection(without_overlaps(self.projection))
+        if self.projection is None:
+            return params
+        writer = expressions.ExpressionWriter(self.resolver)
+        params["ProjectionExpression"] = writer.projection(without_overlaps(self.projection))
         return {**params, **writer.parameters()}
 
 
@@ -114,7 +118,7 @@ class Put(Request):
         return {"PutRequest": {"Item": self.item}}
 
     def _params(self) -> Params:
-        writer = ExpressionWriter(self.resolver)
+        writer = expressions.ExpressionWriter(self.resolver)
         params = {"TableName": self.table_name, "Item": self.item, **_condition(self.condition, writer)}
         return {**params, **writer.parameters()}
 
@@ -138,7 +142,7 @@ class Update(Request):
         return {"Update": self._params()}
 
     def _params(self) -> Params:
-        writer = ExpressionWriter(self.resolver)
+        writer = expressions.ExpressionWriter(self.resolver)
         params = {
             "TableName": self.table_name,
             "Key": self.key,
@@ -173,7 +177,7 @@ class Delete(Request):
         return {"DeleteRequest": {"Key": self.key}}
 
     def _params(self) -> Params:
-        writer = ExpressionWriter(self.resolver)
+        writer = expressions.ExpressionWriter(self.resolver)
         params = {"TableName": self.table_name, "Key": self.key, **_condition(self.condition, writer)}
         return {**params, **writer.parameters()}
 
@@ -195,7 +199,7 @@ class Check(Request):
 
     def as_action(self) -> Params:
         """Return a ``ConditionCheck`` of ``TransactWriteItems``."""
-        writer = ExpressionWriter(self.resolver)
+        writer = expressions.ExpressionWriter(self.resolver)
         params = {"TableName": self.table_name, "Key": self.key, **_condition(self.condition, writer)}
         return {"ConditionCheck": {**params, **writer.parameters()}}
 
@@ -219,6 +223,6 @@ def _accumulates(target: Target, change: object) -> bool:
     """Whether a change adds up when it is applied twice; members of a set do not, places in a list may."""
     if any(isinstance(step, int) for step in target.names):  # the elements behind a removed one move up
         return True
-    if isinstance(change, Add):
+    if isinstance(change, expressions.Add):
         return not isinstance(change.value, set | frozenset)
-    return isinstance(change, Append | Prepend)
+    return isinstance(change, expressions.Append | expressions.Prepend)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
         async_transaction,
     )
     from dynamodb_wrapper.repositories.base import BaseDynamoRepository
-    from dynamodb_wrapper.repositories.batching import Batch
+    from dynamodb_wrapper.repositories.collecting import Batch
     from dynamodb_wrapper.repositories.loading import Loaded, Loader
     from dynamodb_wrapper.repositories.patterns import AccessPattern, BoundAccessPattern, ParentPattern
     from dynamodb_wrapper.repositories.pipeline_config import PipelineConfigRepository
@@ -59,7 +59,7 @@ else:
                 AsyncTransaction async_transact_get async_transact_write async_transaction
             """,
             "dynamodb_wrapper.repositories.base": "BaseDynamoRepository",
-            "dynamodb_wrapper.repositories.batching": "Batch",
+            "dynamodb_wrapper.repositories.collecting": "Batch",
             "dynamodb_wrapper.repositories.loading": "Loaded Loader",
             "dynamodb_wrapper.repositories.patterns": "AccessPattern BoundAccessPattern ParentPattern",
             "dynamodb_wrapper.repositories.pipeline_config": "PipelineConfigRepository",
@@ -72,6 +72,7 @@ else:
                 GetRequest Transaction WriteRequest transact_get transact_write transaction
             """,
         },
+        modules="collecting loading query",
     )
 
 __all__ = [

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import BaseModel
 
 from dynamodb_wrapper.operations import tables
-from dynamodb_wrapper.operations.tables import Progress
 from dynamodb_wrapper.repositories.foundation import RepositoryFoundation
 from dynamodb_wrapper.transport import HealthReport, SyncDriver
+
+if TYPE_CHECKING:
+    from dynamodb_wrapper.operations.tables import Progress
 
 T = TypeVar("T", bound=BaseModel)
 
