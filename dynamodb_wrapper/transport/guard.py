@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable
-from operator import is_
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Protocol, cast
 from urllib.parse import SplitResult, urlsplit
@@ -135,9 +134,10 @@ def nobody_listens() -> bool:
         return True
     global _loaded
     try:
-        if _loaded is None or not _loaded.is_current():
-            _loaded = _Loaded()
-        return _loaded.is_untouched and not any(handler.enabled for handler in _loaded.sleeping)
+        loaded = _loaded
+        if loaded is None or not loaded.is_current():
+            loaded = _loaded = _Loaded()
+        return loaded.is_untouched and (not loaded.sleeping or not any(one.enabled for one in loaded.sleeping))
     except (AttributeError, TypeError, IndexError):  # it is being loaded, or is not built as expected
         return False
 
@@ -155,8 +155,10 @@ class _Loaded:
 
     def is_current(self) -> bool:
         """Return whether it is still that state."""
-        # By identity: what wraps a function may say that it equals it.
-        return all(map(is_, _functions_of_clients(), self._functions)) and _builtin_handlers() == self._handlers
+        now, then = _functions_of_clients(), self._functions
+        # By identity: what wraps a function may say that it equals it. Spelt out, because every call asks.
+        are_same = now[0] is then[0] and now[1] is then[1] and now[2] is then[2] and now[3] is then[3]
+        return are_same and now[4] is then[4] and _builtin_handlers() == self._handlers
 
     def _is_harmless(self, entry: Any) -> bool:
         event, handler = entry[:2]
@@ -177,11 +179,13 @@ def _builtin_handlers() -> list[Any]:
     return [] if handlers is None else cast("list[Any]", handlers.BUILTIN_HANDLERS)
 
 
-def _functions_of_clients() -> tuple[Any, ...]:
+def _functions_of_clients() -> tuple[Any, Any, Any, Any, Any]:
     """Return what clients are made by, and what they send requests with: what tools wrap that listen to clients."""
     client, session = sys.modules["botocore.client"], sys.modules.get("botocore.session")
-    functions = (client.BaseClient._make_api_call, client.BaseClient.__init__, client.ClientCreator.create_client)
-    return functions if session is None else (*functions, session.Session.__init__, session.Session.create_client)
+    base, made = client.BaseClient, client.ClientCreator.create_client
+    if session is None:
+        return base._make_api_call, base.__init__, made, None, None
+    return base._make_api_call, base.__init__, made, session.Session.__init__, session.Session.create_client
 
 
 def _about_tables(operation: str) -> str:

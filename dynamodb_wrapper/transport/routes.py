@@ -174,7 +174,7 @@ class Routes:
 
     def _tell(self, reason: str) -> None:
         """Log why botocore sends requests, once, and again when the reason changes."""
-        if reason != self._told:
+        if reason != self._told and not self._config.is_embedded:  # which there is no other way to
             self._told = reason
             level = logging.WARNING if self._config.transport == "direct" else logging.INFO
             _log.log(level, "requests to %s go through botocore: %s", self._endpoint("AWS"), reason)
