@@ -75,8 +75,12 @@ def through_botocore(settings: DynamoDBConfig) -> Place | str:
 def are_same(found: Place, theirs: Place | str) -> bool:
     if not isinstance(theirs, Place):
         return False
-    names = [name for name in Place.__slots__ if name != "ca_bundle" or found.scheme == "https"]
-    return all(getattr(found, name) == getattr(theirs, name) for name in names)
+    ignored = {"is_by_account"} | ({"ca_bundle"} if found.scheme == "http" else set())
+    names = [name for name in Place.__slots__ if name not in ignored]
+    # Old versions of botocore know no endpoints of accounts; then tables of other accounts are left to it needlessly.
+    return found.is_by_account >= theirs.is_by_account and all(
+        getattr(found, name) == getattr(theirs, name) for name in names
+    )
 
 
 def regions() -> list[str]:
