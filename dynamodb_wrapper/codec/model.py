@@ -245,6 +245,12 @@ class ModelCodec(ItemPlaces[T]):
         """
         return self._one_pass.answers[member] if self._one_pass.explanation.in_one_pass else None
 
+    def compile(self) -> None:
+        """Make now what else the first item written, and the first one and the first page read, would wait for."""
+        _ = self._generated
+        self._one_pass.answers["Item"](b"{}")
+        self._one_pass.answers["Items"](b'{"Items":[],"Count":0}')
+
     def explain(self) -> Explanation:
         """Return how items are read, and what is read the simple way and why."""
         return self._one_pass.explanation

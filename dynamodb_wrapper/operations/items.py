@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel
 
+from dynamodb_wrapper import expressions
 from dynamodb_wrapper.codec import Item, PartialItem, Step, read_any
 from dynamodb_wrapper.exceptions import ExpressionError, ItemNotFoundError
-from dynamodb_wrapper.expressions import AnyCondition, Path
 from dynamodb_wrapper.operations import transactions, writes
 from dynamodb_wrapper.operations.effects import AnswerReader, Flow
 from dynamodb_wrapper.operations.entity import Entity
 from dynamodb_wrapper.operations.requests import Get, Read
-from dynamodb_wrapper.operations.writes import KeyValues
+
+if TYPE_CHECKING:
+    from dynamodb_wrapper.expressions import AnyCondition, Path
+    from dynamodb_wrapper.operations.writes import KeyValues
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -174,7 +177,7 @@ class Projection:
 
 
 def _steps(entry: object) -> tuple[Step, ...]:
-    if not isinstance(entry, Path):
+    if not isinstance(entry, expressions.Path):
         raise ExpressionError(f"an attribute is named by a field name or a path like F.address.city, not {entry!r:.80}")
     return entry.steps
 

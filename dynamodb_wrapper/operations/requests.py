@@ -9,22 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from dynamodb_wrapper import expressions
 from dynamodb_wrapper.codec import Item, Step, Target, Wire
 from dynamodb_wrapper.exceptions import ExpressionError
-from dynamodb_wrapper.expressions import (
-    MAX_EXPRESSION_BYTES,
-    Add,
-    Append,
-    Condition,
-    Encoded,
-    ExpressionWriter,
-    Function,
-    Prepend,
-    Resolver,
-)
 from dynamodb_wrapper.operations.effects import AnswerReader, Call, Flow, Params, Response, sent
+
+if TYPE_CHECKING:
+    from dynamodb_wrapper.expressions import Condition, ExpressionWriter, Resolver
 
 R_co = TypeVar("R_co", covariant=True)
 
@@ -79,7 +72,7 @@ class Get(Request):
     def _params(self) -> Params:
         params: Params = {"TableName": self.table_name, "Key": self.key}
         if self.projection is not None:
-            writer = ExpressionWriter(self.resolver)
+            writer = expressions.ExpressionWriter(self.resolver)
             params["ProjectionExpression"] = writer.projection(without_overlaps(self.projection))
             params.update(writer.parameters())
         return params
@@ -159,12 +152,12 @@ class Update(Request):
         """
         values: dict[str, Wire] = {}
         for number, (target, change) in enumerate(self.changes):
-            if not isinstance(change, Encoded) or len(target.names) > 1 or change.wire in values.values():
+            if not isinstance(change, expressions.Encoded) or len(target.names) > 1 or change.wire in values.values():
                 return None
             values[f":v{number}"] = change.wire
         present = None
         if self.condition is not None:
-            if not isinstance(self.condition, Function) or self.condition.name != "attribute_exists":
+            if not isinstance(self.condition, expressions.Function) or self.condition.name != "attribute_exists":
                 return None
             present = self.resolver.target(self.condition.path.steps).names
         texts = _plain_texts(tuple(target.names for target, _ in self.changes), present)
@@ -175,7 +168,7 @@ class Update(Request):
         return params
 
     def _any_params(self) -> Params:
-        writer = ExpressionWriter(self.resolver)
+        writer = expressions.ExpressionWriter(self.resolver)
         params = {
             "TableName": self.table_name,
             "Key": self.key,
@@ -250,7 +243,7 @@ def _condition(condition: Condition | None, resolver: Resolver) -> dict[str, Any
     """Return the parameters of a condition, where there is one."""
     if condition is None:
         return {}
-    writer = ExpressionWriter(resolver)
+    writer = expressions.ExpressionWriter(resolver)
     return {**_written(condition, writer), **writer.parameters()}
 
 
@@ -269,7 +262,11 @@ def _plain_texts(places: tuple[tuple[Step, ...], ...], present: tuple[Step, ...]
     names = dict.fromkeys((*places, *([] if present is None else [present])))
     placeholders = {place: f"#n{number}" for number, place in enumerate(names)}
     update = "SET " + ", ".join(f"{placeholders[place]} = :v{number}" for number, place in enumerate(places))
-    if len(set(places)) < len(places) or len(update) > MAX_EXPRESSION_BYTES or any(len(place) > 1 for place in names):
+    if (
+        len(set(places)) < len(places)
+        or len(update) > expressions.MAX_EXPRESSION_BYTES
+        or any(len(place) > 1 for place in names)
+    ):
         return None
     texts: Params = {
         "UpdateExpression": update,
@@ -285,6 +282,6 @@ def _accumulates(target: Target, change: object) -> bool:
     """Whether a change adds up when it is applied twice; members of a set do not, places in a list may."""
     if any(isinstance(step, int) for step in target.names):  # the elements behind a removed one move up
         return True
-    if isinstance(change, Add):
+    if isinstance(change, expressions.Add):
         return not isinstance(change.value, set | frozenset)
-    return isinstance(change, Append | Prepend)
+    return isinstance(change, expressions.Append | expressions.Prepend)

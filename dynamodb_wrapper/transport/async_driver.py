@@ -38,6 +38,14 @@ class AsyncLane(Protocol):
         """
         ...
 
+    async def open_ahead(self, connections: int, time_left: float) -> int:
+        """Open connections before they are needed, and return how many are ready; 0 where that is not ours to do.
+
+        Raises:
+            ConnectionError: None could be opened, or not in so many seconds.
+        """
+        ...
+
     async def aclose(self) -> None:
         """Close what the running event loop has opened; the next call opens anew."""
         ...

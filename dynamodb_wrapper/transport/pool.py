@@ -84,6 +84,26 @@ class Pool:
                 stream.close()
             self._give_back(kept)
 
+    def open_ahead(self, count: int, seconds: float) -> int:
+        """Open connections until so many are there to be used, or all that may be; return how many are.
+
+        One after another, within so many seconds in all and within the endpoint's time limit for each.
+
+        Raises:
+            ConnectionError: One could not be opened; those before it are there.
+        """
+        ends_at = self._clock() + seconds
+        held: list[Stream | None] = []
+        try:
+            while len(held) < count and (self._idle or self._open < self._at_most):
+                held.append(self._take(ends_at))
+                if held[-1] is None:
+                    held[-1] = self._connect(ends_at)
+            return len(held)
+        finally:
+            for stream in held:
+                self._give_back(stream)
+
     def close(self) -> None:
         """Close the idle connections, and those in use when they are given back; closing twice is fine."""
         with self._lock:
