@@ -9,6 +9,7 @@ import time
 from collections import deque
 from concurrent.futures import Future
 from copy import copy
+from dataclasses import dataclass
 from math import inf
 from typing import TypeVar
 
@@ -25,6 +26,14 @@ from dynamodb_wrapper.transport.sockets import MOST_IDLE_SECONDS, Clock, Lookup,
 R = TypeVar("R")
 
 _TICKS_TO_CLOSE = 3  # rounds of the event loop, until the socket under a TLS connection is closed
+
+
+@dataclass(slots=True)
+class _Waiter:
+    """A task in the queue for a connection, and how long it waits."""
+
+    turn: asyncio.Future[AsyncStream | None]
+    ends_at: float
 
 
 class AsyncPool:
@@ -62,7 +71,9 @@ class AsyncPool:
         self._open = 0  # those in use and those being made included
         self._idle: list[AsyncStream] = []
         self._streams: set[AsyncStream] = set()
-        self._waiters: deque[asyncio.Future[AsyncStream | None]] = deque()
+        self._waiters: deque[_Waiter] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_ends_at = 0.0
         self._closed = False
 
     async def exchange(self, request: bytes, seconds: float = inf) -> http.Answer:
@@ -171,20 +182,35 @@ class AsyncPool:
     async def _turn(self, ends_at: float) -> AsyncStream | None:
         """Wait in the queue for a connection, or for the permission to open one."""
         seconds, is_last = self._limited(self._endpoint.timeout_seconds, ends_at)
-        loop = asyncio.get_running_loop()
-        waiter: asyncio.Future[AsyncStream | None] = loop.create_future()
+        waiter = _Waiter(asyncio.get_running_loop().create_future(), self._clock() + seconds)
         self._waiters.append(waiter)
-        timer = loop.call_later(max(0.0, seconds), _end_in_vain, waiter)
+        self._watch(waiter.ends_at, seconds)
         try:
-            return await waiter
+            return await waiter.turn
         except TimeoutError:
             raise self._mishaps.not_its_turn(seconds, is_last=is_last) from None
         except asyncio.CancelledError:
-            if not waiter.cancelled() and waiter.exception() is None:  # it was served in the same moment
-                self._give_back(waiter.result())
+            if not waiter.turn.cancelled() and waiter.turn.exception() is None:  # it was served in the same moment
+                self._give_back(waiter.turn.result())
             raise
-        finally:
-            timer.cancel()
+
+    def _watch(self, ends_at: float, seconds: float) -> None:
+        """Look at the queue when the time of one who waits is over: one timer for all costs less than one for each."""
+        if self._timer is not None and self._timer_ends_at <= ends_at:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_ends_at = ends_at
+        self._timer = asyncio.get_running_loop().call_later(max(0.0, seconds), self._look_at_queue)
+
+    def _look_at_queue(self) -> None:
+        self._timer, now = None, self._clock()
+        self._waiters = deque(waiter for waiter in self._waiters if not waiter.turn.done())
+        for waiter in self._waiters:
+            if waiter.ends_at <= now:
+                waiter.turn.set_exception(TimeoutError())
+            else:
+                self._watch(waiter.ends_at, waiter.ends_at - now)
 
     def _give_back(self, stream: AsyncStream | None) -> None:
         """Let the next one have a connection, or, when there is none or it is closed, the permission to open one."""
@@ -194,8 +220,8 @@ class AsyncPool:
                 stream = None
         while self._waiters:
             waiter = self._waiters.popleft()
-            if not waiter.done():
-                waiter.set_result(stream)
+            if not waiter.turn.done():
+                waiter.turn.set_result(stream)
                 return
         if stream is None:
             self._open -= 1
@@ -295,8 +321,3 @@ async def own_outcome(shared: Future[R]) -> R:
         own = copy(error)
         own.context = dict(error.context)
         raise own from error
-
-
-def _end_in_vain(waiter: asyncio.Future[AsyncStream | None]) -> None:
-    if not waiter.done():
-        waiter.set_exception(TimeoutError())
