@@ -430,8 +430,8 @@ def test_the_time_is_for_the_whole_call(listen: Listen, piece: bytes) -> None:
         lane = lane_of(connect(listener.url, timeout_seconds=30))
         started = time.monotonic()
         with pytest.raises(DeadlineExceededError, match="no answer came within the") as caught:
-            await lane.send(PUT, 0.3)
-        assert 0.2 < time.monotonic() - started < 1.5
+            await lane.send(PUT, 0.6)
+        assert 0.5 < time.monotonic() - started < 4
         assert hint_of(caught.value).verdict is Verdict.LOST
         assert caught.value.context == {"table_name": "t", "key": {"p": "x"}}
         with pytest.raises(DeadlineExceededError, match=r"no time was left|did not accept") as caught:
@@ -441,9 +441,9 @@ def test_the_time_is_for_the_whole_call(listen: Listen, piece: bytes) -> None:
     asyncio.run(main())
 
 
-def test_a_limit_after_a_longer_one_and_a_longer_one_after_it(server: Recorder, listen: Listen) -> None:
+def test_a_limit_after_a_longer_one_and_a_longer_one_after_it(listen: Listen) -> None:
     """One timer serves the exchanges of a connection: it must hold for each of them."""
-    turns: list[float] = [0, 0.3, 0, 1]
+    turns: list[float] = [0, 0.8, 0, 2]
 
     def act(accepted: socket.socket) -> None:
         while accepted.recv(65536):
@@ -454,13 +454,13 @@ def test_a_limit_after_a_longer_one_and_a_longer_one_after_it(server: Recorder, 
 
     async def main() -> None:
         lane = lane_of(connect(listener.url, timeout_seconds=30))
-        await lane.send(GET, 0.2)
+        await lane.send(GET, 0.7)
         await lane.send(GET, 20)  # longer than the timer that the last one has left behind
         await lane.send(GET)
         started = time.monotonic()
         with pytest.raises(DeadlineExceededError):
             await lane.send(GET, 0.2)
-        assert time.monotonic() - started < 0.9
+        assert time.monotonic() - started < 1.8
         assert len(listener.accepted) == 1
 
     asyncio.run(main())
@@ -536,7 +536,7 @@ def test_cancelled_as_its_turn_comes(server: Recorder) -> None:
 
 def test_cancelled_on_its_way_closes_the_connection(listen: Listen) -> None:
     listener = listen(in_pieces(WHOLE, 100_000, 0.0))
-    slow = listen(in_pieces(WHOLE, 20, 0.05))
+    slow = listen(in_pieces(WHOLE, 20, 0.2))
 
     async def main() -> None:
         lane = lane_of(connect(slow.url))
