@@ -344,3 +344,11 @@ def _absent(member: Member) -> object:
     if info.default is None:
         return None
     return _EMPTY_SET if isinstance(info.default, set | frozenset) and not info.default else _NO_VALUE
+
+
+def explain(model_class: type[BaseModel]) -> Explanation:
+    """Return how items of a model are read: in one pass through pydantic-core, or the simple way, and why.
+
+    A repository may store fields in forms of its own; what it does with them, ``explain()`` of its codec tells.
+    """
+    return ModelCodec.shared(model_class).explain()

@@ -31,6 +31,7 @@ VARIABLES: dict[str, tuple[str, ...]] = {
     "timeout_seconds": ("DYNAMODB_REQUEST_TIMEOUT",),
     "connect_timeout_seconds": ("DYNAMODB_CONNECTION_TIMEOUT",),
     "deadline_seconds": ("DYNAMODB_DEADLINE",),
+    "transport": ("DYNAMODB_TRANSPORT",),
     "default_timezone": ("DYNAMODB_TIMEZONE",),
     "user_timezone": ("DYNAMODB_USER_TIMEZONE",),
     "debug_logging": ("DYNAMODB_DEBUG_LOGGING", "DYNAMODB_ENABLE_LOGGING"),

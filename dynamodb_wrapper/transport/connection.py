@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.service_resource import DynamoDBServiceResource, Table
 
     from dynamodb_wrapper.config import DynamoDBConfig
-    from dynamodb_wrapper.transport.async_driver import AsyncDriver
+    from dynamodb_wrapper.transport.async_driver import AsyncDriver, AsyncLane
     from dynamodb_wrapper.transport.errors import Endpoint
 
 _lock = ForkSafeLock()
@@ -82,6 +82,7 @@ class Connection:
         self.config = config
         self._abandonable = Abandonable(at_most=config.max_pool_connections)
         self._routes = Routes(config, lambda: self.client, self._endpoint, has_opened=self._has_opened)
+        self._botocore_lane = BotocoreLane(lambda: self.client, self._endpoint, self._abandonable)
         self._lane, self._direct = self._new_lane()
         self._policy = RetryPolicy(config.max_attempts)
         self.driver = SyncDriver(
@@ -252,10 +253,9 @@ class Connection:
     def _new_async_driver(self) -> AsyncDriver:
         # Not needed by programs without an event loop, and asyncio takes its time to be imported.
         from dynamodb_wrapper.transport.async_driver import AsyncDriver
-        from dynamodb_wrapper.transport.thread_lane import ThreadLane
 
         return AsyncDriver(
-            ThreadLane(self._lane, at_most=self.config.max_pool_connections),
+            self._new_async_lane(),
             self._policy,
             timeout=self.config.deadline_seconds,
             reports_capacity=self.config.report_capacity,
@@ -263,13 +263,25 @@ class Connection:
         )
 
     def _new_lane(self) -> tuple[Lane, DirectLane | None]:
-        botocore_lane = BotocoreLane(lambda: self.client, self._endpoint, self._abandonable)
         if self.config.transport == "botocore":
-            return botocore_lane, None
+            return self._botocore_lane, None
         direct_lane = DirectLane(
-            self._routes, self._abandonable, fallback=botocore_lane, max_connections=self.config.max_pool_connections
+            self._routes,
+            self._abandonable,
+            fallback=self._botocore_lane,
+            max_connections=self.config.max_pool_connections,
         )
         return direct_lane, direct_lane
+
+    def _new_async_lane(self) -> AsyncLane:
+        from dynamodb_wrapper.transport.async_direct_lane import AsyncDirectLane
+        from dynamodb_wrapper.transport.thread_lane import ThreadLane
+
+        most = self.config.max_pool_connections
+        thread_lane = ThreadLane(self._botocore_lane, at_most=most)
+        if self.config.transport == "botocore":
+            return thread_lane
+        return AsyncDirectLane(self._routes, fallback=thread_lane, max_connections=most)
 
     def _endpoint(self, place: BaseClient | str) -> Endpoint:
         return clients.endpoint_of(self.config, place)

@@ -118,8 +118,10 @@ class Routes:
         """Whether route and keys are found at once."""
         if self._found_plainly() is not None:
             return True
-        client = None if self._route is None else self._route.client
-        return client is not None and not are_to_be_renewed(credentials_of(client))
+        route = self._route
+        if route is None or route.client is None or route.generation != generation():
+            return False
+        return not are_to_be_renewed(credentials_of(route.client))
 
     @property
     def endpoint(self) -> Endpoint | None:
@@ -217,6 +219,7 @@ class Route:
         endpoint: Where it leads, and the time limits.
         address: Host and port to connect to.
         tls: None for plain text.
+        generation: The process that it was found in.
     """
 
     def __init__(
@@ -233,6 +236,7 @@ class Route:
         self.endpoint = endpoint
         self.address = ("", 0)
         self.tls: Tls | None = None
+        self.generation = generation()
         self._guard = guard
         self._tell = tell
         self._account_id = account_id
@@ -248,7 +252,7 @@ class Route:
         is_tls = place.scheme == "https"
         self.address = (place.host, place.port)
         self.tls = Tls(place.ca_bundle) if is_tls else None
-        self._wire = generation(), self.endpoint, self.address, place.ca_bundle if is_tls else None
+        self._wire = self.generation, self.endpoint, self.address, place.ca_bundle if is_tls else None
         self._is_by_account = place.is_by_account
         self._path = place.path
         self._host = http.host_header(place.host, place.port, is_tls=is_tls)

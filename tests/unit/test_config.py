@@ -444,6 +444,7 @@ VARIABLES: list[tuple[str, str, str, Any]] = [
     ("DYNAMODB_REQUEST_TIMEOUT", "30000", "timeout_seconds", 30.0),
     ("DYNAMODB_CONNECTION_TIMEOUT", "2500", "connect_timeout_seconds", 2.5),
     ("DYNAMODB_DEADLINE", "750", "deadline_seconds", 0.75),
+    ("DYNAMODB_TRANSPORT", "botocore", "transport", "botocore"),
     ("DYNAMODB_REPORT_CAPACITY", "true", "report_capacity", True),
 ]
 
