@@ -10,24 +10,30 @@ from dynamodb_wrapper.codec.partial import PartialItem
 from dynamodb_wrapper.codec.shapes import Member, Shape, Step
 from dynamodb_wrapper.codec.stored import EpochSeconds, KeyedList, StoredForm
 from dynamodb_wrapper.codec.targets import Target
+from dynamodb_wrapper.codec.templates import Case, Form, Key, Part, Template
 from dynamodb_wrapper.codec.wire import Item, RefusedValueError, TimeRules, Wire, WireEncoder, read_any
 from dynamodb_wrapper.codec.wire_json import from_json, to_json
 
 __all__ = [
     "MAX_ITEM_BYTES",
+    "Case",
     "Derived",
     "EpochSeconds",
     "Explanation",
+    "Form",
     "Item",
+    "Key",
     "KeyedList",
     "Member",
     "ModelCodec",
+    "Part",
     "PartialItem",
     "RefusedValueError",
     "Shape",
     "Step",
     "StoredForm",
     "Target",
+    "Template",
     "TimeRules",
     "Wire",
     "WireEncoder",

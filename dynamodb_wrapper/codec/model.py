@@ -21,6 +21,7 @@ from dynamodb_wrapper.codec.places import ItemPlaces
 from dynamodb_wrapper.codec.shapes import ANY, Member
 from dynamodb_wrapper.codec.stored import StoredForm
 from dynamodb_wrapper.codec.targets import invalid
+from dynamodb_wrapper.codec.templates import Template, fitting
 from dynamodb_wrapper.codec.wire import Item, RefusedValueError, TimeRules, Wire
 from dynamodb_wrapper.codec.wire_json import from_json, to_json
 from dynamodb_wrapper.exceptions import ValidationError
@@ -52,7 +53,7 @@ class ModelCodec(ItemPlaces[T]):
         *,
         times: TimeRules | None = None,
         stored: Mapping[str, StoredForm] | None = None,
-        derived: Sequence[Derived] = (),
+        derived: Sequence[Derived | Template] = (),
         keep_unknown: bool = False,
     ) -> None:
         super().__init__(model_class, times or TimeRules(), stored or {}, derived, keep_unknown=keep_unknown)
@@ -72,7 +73,7 @@ class ModelCodec(ItemPlaces[T]):
         *,
         times: TimeRules | None = None,
         stored: Mapping[str, StoredForm] | None = None,
-        derived: Sequence[Derived] = (),
+        derived: Sequence[Derived | Template] = (),
         keep_unknown: bool = False,
     ) -> ModelCodec[T]:
         """Return such a codec, the same one to everybody who asks alike as long as somebody has it.
@@ -182,8 +183,12 @@ class ModelCodec(ItemPlaces[T]):
             self._add_derived(item, entry, model)
         return item
 
-    def _add_derived(self, item: Item, entry: Derived, model: T) -> None:
-        wire = self.derive(entry, [getattr(model, name) for name in entry.fields])
+    def _add_derived(self, item: Item, entry: Derived | Template, model: T) -> None:
+        if isinstance(entry, Template):
+            seen = {name: getattr(model, name) for name in entry.when_fields}
+            wire = self._key_text(entry, [item.get(self.attribute(name)) for name in entry.names], seen)
+        else:
+            wire = self.derive(entry, [getattr(model, name) for name in entry.fields])
         if wire is not None:
             item[entry.attribute] = wire
 
@@ -318,8 +323,12 @@ class ModelCodec(ItemPlaces[T]):
         """Whether an item without that field's attribute still reads as a valid model."""
         return self._absent[name] is not _NO_VALUE or not self.shape.by_name[name].info.is_required()
 
-    def derive(self, entry: Derived, values: Sequence[object]) -> Wire | None:
+    def derive(self, entry: Derived | Template, values: Sequence[object]) -> Wire | None:
         """Return the value of a derived attribute for these field values, or None to leave it out."""
+        if isinstance(entry, Template):
+            given = dict(zip(entry.fields, values, strict=True))
+            wires = [None if given[name] is None else self.target((name,)).store(given[name]) for name in entry.names]
+            return self._key_text(entry, wires, given)
         value = entry.compute(*values)
         if value is None:
             return None
@@ -327,6 +336,12 @@ class ModelCodec(ItemPlaces[T]):
             return self._encoder.encode(value)
         except RefusedValueError as refused:
             raise refused.at(entry.attribute).as_validation_error(owner=self.model_class.__name__) from None
+
+    def _key_text(self, entry: Template, wires: Sequence[Wire | None], seen: Mapping[str, object]) -> Wire | None:
+        """Return the key that a template makes of stored values, or None to leave it out."""
+        with fitting(self.model_class.__name__):
+            text = entry.text(wires, self.times) if entry.applies(seen) else None
+        return None if text is None else {"S": text}
 
 
 _shared: WeakValueDictionary[tuple[object, ...], ModelCodec[Any]] = WeakValueDictionary()

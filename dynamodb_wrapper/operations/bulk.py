@@ -162,30 +162,6 @@ class CollectedWrites(Generic[T]):
         return self._entries, self._time
 
 
-def key_values(entity: Entity[T], key: object) -> KeyValues:
-    """Return the values of a key given as one: a partition value, a pair with the sort value, or a mapping of both.
-
-    Raises:
-        ValidationError: It has another form.
-    """
-    fields = entity.declaration.table_key.fields
-    if key.__class__ is tuple and len(key) == len(fields) == 2:  # the commonest
-        return key
-    if isinstance(key, Mapping):
-        values = [key.get(name, key.get(entity.codec.attribute(name))) for name in fields]
-        if len(key) == len(fields) and None not in values:
-            return values[0], values[1] if len(values) > 1 else None
-    elif len(fields) == 1:
-        return key, None
-    elif isinstance(key, tuple | list) and len(key) == 2:
-        return key[0], key[1]
-    expected = f"a pair ({', '.join(fields)})" if len(fields) > 1 else f"a value of {fields[0]}"
-    raise ValidationError(
-        f"a key of table {entity.table_name!r} is {expected}, or a mapping of {' and '.join(fields)}; not {key!r:.120}",
-        dict.fromkeys(fields, "missing"),
-    )
-
-
 def _prepared(
     name: str,
     given: Iterable[G],
@@ -225,7 +201,7 @@ def _put(entity: Entity[T], time: datetime, model: T) -> Entry:
 
 
 def _delete(entity: Entity[T], key: object) -> Entry:
-    return _deletion(entity, key_values(entity, key), key)
+    return _deletion(entity, entity.key_values(key), key)
 
 
 def _deletion(entity: Entity[T], key: KeyValues, origin: object) -> Entry:
@@ -234,7 +210,7 @@ def _deletion(entity: Entity[T], key: KeyValues, origin: object) -> Entry:
 
 
 def _wanted(entity: Entity[T], key: object) -> Wanted:
-    return Wanted(entity.table_name, entity.key(*key_values(entity, key)), key)
+    return Wanted(entity.table_name, entity.key(*entity.key_values(key)), key)
 
 
 def _projected(entity: Entity[T], chosen: Projection) -> Params:

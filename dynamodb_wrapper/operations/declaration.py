@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import AwareDatetime, BaseModel, FutureDatetime, NaiveDatetime, PastDatetime
 
-from dynamodb_wrapper.codec import Derived, EpochSeconds, ModelCodec, StoredForm, TimeRules
+from dynamodb_wrapper.codec import Derived, EpochSeconds, ModelCodec, StoredForm, Template, TimeRules
 from dynamodb_wrapper.codec.pydantic_internals import has_model_serializer
 from dynamodb_wrapper.exceptions import DeclarationError
 
@@ -124,7 +124,7 @@ class Declaration:
     created_at: str | None = None
     updated_at: str | None = None
     stored: Mapping[str, StoredForm] = field(default_factory=dict)
-    derived: tuple[Derived, ...] = ()
+    derived: tuple[Derived | Template, ...] = ()
     forbid_unknown: bool = False
     options: TableOptions = TableOptions()
     unique: tuple[Unique, ...] = ()
@@ -145,7 +145,10 @@ class Declaration:
         self._check_derived(codec)
         for name in self.table_key.fields:
             user = "primary_key" if name == self.partition_key else "sort_key"
-            self._check_field(name, user)
+            if name not in self.templates:
+                self._check_field(name, user)
+            elif self.templates[name].when is not None:
+                raise self._wrong(f"{user} has when=, and every item has a {user}; a key of an index may have it")
             self._check_key(codec, name, user)
         if self.sort_key == self.partition_key:
             raise self._wrong(f"primary_key and sort_key are both {self.sort_key!r}")
@@ -162,6 +165,17 @@ class Declaration:
     def table_key(self) -> Index:
         """The table's own key."""
         return Index(None, (self.partition_key,), (self.sort_key,) if self.sort_key else ())
+
+    @cached_property
+    def templates(self) -> dict[str, Template]:
+        """The key templates, by the attribute that each is stored in."""
+        return {entry.attribute: entry for entry in self.derived if isinstance(entry, Template)}
+
+    @cached_property
+    def key_fields(self) -> tuple[str, ...]:
+        """The model's fields that make the table's key."""
+        names = (self.templates[name].names if name in self.templates else (name,) for name in self.table_key.fields)
+        return tuple(dict.fromkeys(name for part in names for name in part))
 
     def codec_for(self, model_class: type[T], times: TimeRules) -> ModelCodec[T]:
         """Return the codec of the declared model; made once for each way of treating times."""
@@ -211,13 +225,27 @@ class Declaration:
                 raise self._wrong(f"the derived attribute {entry.attribute!r} is also a field of the model")
             for name in entry.fields:
                 self._check_field(name, f"the derived attribute {entry.attribute!r}")
+        for template in self.templates.values():
+            self._check_template(codec, template)
+
+    def _check_template(self, codec: ModelCodec[Any], template: Template) -> None:
+        for part in template.parts:
+            member = codec.member(part.name)
+            tags = member.shape.tags if member is not None else frozenset()
+            if tags != ({"N"} if part.form == "number" else {"S"}):
+                annotation = self.model_class.model_fields[part.name].annotation
+                raise self._wrong(
+                    f"key template {template.source!r}: {part.name!r} is of type {annotation!r}, stored as "
+                    f"{'/'.join(sorted(tags)) or 'any type'}; a template takes text, whole numbers, dates, datetimes "
+                    "(as text), UUIDs, and enums of these"
+                )
 
     def _check_readable(self, codec: ModelCodec[Any]) -> None:
         """Refuse a field that is needed for reading, or as a key, and is never written."""
         if has_model_serializer(self.model_class):  # it decides by itself what is written
             return
         for name, info in self.model_class.model_fields.items():
-            if info.exclude is True and (name in self.table_key.fields or not codec.may_be_absent(name)):
+            if info.exclude is True and (name in self.key_fields or not codec.may_be_absent(name)):
                 raise self._wrong(
                     f"{name!r} is declared with exclude=True, so it is never written, and no item could be read again: "
                     "give it a default, or write it"
@@ -227,7 +255,7 @@ class Declaration:
         if not self.unique:
             return
         tags = {name: member.shape.tags for name in self.table_key.fields if (member := codec.member(name))}
-        if tags[self.partition_key] != {"S"}:
+        if self.partition_key in tags and tags[self.partition_key] != {"S"}:
             raise self._wrong(
                 f"unique values are kept by items of their own in the same table, under partition keys of text; "
                 f"primary_key {self.partition_key!r} is no text"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Generic, TypeVar
@@ -12,8 +12,10 @@ from pydantic import BaseModel
 from dynamodb_wrapper.codec import Item, ModelCodec, Wire, check_item_size, read_any
 from dynamodb_wrapper.codec.pydantic_internals import assign
 from dynamodb_wrapper.exceptions import ConditionFailedError, ExpressionError, ValidationError
+from dynamodb_wrapper.expressions import Condition, Path
 from dynamodb_wrapper.operations.declaration import GUARD_PREFIX, Declaration, Index
 from dynamodb_wrapper.operations.effects import ItemsReader
+from dynamodb_wrapper.operations.sort_conditions import SortTemplate
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -82,7 +84,7 @@ class Entity(Generic[T]):
     def unpatchable(self) -> Mapping[str, str]:
         """Fields and attributes that no patch may change, with the reason."""
         declaration = self.declaration
-        reasons = dict.fromkeys(declaration.table_key.fields, "is part of the key, which cannot change")
+        reasons = dict.fromkeys(declaration.key_fields, "is part of the key, which cannot change")
         for entry in declaration.derived:
             reasons[entry.attribute] = f"is derived from {', '.join(entry.fields)}; change those"
         for name in self.codec.shape.computed:
@@ -114,6 +116,58 @@ class Entity(Generic[T]):
             attribute: plain(value) or self.key_part(name, value)
             for (name, attribute, plain), value in zip(self._key_parts, (pk, sk), strict=False)
         }
+
+    def key_values(self, key: object) -> tuple[object, object]:
+        """Return the values of a key given as one: a partition value, a pair with the sort value, or a mapping of both.
+
+        Raises:
+            ValidationError: It has another form.
+        """
+        fields = self.declaration.table_key.fields
+        if key.__class__ is tuple and len(key) == len(fields) == 2:  # the commonest
+            return key
+        if isinstance(key, Mapping):
+            values = [key.get(name, key.get(self.codec.attribute(name))) for name in fields]
+            if len(key) == len(fields) and None not in values:
+                return values[0], values[1] if len(values) > 1 else None
+        elif len(fields) == 1:
+            return key, None
+        elif isinstance(key, tuple | list) and len(key) == 2:
+            return key[0], key[1]
+        expected = f"a pair ({', '.join(fields)})" if len(fields) > 1 else f"a value of {fields[0]}"
+        raise ValidationError(
+            f"a key of table {self.table_name!r} is {expected}, or a mapping of {' and '.join(fields)}; "
+            f"not {key!r:.120}",
+            dict.fromkeys(fields, "missing"),
+        )
+
+    def fields_of_key(self, pk: object, sk: object = None) -> dict[str, object]:
+        """Return the fields that a caller's key gives beyond what `known_by_key` tells, typed as the model's."""
+        return {}
+
+    def unkeyed_fields(self, known: Mapping[str, object]) -> dict[str, object]:
+        """Return those of the known fields that the table's key is made of, and that are stored beside it."""
+        return {}
+
+    def known_by_key(self, key: Item) -> Mapping[str, object]:
+        """Return the fields that a wire key tells, typed as the model's."""
+        return self.codec.decode_partial(key)
+
+    def partition_fields(self, index: Index) -> tuple[str, ...]:
+        """Return the fields whose values name one partition of a key."""
+        return index.partition
+
+    def partition_conditions(
+        self, index: Index, values: Sequence[object]
+    ) -> tuple[tuple[Condition, ...], SortTemplate | None]:
+        """Return the conditions for one partition, and how its sort key is made if that is by a template.
+
+        Raises:
+            ValidationError: A value is not what the key holds.
+        """
+        for name, value in zip(index.partition, values, strict=True):
+            self.key_part(name, value)
+        return tuple(Path(name) == value for name, value in zip(index.partition, values, strict=True)), None
 
     @cached_property
     def batch_reader(self) -> ItemsReader | None:

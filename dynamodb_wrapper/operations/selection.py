@@ -17,6 +17,7 @@ from dynamodb_wrapper.operations.effects import AnswerReader, Params
 from dynamodb_wrapper.operations.entity import Entity
 from dynamodb_wrapper.operations.items import Projection
 from dynamodb_wrapper.operations.requests import without_overlaps
+from dynamodb_wrapper.operations.sort_conditions import SortTemplate
 
 R = TypeVar("R")
 V = TypeVar("V", bound=BaseModel)
@@ -50,6 +51,7 @@ class Selection(Generic[R]):
         limit: How many results the caller gets in all.
         page_size: How many items DynamoDB evaluates in one request.
         projection: Which attributes are read.
+        sort_key: Where a template makes the sort key of the partition: how, and which of its parts are given.
     """
 
     entity: Entity[Any]
@@ -65,6 +67,7 @@ class Selection(Generic[R]):
     projection: Projection | None = None
     asked: Asked = Asked()
     start_key: Item | None = None
+    sort_key: SortTemplate | None = None
 
     def filtered(self, condition: Condition) -> Selection[R]:
         """Return this selection with one more filter.
@@ -82,16 +85,13 @@ class Selection(Generic[R]):
         Raises:
             ValidationError: There are too few or too many values, or one is not what the key holds.
         """
-        names = self.index.partition
+        names = self.entity.partition_fields(self.index)
         if len(values) != len(names):
             raise ValidationError(
                 f"{self._described_key} takes {len(names)} partition value(s) ({', '.join(names)}), got {len(values)}"
             )
-        for name, value in zip(names, values, strict=True):
-            self.entity.key_part(name, value)
-        return replace(
-            self, key_conditions=tuple(Path(name) == value for name, value in zip(names, values, strict=True))
-        )
+        conditions, sort_key = self.entity.partition_conditions(self.index, values)
+        return replace(self, key_conditions=conditions)._with_sort_key(sort_key)
 
     def sorted_by(self, make: Callable[[Path], Condition], *, last: bool) -> Selection[R]:
         """Return this selection with a condition on the next part of the sort key.
@@ -105,15 +105,41 @@ class Selection(Generic[R]):
         """
         if self.key_conditions is None:
             raise ExpressionError("a scan has no key conditions: use .where(...)")
+        if self.sort_key is not None:
+            return self._sorted_by_template(self.sort_key, make, last=last)
         used = len(self.key_conditions) - len(self.index.partition)
         if self.range_given or used >= len(self.index.sort):
-            sort = ", ".join(self.index.sort) or "none"
-            raise ExpressionError(
-                f"{self._described_key} has no further sort part to condition (sort key: {sort}); parts are given "
-                "left to right, by equality, and a range comes last"
-            )
+            raise self._no_further_part(self.index.sort)
         condition = make(Path(self.index.sort[used]))
         return replace(self, key_conditions=(*self.key_conditions, condition), range_given=last)
+
+    def _sorted_by_template(
+        self, sort_key: SortTemplate, make: Callable[[Path], Condition], *, last: bool
+    ) -> Selection[R]:
+        if self.range_given or sort_key.next_field is None:
+            raise self._no_further_part(sort_key.template.names)
+        condition = make(Path(sort_key.next_field))
+        if isinstance(condition, Comparison) and condition.comparator == "=":
+            return self._with_sort_key(sort_key.with_next(condition.right))
+        return replace(self, key_conditions=(*self._partition, sort_key.ranged(condition)), range_given=last)
+
+    def _with_sort_key(self, sort_key: SortTemplate | None) -> Selection[R]:
+        """Return this selection with what is known of the sort key's parts."""
+        if sort_key is None:
+            return self
+        condition = sort_key.condition
+        conditions = self._partition if condition is None else (*self._partition, condition)
+        return replace(self, key_conditions=conditions, sort_key=sort_key)
+
+    @property
+    def _partition(self) -> tuple[Condition, ...]:
+        return (self.key_conditions or ())[: len(self.index.partition)]
+
+    def _no_further_part(self, parts: Sequence[str]) -> ExpressionError:
+        return ExpressionError(
+            f"{self._described_key} has no further sort part to condition (sort key: {', '.join(parts) or 'none'}); "
+            "parts are given left to right, by equality, and a range comes last"
+        )
 
     @property
     def _described_key(self) -> str:

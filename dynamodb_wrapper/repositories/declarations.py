@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 from pydantic import BaseModel
 
-from dynamodb_wrapper.codec import Derived, StoredForm
+from dynamodb_wrapper.codec import StoredForm
 from dynamodb_wrapper.exceptions import DeclarationError
 from dynamodb_wrapper.operations.declaration import (
     DATETIMES,
@@ -18,6 +18,7 @@ from dynamodb_wrapper.operations.declaration import (
     classes_of,
     merged_indexes,
 )
+from dynamodb_wrapper.repositories.key_naming import NamedKeys
 from dynamodb_wrapper.repositories.patterns import AccessPattern, ParentPattern
 
 if TYPE_CHECKING:
@@ -50,26 +51,30 @@ class Declared:
                     + (" (or name the model as in BaseDynamoRepository[Order])" if name == "model_class" else "")
                 )
         _refuse_hidden_methods(self.owner)
-        patterns = list(_patterns(self.owner))
-        table_key = ((primary_key,), (self.value("sort_key"),) if self.value("sort_key") else ())
-        for pattern in patterns:
-            if pattern.index.name is None and (pattern.index.partition, pattern.index.sort) != table_key:
+        keys = NamedKeys(self.owner.__name__, model_class)
+        sort_key = self.value("sort_key")
+        primary_key = keys.table_part(primary_key, "pk", is_sorted=False)
+        sort_key = keys.table_part(sort_key, "sk", is_sorted=True) if sort_key else None
+        indexes = [keys.index(pattern) for pattern in _patterns(self.owner)]
+        table_key = ((primary_key,), (sort_key,) if sort_key else ())
+        for index in indexes:
+            if index.name is None and (index.partition, index.sort) != table_key:
                 raise DeclarationError(
                     f"{self.owner.__name__}: an access pattern without an index name is on the table's own key, "
-                    f"{table_key}, not on {pattern.index.fields}"
+                    f"{table_key}, not on {index.fields}"
                 )
         return Declaration(
             owner=self.owner.__name__,
             model_class=model_class,
             partition_key=primary_key,
-            sort_key=self.value("sort_key"),
-            indexes=merged_indexes(self.owner.__name__, (pattern.index for pattern in patterns)),
+            sort_key=sort_key,
+            indexes=merged_indexes(self.owner.__name__, indexes),
             version=self.value("version_attribute"),
             ttl=self.value("ttl_attribute"),
             created_at=self._time_field(model_class, "created_at"),
             updated_at=self._time_field(model_class, "updated_at"),
             stored=self._stored(),
-            derived=_merged_derived(self.owner.__name__, patterns),
+            derived=tuple(keys.derived.values()),
             forbid_unknown=bool(self.value("forbid_unknown_attributes")),
             options=self.value("table_options") or TableOptions(),
             unique=self._unique(),
@@ -216,15 +221,6 @@ def _refuse_hidden_methods(cls: type) -> None:
 
 
 _INSTANCE_ATTRIBUTES = frozenset(("config", "_connection", "_driver", "_entity"))
-
-
-def _merged_derived(owner: str, patterns: Iterable[AccessPattern]) -> tuple[Derived, ...]:
-    by_attribute: dict[str, Derived] = {}
-    for pattern in patterns:
-        for entry in pattern.derived:
-            if by_attribute.setdefault(entry.attribute, entry) != entry:
-                raise DeclarationError(f"{owner}: derived attribute {entry.attribute!r} is declared twice, differently")
-    return tuple(by_attribute.values())
 
 
 def _is_datetime(annotation: Any) -> bool:

@@ -13,8 +13,9 @@ from dynamodb_wrapper.codec import StoredForm, TimeRules
 from dynamodb_wrapper.config import DynamoDBConfig
 from dynamodb_wrapper.exceptions import DeclarationError, ValidationError
 from dynamodb_wrapper.operations import selection
-from dynamodb_wrapper.operations.declaration import Declaration, TableOptions, Unique
+from dynamodb_wrapper.operations.declaration import Declaration, Index, TableOptions, Unique
 from dynamodb_wrapper.operations.entity import Entity
+from dynamodb_wrapper.operations.template_entity import TemplateEntity
 from dynamodb_wrapper.repositories.declarations import Declared, declared_at_class_time
 from dynamodb_wrapper.transport import Connection, Driver, connection_for
 
@@ -34,8 +35,8 @@ class RepositoryFoundation(Generic[T]):
         table_name: On the class, the base name, to which the configuration adds prefix and environment; as a property,
             the physical name. On an instance it is always the physical name.
         model_class: The model; read from ``[Order]`` when left out.
-        primary_key: The field of the partition key.
-        sort_key: The field of the sort key, or None.
+        primary_key: The field of the partition key, or a `Key` template.
+        sort_key: The field of the sort key, or a `Key` template, or None.
         version_attribute: A field (int) for optimistic locking, or None. See `update`.
         ttl_attribute: The field that says when DynamoDB may delete the item, or None. A datetime is stored as whole
             seconds since 1970, rounded up.
@@ -101,7 +102,8 @@ class RepositoryFoundation(Generic[T]):
             shown=self.config.user_timezone,
         )
         secret = self.config.cursor_secret
-        return Entity(
+        made: type[Entity[T]] = TemplateEntity if declaration.templates else Entity
+        return made(
             self.table_name,
             declaration,
             declaration.codec_for(self.model_class, times),
@@ -141,10 +143,13 @@ class RepositoryFoundation(Generic[T]):
         self._entity.codec.compile()
         return self._connection
 
-    def _selection(self, index: str | None) -> Selection[T]:
+    def _declared_index(self, name: str | None) -> Index:
+        """Return the table's key, or the declared index of a name."""
         declaration = self._entity.declaration
-        key = declaration.table_key if index is None else declaration.index(index)
-        return selection.Selection(self._entity, key, self._entity.decode)
+        return declaration.table_key if name is None else declaration.index(name)
+
+    def _selection(self, index: str | None) -> Selection[T]:
+        return selection.Selection(self._entity, self._declared_index(index), self._entity.decode)
 
     def _chosen(self, partition: tuple[object, ...], index: str | None, where: AnyCondition | None) -> Selection[T]:
         """Return what `count` is about: all, or one partition; what fulfils a condition."""
