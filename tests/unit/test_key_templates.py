@@ -17,8 +17,11 @@ from pydantic import BaseModel
 from dynamodb_wrapper import AccessPattern, BaseDynamoRepository, DeclarationError, Derived, DynamoDBConfig, F
 from dynamodb_wrapper.codec import Key, ModelCodec, Template, TimeRules, Wire
 from dynamodb_wrapper.codec.templates import escaped, unescaped
-from dynamodb_wrapper.exceptions import ValidationError
+from dynamodb_wrapper.exceptions import ConditionFailedError, ItemNotFoundError, ValidationError
+from dynamodb_wrapper.operations import patches
+from dynamodb_wrapper.operations.effects import Call
 from dynamodb_wrapper.operations.key_templates import template_of
+from tests.unit.test_flows import drive, failed
 
 CONFIG = DynamoDBConfig(region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="x")
 TIMES = TimeRules()
@@ -354,7 +357,7 @@ def holds(params: dict[str, Any], key: str) -> bool:
     if "begins_with" in condition:
         return key.encode().startswith(values[0])
     if "BETWEEN" in condition:
-        return bool(values[0] <= key.encode() <= values[1])
+        return bool(values[0] <= key.encode() <= values[-1])
     assert " = " in condition.split("AND", 1)[1]
     return key.encode() == values[0]
 
@@ -435,3 +438,43 @@ def test_a_filter_may_be_on_a_field_of_the_key() -> None:
 def test_a_uuid_is_told_from_others() -> None:
     ids = sorted(uuid4() for _ in range(5))
     assert [text_of(made("{ref}"), ref=one) for one in ids] == sorted(map(str, ids))
+
+
+# --- patches over parts that were read --------------------------------------------------------------------------------
+
+
+class Boards(BaseDynamoRepository[Task]):
+    table_name = "boards"
+    primary_key = "owner"
+    by_team = AccessPattern("by_team", partition=Key("{team}"), sort=Key("{priority:02d}#{task_id}"))
+
+
+def patched(*answers: Any) -> Any:
+    flow = patches.patch(Boards(CONFIG)._entity, ("o", None), None, {"priority": 3}, when=None, upsert=False)
+    return drive(flow, *answers)
+
+
+def read_as(task_id: str) -> dict[str, Any]:
+    return {"Item": {"owner": {"S": "o"}, "task_id": {"S": task_id}}}
+
+
+def test_a_part_that_another_writer_changes_is_read_again() -> None:
+    new = {"owner": {"S": "o"}, "task_id": {"S": "b"}, "priority": {"N": "3"}}
+    driven = patched(read_as("a"), failed(read_as("b")["Item"]), read_as("b"), {"Attributes": new})
+    assert driven.result == Task(owner="o", task_id="b", priority=3)
+    calls = [effect for effect in driven.effects if isinstance(effect, Call)]
+    assert [call.operation for call in calls] == ["GetItem", "UpdateItem", "GetItem", "UpdateItem"]
+    assert all(call.params["ConsistentRead"] for call in calls[::2])
+    assert {"S": "03#b"} in calls[3].params["ExpressionAttributeValues"].values()
+    assert {"S": "b"} in calls[3].params["ExpressionAttributeValues"].values()  # the condition on what was read
+
+
+def test_a_part_that_never_stays_is_given_up() -> None:
+    answers = [answer for _ in range(8) for answer in (read_as("a"), failed(read_as("b")["Item"]))]
+    with pytest.raises(ConditionFailedError, match=r"given up after 8 tries.*task_id"):
+        patched(*answers)
+
+
+def test_an_item_that_is_gone_meanwhile_is_not_found() -> None:
+    with pytest.raises(ItemNotFoundError):
+        patched(read_as("a"), failed(None))
