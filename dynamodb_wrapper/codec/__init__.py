@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dynamodb_wrapper.codec.derived import Derived
+from dynamodb_wrapper.codec.derived import Always, Derived
 from dynamodb_wrapper.codec.measure import MAX_ITEM_BYTES, check_item_size, item_bytes
 from dynamodb_wrapper.codec.model import ModelCodec, explain
 from dynamodb_wrapper.codec.one_pass import Explanation
@@ -16,6 +16,7 @@ from dynamodb_wrapper.codec.wire_json import from_json, to_json
 
 __all__ = [
     "MAX_ITEM_BYTES",
+    "Always",
     "Case",
     "Derived",
     "EpochSeconds",

@@ -40,7 +40,7 @@ def get_many(
     """
     chosen = None if attributes is None else Projection(entity, attributes)
     parameters = {} if chosen is None else {entity.table_name: _projected(entity, chosen)}
-    decode = entity.decode if chosen is None else chosen.decode
+    decode = entity.found if chosen is None else chosen.found
     wanted = _prepared("keys", keys, partial(_wanted, entity))
     reader = entity.batch_reader if chosen is None else None
     found: list[Any] = yield from batches.read(
@@ -216,5 +216,6 @@ def _wanted(entity: Entity[T], key: object) -> Wanted:
 def _projected(entity: Entity[T], chosen: Projection) -> Params:
     """Return the parameters that read some attributes, and the key, by which answers are told from each other."""
     writer = ExpressionWriter(entity.codec)
-    names = [*(target.names for target in chosen.targets), *((name,) for name in entity.table_key_attributes)]
+    keys = ((name,) for name in entity.table_key_attributes)
+    names = [*(target.names for target in chosen.targets), *keys, *entity.told_by]
     return {"ProjectionExpression": writer.projection(without_overlaps(names)), **writer.parameters()}

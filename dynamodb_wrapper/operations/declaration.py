@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import AwareDatetime, BaseModel, FutureDatetime, NaiveDatetime, PastDatetime
 
-from dynamodb_wrapper.codec import Derived, EpochSeconds, ModelCodec, StoredForm, Template, TimeRules
+from dynamodb_wrapper.codec import Derived, EpochSeconds, ModelCodec, StoredForm, Template, TimeRules, Wire
 from dynamodb_wrapper.codec.pydantic_internals import has_model_serializer
 from dynamodb_wrapper.exceptions import DeclarationError
 
@@ -106,6 +106,24 @@ class TableOptions:
             raise DeclarationError(f"stream must be one of {', '.join(get_args(StreamView))}, not {self.stream!r}")
 
 
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What tells the items of a model from others in the same table.
+
+    Attributes:
+        attribute: The attribute that says what an item is.
+        value: What it says of this model's.
+    """
+
+    attribute: str
+    value: str
+
+    @property
+    def wire(self) -> Wire:
+        """The value as it is stored."""
+        return {"S": self.value}
+
+
 @dataclass(frozen=True, eq=False)
 class Declaration:
     """A repository's table: its keys, indexes and the fields the library takes care of.
@@ -128,6 +146,7 @@ class Declaration:
     forbid_unknown: bool = False
     options: TableOptions = TableOptions()
     unique: tuple[Unique, ...] = ()
+    kind: Kind | None = None
     _codecs: dict[tuple[type[BaseModel], TimeRules], ModelCodec[Any]] = field(
         default_factory=dict, init=False, repr=False
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Generic, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel
 
@@ -14,7 +14,7 @@ from dynamodb_wrapper.codec.pydantic_internals import assign
 from dynamodb_wrapper.exceptions import ConditionFailedError, ExpressionError, ValidationError
 from dynamodb_wrapper.expressions import Condition, Path
 from dynamodb_wrapper.operations.declaration import GUARD_PREFIX, Declaration, Index
-from dynamodb_wrapper.operations.effects import ItemsReader
+from dynamodb_wrapper.operations.effects import AnswerReader, ItemsReader
 from dynamodb_wrapper.operations.sort_conditions import SortTemplate
 
 T = TypeVar("T", bound=BaseModel)
@@ -86,7 +86,7 @@ class Entity(Generic[T]):
         declaration = self.declaration
         reasons = dict.fromkeys(declaration.key_fields, "is part of the key, which cannot change")
         for entry in declaration.derived:
-            reasons[entry.attribute] = f"is derived from {', '.join(entry.fields)}; change those"
+            reasons[entry.attribute] = f"is derived from {', '.join(entry.fields) or 'the model'}; change those"
         for name in self.codec.shape.computed:
             reasons[name] = "is computed by the model; change what it is computed from"
         if declaration.version is not None:
@@ -143,10 +143,6 @@ class Entity(Generic[T]):
 
     def fields_of_key(self, pk: object, sk: object = None) -> dict[str, object]:
         """Return the fields that a caller's key gives beyond what `known_by_key` tells, typed as the model's."""
-        return {}
-
-    def unkeyed_fields(self, known: Mapping[str, object]) -> dict[str, object]:
-        """Return those of the known fields that the table's key is made of, and that are stored beside it."""
         return {}
 
     def known_by_key(self, key: Item) -> Mapping[str, object]:
@@ -327,6 +323,26 @@ class Entity(Generic[T]):
         except ValidationError as error:
             error.context.update(self.located(item))
             raise
+
+    found = decode
+    """What `decode` returns; None for an item under a key of ours that is another model's."""
+
+    @cached_property
+    def item_reader(self) -> AnswerReader | None:
+        """How a lane may read the answer with one item."""
+        return self.codec.answer_reader("Item")
+
+    @property
+    def told_by(self) -> tuple[tuple[str], ...]:
+        """The attributes that tell whether there is an item, and whose it is."""
+        return ((self.partition_attribute,),)
+
+    def is_ours(self, item: Mapping[str, Wire]) -> bool:
+        """Whether an item is one of this model."""
+        return True
+
+    only_ours: ClassVar[Condition | None] = None
+    """The condition that an item is one of this model; None in a table that has no others."""
 
     def located(self, item: Mapping[str, Wire]) -> dict[str, object]:
         """Return the context of errors about an item: its table and key."""

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from dynamodb_wrapper import expressions
 from dynamodb_wrapper.codec import Item, PartialItem, Step, read_any
-from dynamodb_wrapper.exceptions import ExpressionError, ItemNotFoundError
+from dynamodb_wrapper.exceptions import ConditionFailedError, ExpressionError, ItemNotFoundError
 from dynamodb_wrapper.operations import transactions, writes
 from dynamodb_wrapper.operations.effects import AnswerReader, Flow
 from dynamodb_wrapper.operations.entity import Entity
@@ -120,8 +120,7 @@ def get_attributes(
 
 def whole(entity: Entity[T], key: KeyValues, *, consistent: bool = False) -> Read[T]:
     """Return the reading of an item as a model."""
-    request = _get_request(entity, key, consistent=consistent, read=entity.codec.answer_reader("Item"))
-    return Read(request, entity.decode)
+    return Read(_get_request(entity, key, consistent=consistent, read=entity.item_reader), entity.found)
 
 
 def partial(
@@ -130,22 +129,21 @@ def partial(
     """Return the reading of some attributes of an item."""
     chosen = Projection(entity, attributes)
     # The key comes along, so that an item without any of the attributes is told from no item.
-    names = (*(target.names for target in chosen.targets), (entity.partition_attribute,))
-    return Read(_get_request(entity, key, consistent=consistent, projection=names), chosen.decode)
+    names = (*(target.names for target in chosen.targets), *entity.told_by)
+    return Read(_get_request(entity, key, consistent=consistent, projection=names), chosen.found)
 
 
 def get_raw(entity: Entity[T], key: KeyValues, *, consistent: bool) -> Flow[dict[str, Any] | None]:
     """Read an item as it is stored, as plain Python values; None when there is none."""
     response = yield from _get_request(entity, key, consistent=consistent).send()
     item = response.get("Item")
-    return None if item is None else {name: read_any(wire) for name, wire in item.items()}
+    return None if item is None or not entity.is_ours(item) else {name: read_any(wire) for name, wire in item.items()}
 
 
 def exists(entity: Entity[T], key: KeyValues, *, consistent: bool) -> Flow[bool]:
     """Tell whether there is an item, without reading its attributes."""
-    names = ((entity.partition_attribute,),)
-    response = yield from _get_request(entity, key, consistent=consistent, projection=names).send()
-    return "Item" in response
+    response = yield from _get_request(entity, key, consistent=consistent, projection=entity.told_by).send()
+    return "Item" in response and entity.is_ours(response["Item"])
 
 
 def delete(entity: Entity[T], key: KeyValues, *, when: AnyCondition | None) -> Flow[bool]:
@@ -154,7 +152,12 @@ def delete(entity: Entity[T], key: KeyValues, *, when: AnyCondition | None) -> F
     Raises:
         ConditionFailedError: ``when`` was false; nothing was deleted.
     """
-    response = yield from transactions.send(writes.deletion(entity, key, when))
+    try:
+        response = yield from transactions.send(writes.deletion(entity, key, when))
+    except ConditionFailedError:
+        if when is not None or entity.only_ours is None:
+            raise
+        return False  # what is there is another model's
     return bool(response.get("Attributes"))
 
 
@@ -169,6 +172,10 @@ class Projection:
         self._entity = entity
         self._roots = {target.names[0] for target in self.targets}
         self._whole = {target.label for target in self.targets if len(target.names) == 1}
+
+    def found(self, item: Item) -> PartialItem | None:
+        """Return what was asked for of an item under a key of ours; None for an item of another model."""
+        return self.decode(item) if self._entity.is_ours(item) else None
 
     def decode(self, item: Item) -> PartialItem:
         """Return what was asked for, without the keys that were read along."""

@@ -30,7 +30,7 @@ from dynamodb_wrapper.operations.effects import Flow, Response, now
 from dynamodb_wrapper.operations.entity import Entity
 from dynamodb_wrapper.operations.key_parts import KeyParts, StalePartsError, until_as_read
 from dynamodb_wrapper.operations.requests import Update
-from dynamodb_wrapper.operations.writes import Guarding, KeyValues, Write, is_present
+from dynamodb_wrapper.operations.writes import Guarding, KeyValues, Write, is_present, unless_foreign
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -102,11 +102,12 @@ def patch_write(
     mark = {target.names[0]: target.written(value) for target, value in request.changes if value is time}
 
     def refused(error: ConditionFailedError) -> DynamoDBWrapperError:
-        if error.item is None and not upsert:
+        is_foreign = writes.is_foreign(entity, error)
+        if not upsert and (error.item is None or is_foreign):
             return writes.not_found(entity, request.readable_key, error)
         if parts is not None and parts.are_stale(error.item):
             return StalePartsError("the parts of an index key were changed by another writer", error)
-        message = "the condition of the patch was false"
+        message = writes.FOREIGN if is_foreign else "the condition of the patch was false"
         return writes.failed_condition(ConditionFailedError, message, entity, request.readable_key, error)
 
     def proof(stored: Item | None) -> bool | None:
@@ -181,13 +182,15 @@ def patch_request(
         planned += list(_index_defaults(entity, planned))
         planned += [
             Change(name, entity.codec.target((name,)), value)
-            for name, value in entity.unkeyed_fields(known or {}).items()
+            for name, value in (known or {}).items()
+            if name not in entity.declaration.table_key.fields
         ]
     planned += list(_managed_changes(entity, planned, upsert=upsert, time=time))
     full = [(change.target, change.encoded or change.value) for change in planned]
     if entity.declaration.derived:
         full += derived_changes(entity, planned, {**entity.known_by_key(key), **(known or {})}, upsert=upsert)
-    condition = every(None if upsert else is_present(entity), None if when is None else as_condition(when))
+    asked = None if when is None else as_condition(when)
+    condition = unless_foreign(entity, asked) if upsert else every(is_present(entity), asked)
     return Update(
         entity.table_name,
         entity.codec,

@@ -121,18 +121,19 @@ class Selection(Generic[R]):
         condition = make(Path(sort_key.next_field))
         if isinstance(condition, Comparison) and condition.comparator == "=":
             return self._with_sort_key(sort_key.with_next(condition.right))
-        return replace(self, key_conditions=(*self._partition, sort_key.ranged(condition)), range_given=last)
+        return replace(self, key_conditions=(*self.partition, sort_key.ranged(condition)), range_given=last)
 
     def _with_sort_key(self, sort_key: SortTemplate | None) -> Selection[R]:
         """Return this selection with what is known of the sort key's parts."""
         if sort_key is None:
             return self
         condition = sort_key.condition
-        conditions = self._partition if condition is None else (*self._partition, condition)
+        conditions = self.partition if condition is None else (*self.partition, condition)
         return replace(self, key_conditions=conditions, sort_key=sort_key)
 
     @property
-    def _partition(self) -> tuple[Condition, ...]:
+    def partition(self) -> tuple[Condition, ...]:
+        """The conditions that choose the partition."""
         return (self.key_conditions or ())[: len(self.index.partition)]
 
     def _no_further_part(self, parts: Sequence[str]) -> ExpressionError:
@@ -265,6 +266,12 @@ class Selection(Generic[R]):
         return Stored(GUARD_OWNER, None)
 
     @property
+    def _others_come_along(self) -> bool:
+        """Whether items of other models may be among those evaluated, more than by mistake."""
+        is_apart = self.sort_key is not None and self.sort_key.template.literals[0]
+        return self.entity.only_ours is not None and not is_apart
+
+    @property
     def resume_attributes(self) -> tuple[str, ...]:
         """The stored names a resume key is made of: the table's key and the index's."""
         return tuple(dict.fromkeys((*self.entity.table_key_attributes, *self.entity.key_attributes(self.index))))
@@ -296,7 +303,9 @@ class Selection(Generic[R]):
             "IndexName": self.index.name,
             "KeyConditionExpression": _written(writer, *(self.key_conditions or ()), text=self.asked.key_condition),
             "ScanIndexForward": False if self.descending else None,
-            "FilterExpression": _written(writer, self.filter, self._without_guards, text=self.asked.filter),
+            "FilterExpression": _written(
+                writer, self.filter, self._without_guards, self.entity.only_ours, text=self.asked.filter
+            ),
             "Select": "COUNT" if counting else None,
             "ProjectionExpression": None if counting else self._projection(writer),
             "ConsistentRead": True if self.consistent else None,
@@ -334,7 +343,8 @@ class Selection(Generic[R]):
 
     def request_sizes(self, wanted: int | None) -> RequestSizes:
         """Return how many items to evaluate per request when ``wanted`` results are asked for."""
-        is_filtered = any(part is not None for part in (self.filter, self.asked.filter, self._without_guards))
+        filters = (self.filter, self.asked.filter, self._without_guards)
+        is_filtered = any(part is not None for part in filters) or self._others_come_along
         return RequestSizes(self.page_size, wanted, is_filtered=is_filtered)
 
 

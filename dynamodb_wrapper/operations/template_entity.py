@@ -125,11 +125,6 @@ class TemplateEntity(Entity[T]):
         }
         return dict(self.codec.decode_partial(wires))
 
-    def unkeyed_fields(self, known: Mapping[str, object]) -> dict[str, object]:
-        """Return the known fields of the key that are stored beside it."""
-        beside = set(self.declaration.key_fields) - set(self.declaration.table_key.fields)
-        return {name: value for name, value in known.items() if name in beside}
-
     def _read_key(self, key: Mapping[str, Wire]) -> Item | None:
         """Return the stored values of the fields that a wire key tells; None where it is not made as ours are."""
         wires: Item = {}
@@ -193,18 +188,16 @@ class TemplateEntity(Entity[T]):
         self, index: Index, values: Sequence[object]
     ) -> tuple[tuple[Condition, ...], SortTemplate | None]:
         """Return the conditions for one partition, and how its sort key is made if that is by a template."""
-        wires = {
-            name: self.field_wire(name, value) for name, value in zip(self.partition_fields(index), values, strict=True)
-        }
+        given = dict(zip(self.partition_fields(index), values, strict=True))
+        wires = {name: self.field_wire(name, value) for name, value in given.items()}
         conditions: list[Condition] = []
-        for name, value in zip(index.partition, values, strict=False):
+        for name in index.partition:
             template = self.declaration.templates.get(name)
-            right = value
             if template is not None:
-                right = self._key_wire(name, [wires[field] for field in template.names])["S"]
+                conditions.append(Path(name) == self._key_wire(name, [wires[field] for field in template.names])["S"])
             else:
-                self.key_part(name, value)
-            conditions.append(Path(name) == right)
+                self.key_part(name, given[name])
+                conditions.append(Path(name) == given[name])
         if len(index.sort) == 1 and (made := self.declaration.templates.get(index.sort[0])) is not None:
             known = {name: wire for name, wire in wires.items() if self._is_known(name, index, made)}
             return tuple(conditions), SortTemplate(made, known, self.field_wire, self.codec.times, self._owner)

@@ -9,6 +9,7 @@ from dynamodb_wrapper.utils.lazy import exported
 if TYPE_CHECKING:
     from dynamodb_wrapper.repositories.async_base import AsyncBaseDynamoRepository
     from dynamodb_wrapper.repositories.async_batching import AsyncBatch
+    from dynamodb_wrapper.repositories.async_collections import AsyncCollectionQuery
     from dynamodb_wrapper.repositories.async_loading import AsyncLoaded, AsyncLoader
     from dynamodb_wrapper.repositories.async_patterns import AsyncBoundAccessPattern
     from dynamodb_wrapper.repositories.async_pipeline_config import AsyncPipelineConfigRepository
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     )
     from dynamodb_wrapper.repositories.base import BaseDynamoRepository
     from dynamodb_wrapper.repositories.collecting import Batch
+    from dynamodb_wrapper.repositories.collections import CollectionQuery
     from dynamodb_wrapper.repositories.loading import Loaded, Loader
     from dynamodb_wrapper.repositories.patterns import AccessPattern, BoundAccessPattern, ParentPattern
     from dynamodb_wrapper.repositories.pipeline_config import PipelineConfigRepository
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from dynamodb_wrapper.repositories.pipeline_run_logs import PipelineRunLogsRepository
     from dynamodb_wrapper.repositories.query import Query
     from dynamodb_wrapper.repositories.scanning import ParallelScan
+    from dynamodb_wrapper.repositories.single_table import SingleTable
     from dynamodb_wrapper.repositories.table_config import TableConfigRepository
     from dynamodb_wrapper.repositories.transactions import (
         GetRequest,
@@ -47,6 +50,7 @@ else:
         {
             "dynamodb_wrapper.repositories.async_base": "AsyncBaseDynamoRepository",
             "dynamodb_wrapper.repositories.async_batching": "AsyncBatch",
+            "dynamodb_wrapper.repositories.async_collections": "AsyncCollectionQuery",
             "dynamodb_wrapper.repositories.async_loading": "AsyncLoaded AsyncLoader",
             "dynamodb_wrapper.repositories.async_patterns": "AsyncBoundAccessPattern",
             "dynamodb_wrapper.repositories.async_pipeline_config": "AsyncPipelineConfigRepository",
@@ -60,6 +64,7 @@ else:
             """,
             "dynamodb_wrapper.repositories.base": "BaseDynamoRepository",
             "dynamodb_wrapper.repositories.collecting": "Batch",
+            "dynamodb_wrapper.repositories.collections": "CollectionQuery",
             "dynamodb_wrapper.repositories.loading": "Loaded Loader",
             "dynamodb_wrapper.repositories.patterns": "AccessPattern BoundAccessPattern ParentPattern",
             "dynamodb_wrapper.repositories.pipeline_config": "PipelineConfigRepository",
@@ -67,6 +72,7 @@ else:
             "dynamodb_wrapper.repositories.pipeline_run_logs": "PipelineRunLogsRepository",
             "dynamodb_wrapper.repositories.query": "Query",
             "dynamodb_wrapper.repositories.scanning": "ParallelScan",
+            "dynamodb_wrapper.repositories.single_table": "SingleTable",
             "dynamodb_wrapper.repositories.table_config": "TableConfigRepository",
             "dynamodb_wrapper.repositories.transactions": """
                 GetRequest Transaction WriteRequest transact_get transact_write transaction
@@ -80,6 +86,7 @@ __all__ = [
     "AsyncBaseDynamoRepository",
     "AsyncBatch",
     "AsyncBoundAccessPattern",
+    "AsyncCollectionQuery",
     "AsyncLoaded",
     "AsyncLoader",
     "AsyncParallelScan",
@@ -92,6 +99,7 @@ __all__ = [
     "BaseDynamoRepository",
     "Batch",
     "BoundAccessPattern",
+    "CollectionQuery",
     "GetRequest",
     "Loaded",
     "Loader",
@@ -101,6 +109,7 @@ __all__ = [
     "PipelineRunEventsRepository",
     "PipelineRunLogsRepository",
     "Query",
+    "SingleTable",
     "TableConfigRepository",
     "Transaction",
     "WriteRequest",

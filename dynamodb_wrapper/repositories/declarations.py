@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 from pydantic import BaseModel
 
-from dynamodb_wrapper.codec import StoredForm
+from dynamodb_wrapper.codec import Always, Derived, StoredForm
 from dynamodb_wrapper.exceptions import DeclarationError
 from dynamodb_wrapper.operations.declaration import (
     DATETIMES,
     Declaration,
+    Kind,
     TableOptions,
     Unique,
     classes_of,
@@ -20,6 +21,7 @@ from dynamodb_wrapper.operations.declaration import (
 )
 from dynamodb_wrapper.repositories.key_naming import NamedKeys
 from dynamodb_wrapper.repositories.patterns import AccessPattern, ParentPattern
+from dynamodb_wrapper.repositories.single_table import SingleTable
 
 if TYPE_CHECKING:
     from dynamodb_wrapper.operations.parents import ParentLink
@@ -51,10 +53,10 @@ class Declared:
                     + (" (or name the model as in BaseDynamoRepository[Order])" if name == "model_class" else "")
                 )
         _refuse_hidden_methods(self.owner)
-        keys = NamedKeys(self.owner.__name__, model_class)
-        sort_key = self.value("sort_key")
-        primary_key = keys.table_part(primary_key, "pk", is_sorted=False)
-        sort_key = keys.table_part(sort_key, "sk", is_sorted=True) if sort_key else None
+        table, sort_key = self._single_table(), self.value("sort_key")
+        keys = NamedKeys(self.owner.__name__, model_class, table)
+        primary_key = keys.table_part(primary_key, table.partition_key if table else "pk", is_sorted=False)
+        sort_key = keys.table_part(sort_key, (table and table.sort_key) or "sk", is_sorted=True) if sort_key else None
         indexes = [keys.index(pattern) for pattern in _patterns(self.owner)]
         table_key = ((primary_key,), (sort_key,) if sort_key else ())
         for index in indexes:
@@ -63,7 +65,11 @@ class Declared:
                     f"{self.owner.__name__}: an access pattern without an index name is on the table's own key, "
                     f"{table_key}, not on {index.fields}"
                 )
-        return Declaration(
+        kind = None if table is None else Kind(table.kind, self.value("kind") or model_class.__name__)
+        derived = [*keys.derived.values()]
+        if kind is not None:
+            derived.append(Derived(kind.attribute, (), Always(kind.value)))
+        declaration = Declaration(
             owner=self.owner.__name__,
             model_class=model_class,
             partition_key=primary_key,
@@ -74,11 +80,24 @@ class Declared:
             created_at=self._time_field(model_class, "created_at"),
             updated_at=self._time_field(model_class, "updated_at"),
             stored=self._stored(),
-            derived=tuple(keys.derived.values()),
+            derived=tuple(derived),
             forbid_unknown=bool(self.value("forbid_unknown_attributes")),
             options=self.value("table_options") or TableOptions(),
             unique=self._unique(),
+            kind=kind,
         )
+        if table is not None:
+            table.add(declaration)
+        return declaration
+
+    def _single_table(self) -> SingleTable | None:
+        table: Any = self.value("single_table")
+        if table is not None and not isinstance(table, SingleTable):
+            raise DeclarationError(f"{self.owner.__name__}: single_table is a SingleTable, not {table!r:.80}")
+        if table is not None and bool(table.sort_key) != bool(self.value("sort_key")):
+            needs = f"has the sort key {table.sort_key!r}" if table.sort_key else "has no sort key"
+            raise DeclarationError(f"{self.owner.__name__}: {table!r} {needs}; sort_key is {self.value('sort_key')!r}")
+        return table
 
     def _model_class(self) -> Any:
         declared: Any = self.value("model_class")

@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 from pydantic import BaseModel
 
 from dynamodb_wrapper import expressions
-from dynamodb_wrapper.codec import StoredForm, TimeRules
+from dynamodb_wrapper.codec import ModelCodec, StoredForm, TimeRules
 from dynamodb_wrapper.config import DynamoDBConfig
 from dynamodb_wrapper.exceptions import DeclarationError, ValidationError
 from dynamodb_wrapper.operations import selection
 from dynamodb_wrapper.operations.declaration import Declaration, Index, TableOptions, Unique
 from dynamodb_wrapper.operations.entity import Entity
+from dynamodb_wrapper.operations.kind_entity import KindEntity
 from dynamodb_wrapper.operations.template_entity import TemplateEntity
 from dynamodb_wrapper.repositories.declarations import Declared, declared_at_class_time
+from dynamodb_wrapper.repositories.single_table import SingleTable
 from dynamodb_wrapper.transport import Connection, Driver, connection_for
 
 if TYPE_CHECKING:
@@ -37,6 +39,8 @@ class RepositoryFoundation(Generic[T]):
         model_class: The model; read from ``[Order]`` when left out.
         primary_key: The field of the partition key, or a `Key` template.
         sort_key: The field of the sort key, or a `Key` template, or None.
+        single_table: The table, where it is shared with other repositories; then ``table_name`` is left out.
+        kind: What items of this repository are called there; the name of the model by default.
         version_attribute: A field (int) for optimistic locking, or None. See `update`.
         ttl_attribute: The field that says when DynamoDB may delete the item, or None. A datetime is stored as whole
             seconds since 1970, rounded up.
@@ -59,6 +63,8 @@ class RepositoryFoundation(Generic[T]):
     model_class: Any = None
     primary_key: Any = None
     sort_key: Any = None
+    single_table: ClassVar[SingleTable | None] = None
+    kind: ClassVar[str | None] = None
     version_attribute: ClassVar[str | None] = None
     ttl_attribute: ClassVar[str | None] = None
     created_at_attribute: ClassVar[str | None] = "created_at"
@@ -73,6 +79,8 @@ class RepositoryFoundation(Generic[T]):
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
+        if isinstance(cls.single_table, SingleTable) and cls.table_name is None:
+            cls.table_name = cls.single_table.table_name
         cls._declaration = declared_at_class_time(cls)
 
     def __init__(self, config: DynamoDBConfig) -> None:
@@ -103,6 +111,8 @@ class RepositoryFoundation(Generic[T]):
         )
         secret = self.config.cursor_secret
         made: type[Entity[T]] = TemplateEntity if declaration.templates else Entity
+        if declaration.kind is not None:
+            made = KindEntity
         return made(
             self.table_name,
             declaration,
@@ -137,6 +147,15 @@ class RepositoryFoundation(Generic[T]):
         limited = copy(self)
         limited._driver = self._driver.limited(timeout=timeout, max_attempts=max_attempts)
         return limited
+
+    @property
+    def _table_entity(self) -> Entity[Any]:
+        """The table as a whole: this repository's, or the one it shares."""
+        table = self.single_table
+        if table is None:
+            return self._entity
+        codec: ModelCodec[Any] = table.declaration.codec_for(table.declaration.model_class, self._entity.codec.times)
+        return Entity(self.table_name, table.declaration, codec, self._entity.cursor_secret)
 
     def _compiled(self) -> Connection:
         """Compile what reads and writes the model, and return the connection."""
