@@ -38,6 +38,10 @@ _LEFT_OUT: dict[object, Any] = {None: "none", _EMPTY_SET: "empty set"}
 class ModelCodec(ItemPlaces[T]):
     """Turns models of one class into items and back.
 
+    Attributes:
+        classes: The classes of models that it takes.
+        fixed: Fields that say which class an item is, where there are several.
+
     Args:
         model_class: The Pydantic model.
         times: How datetimes are stored and shown.
@@ -57,6 +61,8 @@ class ModelCodec(ItemPlaces[T]):
         keep_unknown: bool = False,
     ) -> None:
         super().__init__(model_class, times or TimeRules(), stored or {}, derived, keep_unknown=keep_unknown)
+        self.classes: tuple[type[BaseModel], ...] = (model_class,)
+        self.fixed: tuple[str, ...] = ()
         self._absent = {name: _absent(member) for name, member in self.shape.by_name.items()}
         self._filled = {
             member.attribute: (member, self._absent[name])
@@ -81,6 +87,7 @@ class ModelCodec(ItemPlaces[T]):
         A codec takes about 0.1 MB and a millisecond to make, and many repositories may have one model.
         """
         times, stored = times or TimeRules(), stored or {}
+        made: type[ModelCodec[T]] = getattr(model_class, "__dynamodb_codec__", cls)
         pydantic_internals.complete(model_class)
         # A model that is built anew has another schema. The codec keeps its own, so that no other can get its id.
         schema = id(model_class.__pydantic_core_schema__)
@@ -88,9 +95,9 @@ class ModelCodec(ItemPlaces[T]):
         try:
             codec: ModelCodec[Any] | None = _shared.get(asked)
         except TypeError:  # a stored form that has no hash
-            return cls(model_class, times=times, stored=stored, derived=derived, keep_unknown=keep_unknown)
+            return made(model_class, times=times, stored=stored, derived=derived, keep_unknown=keep_unknown)
         if codec is None:
-            codec = cls(model_class, times=times, stored=stored, derived=derived, keep_unknown=keep_unknown)
+            codec = made(model_class, times=times, stored=stored, derived=derived, keep_unknown=keep_unknown)
             _shared[asked] = codec
         return codec
 
@@ -301,7 +308,7 @@ class ModelCodec(ItemPlaces[T]):
         times = replace(times, stored=self.times.stored)
         codec = self._zoned.get(times)
         if codec is None:
-            codec = self._zoned[times] = ModelCodec(
+            codec = self._zoned[times] = type(self)(
                 self.model_class,
                 times=times,
                 stored=self._stored,

@@ -87,6 +87,7 @@ class Entity(Generic[T]):
         reasons = dict.fromkeys(declaration.key_fields, "is part of the key, which cannot change")
         for entry in declaration.derived:
             reasons[entry.attribute] = f"is derived from {', '.join(entry.fields) or 'the model'}; change those"
+        reasons |= dict.fromkeys(self.codec.fixed, "says which model the item is; write another item instead")
         for name in self.codec.shape.computed:
             reasons[name] = "is computed by the model; change what it is computed from"
         if declaration.version is not None:
@@ -295,8 +296,8 @@ class Entity(Generic[T]):
         Raises:
             ValidationError: It is of another class; says which.
         """
-        expected = self.codec.model_class
-        if not isinstance(model, expected):
+        if not isinstance(model, self.codec.classes):
+            expected = self.codec.model_class
             raise ValidationError(f"expected a {expected.__name__}, got a {type(model).__name__}: {model!r:.80}")
 
     def encode(self, model: T) -> Item:

@@ -106,7 +106,7 @@ class Gathering(Generic[C]):
         known: dict[str, tuple[str, Entity[Any]]] = {}
         for name, models in lists_of(collection).items():
             for model in models:
-                found = [entity for entity in every if entity.declaration.model_class is model]
+                found = [entity for entity in every if model in entity.codec.classes]
                 if not found:
                     raise DeclarationError(
                         f"{collection.__name__}.{name}: no repository of the table keeps a {model.__name__}; import "

@@ -296,6 +296,10 @@ def _has_times(entity: Entity[T]) -> bool:
 
 def _refuse_fragment(entity: Entity[T], planned: Iterable[Change]) -> None:
     """Refuse an upsert that could create an item which is no valid model."""
+    if entity.codec.fixed:
+        raise ExpressionError(
+            f"an upsert may create the item, and nothing says which of {entity.codec.model_class.__name__} it is"
+        )
     declaration = entity.declaration
     given = {change.root for change in planned if change.is_plain or isinstance(change.value, SetIfMissing | Add)}
     given |= set(declaration.key_fields)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 from pydantic import BaseModel
 
-from dynamodb_wrapper.codec import Always, Derived, StoredForm
+from dynamodb_wrapper.codec import Always, Derived, StoredForm, union_model
 from dynamodb_wrapper.exceptions import DeclarationError
 from dynamodb_wrapper.operations.declaration import (
     DATETIMES,
@@ -65,6 +65,8 @@ class Declared:
                     f"{self.owner.__name__}: an access pattern without an index name is on the table's own key, "
                     f"{table_key}, not on {index.fields}"
                 )
+        if table is not None and not self.value("kind") and " | " in model_class.__name__:
+            raise DeclarationError(f"{self.owner.__name__}: declare the kind of {model_class.__name__}: kind = ...")
         kind = None if table is None else Kind(table.kind, self.value("kind") or model_class.__name__)
         derived = [*keys.derived.values()]
         if kind is not None:
@@ -101,6 +103,7 @@ class Declared:
 
     def _model_class(self) -> Any:
         declared: Any = self.value("model_class")
+        declared = union_model(declared) or declared
         argument = model_argument(self.owner)
         if declared is None or argument is None or not isinstance(declared, type) or issubclass(declared, argument):
             return declared or argument
@@ -156,7 +159,7 @@ def declared_at_class_time(cls: type) -> Declaration | None:
         if source is None:
             return None
     declared = Declared(cls, source)
-    model_class = declared.value("model_class") or model_argument(cls)
+    model_class = union_model(declared.value("model_class")) or declared.value("model_class") or model_argument(cls)
     if declared.value("primary_key") is None or model_class is None or not _is_complete(model_class):
         return None
     return declared.declaration()
@@ -192,7 +195,7 @@ def model_argument(cls: type, known: Mapping[Any, Any] | None = None) -> type[Ba
             continue
         arguments = [(known or {}).get(argument, argument) for argument in get_args(base)]
         above = model_argument(origin, dict(zip(origin.__parameters__, arguments, strict=False)))
-        for argument in (above, *arguments):
+        for argument in (above, *(union_model(argument) or argument for argument in arguments)):
             if isinstance(argument, type) and issubclass(argument, BaseModel):
                 return argument
     return None
