@@ -10,7 +10,7 @@ from dynamodb_wrapper.codec.partial import PartialItem
 from dynamodb_wrapper.codec.shapes import Member, Shape, Step
 from dynamodb_wrapper.codec.stored import EpochSeconds, KeyedList, StoredForm
 from dynamodb_wrapper.codec.targets import Target
-from dynamodb_wrapper.codec.templates import Case, Form, Key, Part, Template
+from dynamodb_wrapper.codec.templates import Case, Form, Key, Part, Sharded, Template
 from dynamodb_wrapper.codec.unions import union_model
 from dynamodb_wrapper.codec.wire import Item, RefusedValueError, TimeRules, Wire, WireEncoder, read_any
 from dynamodb_wrapper.codec.wire_json import from_json, to_json
@@ -32,6 +32,7 @@ __all__ = [
     "PartialItem",
     "RefusedValueError",
     "Shape",
+    "Sharded",
     "Step",
     "StoredForm",
     "Target",

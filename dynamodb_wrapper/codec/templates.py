@@ -8,6 +8,7 @@ keys, and the order of the keys is the order of the values, part by part.
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ from dynamodb_wrapper.codec.wire import RefusedValueError, TimeRules, Wire
 from dynamodb_wrapper.exceptions import DeclarationError
 
 Case = Literal["lower", "upper"]
-Form = Literal["text", "number", "datetime"]
+Form = Literal["text", "number", "datetime", "shard"]
 
 DELIMITER = "#"
 ABOVE_DELIMITER = "$"
@@ -34,6 +35,9 @@ _SHIFT = 0x40
 _PADDED = re.compile(r"0([1-9]\d?)d")
 LARGEST_WIDTH = 38
 """Digits: DynamoDB's numbers have no more."""
+MOST_SHARDS = 1000
+_SHARD_WIDTH = 3
+"""Digits of a shard's number, however many shards there are: so that there can be more one day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +105,44 @@ class Key:
         return f"Key({self.template!r})"
 
 
+@dataclass(frozen=True, slots=True, init=False, repr=False)
+class Sharded(Key):
+    """A partition key spread over several partitions: ``Sharded(Key("METRIC#{day}"), shards=16, by="device_id")``.
+
+    DynamoDB serves one partition key value with 1,000 write and 3,000 read units a second at most. Items that would be
+    in one partition are spread by a hash of a field, and queries read all shards together and merge what they find in
+    the order of the sort key: one request for each shard at least.
+
+    There may be more shards one day, for an index: items stay where they are until they are written again, and are
+    found there. Fewer, or other ones for a table's own key, call for rewriting the items.
+
+    Args:
+        key: What the shards share.
+        shards: How many there are, 2 to 1000.
+        by: The field that decides. In a table's key it must be a field of the sort key.
+
+    Raises:
+        DeclarationError: It cannot work.
+    """
+
+    shards: int
+    by: str
+
+    def __init__(self, key: Key, *, shards: int, by: str) -> None:
+        """Spread a key."""
+        for name in ("template", "attribute", "case", "when", "fields"):
+            object.__setattr__(self, name, getattr(key, name))
+        object.__setattr__(self, "shards", shards)
+        object.__setattr__(self, "by", by)
+        if isinstance(shards, bool) or not 2 <= shards <= MOST_SHARDS:
+            raise DeclarationError(f"{self!r}: shards is a whole number from 2 to {MOST_SHARDS}, not {shards!r}")
+        if self.literals[-1].endswith(DELIMITER):
+            raise DeclarationError(f"{self!r}: the number of the shard follows after {DELIMITER!r}, so leave it out")
+
+    def __repr__(self) -> str:
+        return f"Sharded(Key({self.template!r}), shards={self.shards!r}, by={self.by!r})"
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
     """A field in a template.
@@ -108,7 +150,7 @@ class Part:
     Attributes:
         name: The field.
         form: What it is written as.
-        width: Digits of a number (0: as many as it has), or characters of a datetime.
+        width: Digits of a number (0: as many as it has), characters of a datetime, or how many shards there are.
     """
 
     name: str
@@ -118,7 +160,7 @@ class Part:
     @property
     def is_exact(self) -> bool:
         """Whether the value can be read back from what is written, its case aside."""
-        return self.form != "datetime" or self.width == _DATETIME_WIDTH
+        return self.form != "shard" and (self.form != "datetime" or self.width == _DATETIME_WIDTH)
 
     @classmethod
     def of(cls, name: str, spec: str, form: Form, *, is_sorted: bool) -> Part:
@@ -158,8 +200,11 @@ class Part:
         Raises:
             RefusedValueError: It does not fit.
         """
-        ((_, payload),) = wire.items()
+        ((tag, payload),) = wire.items()
         match self.form:
+            case "shard":
+                digest = hashlib.blake2b(f"{tag}{payload}".encode(), digest_size=8).digest()
+                return shard_text(int.from_bytes(digest) % self.width)
             case "number":
                 return self._digits(payload)
             case "datetime":
@@ -216,6 +261,16 @@ class Template:
         """All the fields that decide what the key is."""
         return tuple(dict.fromkeys((*self.names, *self.when_fields)))
 
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """The fields whose values name a partition; all of its shards, where there are several."""
+        return tuple(part.name for part in self.parts if part.form != "shard")
+
+    @property
+    def shards(self) -> int:
+        """Over how many shards a partition is spread; 0 for none."""
+        return self.parts[-1].width if self.parts and self.parts[-1].form == "shard" else 0
+
     def applies(self, values: Mapping[str, object]) -> bool:
         """Whether an item with these field values has the key."""
         return self.when is None or bool(self.when(PartialItem({name: values[name] for name in self.when_fields})))
@@ -262,6 +317,11 @@ class Template:
             }
         except ValueError:
             return None
+
+
+def shard_text(number: int) -> str:
+    """Return the number of a shard as it stands in keys."""
+    return str(number).zfill(_SHARD_WIDTH)
 
 
 def cased(text: str, case: Case | None) -> str:

@@ -244,20 +244,28 @@ class Declaration:
                 raise self._wrong(f"the derived attribute {entry.attribute!r} is also a field of the model")
             for name in entry.fields:
                 self._check_field(name, f"the derived attribute {entry.attribute!r}")
-        for template in self.templates.values():
-            self._check_template(codec, template)
-
-    def _check_template(self, codec: ModelCodec[Any], template: Template) -> None:
-        for part in template.parts:
+        for template, part in [(made, part) for made in self.templates.values() for part in made.parts]:
             member = codec.member(part.name)
             tags = member.shape.tags if member is not None else frozenset()
-            if tags != ({"N"} if part.form == "number" else {"S"}):
+            if part.form == "shard":
+                self._check_shard(template, part.name, tags)
+            elif tags != ({"N"} if part.form == "number" else {"S"}):
                 annotation = self.model_class.model_fields[part.name].annotation
                 raise self._wrong(
                     f"key template {template.source!r}: {part.name!r} is of type {annotation!r}, stored as "
                     f"{'/'.join(sorted(tags)) or 'any type'}; a template takes text, whole numbers, dates, datetimes "
                     "(as text), UUIDs, and enums of these"
                 )
+
+    def _check_shard(self, template: Template, name: str, tags: frozenset[str]) -> None:
+        if len(tags) != 1 or not tags <= {"S", "N"}:
+            raise self._wrong(f"key template {template.source!r} is spread by {name!r}, which must be text or a number")
+        others = (self.templates[key].asked if key in self.templates else (key,) for key in self.table_key.fields)
+        if template.attribute == self.partition_key and not any(name in names for names in others):
+            raise self._wrong(
+                f"key template {template.source!r} is spread by {name!r}, so that must be a field of the sort key: an "
+                "item could not be found by its key"
+            )
 
     def _check_readable(self, codec: ModelCodec[Any]) -> None:
         """Refuse a field that is needed for reading, or as a key, and is never written."""

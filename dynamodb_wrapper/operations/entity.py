@@ -15,7 +15,7 @@ from dynamodb_wrapper.exceptions import ConditionFailedError, ExpressionError, V
 from dynamodb_wrapper.expressions import Condition, Path
 from dynamodb_wrapper.operations.declaration import GUARD_PREFIX, Declaration, Index
 from dynamodb_wrapper.operations.effects import AnswerReader, ItemsReader
-from dynamodb_wrapper.operations.sort_conditions import SortTemplate
+from dynamodb_wrapper.operations.sort_conditions import Partition
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -154,17 +154,15 @@ class Entity(Generic[T]):
         """Return the fields whose values name one partition of a key."""
         return index.partition
 
-    def partition_conditions(
-        self, index: Index, values: Sequence[object]
-    ) -> tuple[tuple[Condition, ...], SortTemplate | None]:
-        """Return the conditions for one partition, and how its sort key is made if that is by a template.
+    def partition(self, index: Index, values: Sequence[object]) -> Partition:
+        """Return what reads one partition.
 
         Raises:
             ValidationError: A value is not what the key holds.
         """
         for name, value in zip(index.partition, values, strict=True):
             self.key_part(name, value)
-        return tuple(Path(name) == value for name, value in zip(index.partition, values, strict=True)), None
+        return Partition(tuple(Path(name) == value for name, value in zip(index.partition, values, strict=True)))
 
     @cached_property
     def batch_reader(self) -> ItemsReader | None:

@@ -7,7 +7,7 @@ from enum import Enum
 
 from pydantic import BaseModel
 
-from dynamodb_wrapper.codec import Form, Key, Part, Template
+from dynamodb_wrapper.codec import Form, Key, Part, Sharded, Template
 from dynamodb_wrapper.exceptions import DeclarationError
 from dynamodb_wrapper.operations.declaration import DATETIMES, classes_of
 
@@ -25,7 +25,8 @@ def template_of(key: Key, attribute: str, model_class: type[BaseModel], *, is_so
         DeclarationError: The model has no such field, or it cannot stand in a key.
     """
     fields = model_class.model_fields
-    for name in (*(name for name, _ in key.placeholders), *key.fields):
+    sharded_by = (key.by,) if isinstance(key, Sharded) else ()
+    for name in (*(name for name, _ in key.placeholders), *key.fields, *sharded_by):
         if name not in fields:
             raise DeclarationError(
                 f"{key!r} names {name!r}, which is no field of {model_class.__name__}; its fields are "
@@ -34,7 +35,13 @@ def template_of(key: Key, attribute: str, model_class: type[BaseModel], *, is_so
     parts = tuple(
         Part.of(name, spec, _form_of(model_class, name), is_sorted=is_sorted) for name, spec in key.placeholders
     )
-    return Template(attribute, key.literals, parts, key.case, key.when, tuple(key.fields), key.template)
+    literals = key.literals
+    if isinstance(key, Sharded):
+        if is_sorted:
+            raise DeclarationError(f"{key!r}: a partition key is spread over shards, no sort key")
+        literals = (*literals[:-1], f"{literals[-1]}#", "")
+        parts = (*parts, Part(key.by, "shard", key.shards))
+    return Template(attribute, literals, parts, key.case, key.when, tuple(key.fields), key.template)
 
 
 def _form_of(model_class: type[BaseModel], name: str) -> Form:

@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from dynamodb_wrapper.codec import Item
 from dynamodb_wrapper.exceptions import ItemNotFoundError, MultipleItemsFoundError
+from dynamodb_wrapper.operations import sharded
 from dynamodb_wrapper.operations.capacity import ConsumedCapacity
 from dynamodb_wrapper.operations.cursors import write_cursor
 from dynamodb_wrapper.operations.effects import Flow, call, emit
@@ -61,6 +62,9 @@ def _batches_until(selection: Selection[R], wanted: int | None) -> Callable[[Ite
 
 def stream(selection: Selection[R]) -> Flow[None]:
     """Emit the results page by page; an empty page is not the end, only an absent ``LastEvaluatedKey`` is."""
+    if selection.shards:
+        yield from sharded.stream(selection)
+        return
     missing = selection.limit
     read = _batches_until(selection, missing)
     start_key = selection.start_key
@@ -77,6 +81,8 @@ def stream(selection: Selection[R]) -> Flow[None]:
 def page(selection: Selection[R], size: int) -> Flow[Page[R]]:
     """Read exactly ``size`` results (fewer only at the end, or at the limit) and the cursor to what follows."""
     size = size if selection.limit is None else min(size, selection.limit)
+    if selection.shards:
+        return Page(*(yield from sharded.page(selection, size, None)))
     items: list[Item] = []
     capacity: ConsumedCapacity | None = None
     read = _batches_until(selection, size)
@@ -101,7 +107,14 @@ def page_at(selection: Selection[R], size: int, cursor: str | None) -> Flow[Page
         ValidationError: ``size`` is no positive number.
         InvalidCursorError: The cursor is damaged, or belongs to another query.
     """
+    if selection.shards:
+        return _page_of_shards(selection.whole(), positive("size", size), cursor)
     return page(selection.whole().at_cursor(cursor), positive("size", size))
+
+
+def _page_of_shards(selection: Selection[R], size: int, cursor: str | None) -> Flow[Page[R]]:
+    size = size if selection.limit is None else min(size, selection.limit)
+    return Page(*(yield from sharded.page(selection, size, cursor)))
 
 
 def one(selection: Selection[R]) -> Flow[R]:
@@ -123,6 +136,8 @@ def one(selection: Selection[R]) -> Flow[R]:
 
 def count(selection: Selection[R]) -> Flow[int]:
     """Count the results on the server; at most ``limit`` when one is set."""
+    if selection.shards:
+        return (yield from sharded.total(selection, count))
     total: int = 0
     start_key = selection.start_key
     while True:
@@ -141,6 +156,8 @@ def collected(selection: Selection[R]) -> Flow[list[R]]:
     if selection.limit is not None:
         found = yield from page(selection, selection.limit)
         return found.items
+    if selection.shards:
+        return (yield from sharded.collected(selection))
     results: list[R] = []
     start_key = selection.start_key
     read = _batches_until(selection, None)

@@ -52,6 +52,8 @@ class Selection(Generic[R]):
         page_size: How many items DynamoDB evaluates in one request.
         projection: Which attributes are read.
         sort_key: Where a template makes the sort key of the partition: how, and which of its parts are given.
+        shards: Where the partition is spread over shards: the conditions for each, the first of which is in
+            ``key_conditions``.
     """
 
     entity: Entity[Any]
@@ -68,6 +70,7 @@ class Selection(Generic[R]):
     asked: Asked = Asked()
     start_key: Item | None = None
     sort_key: SortTemplate | None = None
+    shards: tuple[Condition, ...] = ()
 
     def filtered(self, condition: Condition) -> Selection[R]:
         """Return this selection with one more filter.
@@ -90,8 +93,9 @@ class Selection(Generic[R]):
             raise ValidationError(
                 f"{self._described_key} takes {len(names)} partition value(s) ({', '.join(names)}), got {len(values)}"
             )
-        conditions, sort_key = self.entity.partition_conditions(self.index, values)
-        return replace(self, key_conditions=conditions)._with_sort_key(sort_key)
+        chosen = self.entity.partition(self.index, values)
+        partition = replace(self, key_conditions=chosen.conditions, shards=chosen.shards)
+        return partition if chosen.sort_key is None else partition._with_sort_key(chosen.sort_key)
 
     def sorted_by(self, make: Callable[[Path], Condition], *, last: bool) -> Selection[R]:
         """Return this selection with a condition on the next part of the sort key.
@@ -123,10 +127,8 @@ class Selection(Generic[R]):
             return self._with_sort_key(sort_key.with_next(condition.right))
         return replace(self, key_conditions=(*self.partition, sort_key.ranged(condition)), range_given=last)
 
-    def _with_sort_key(self, sort_key: SortTemplate | None) -> Selection[R]:
+    def _with_sort_key(self, sort_key: SortTemplate) -> Selection[R]:
         """Return this selection with what is known of the sort key's parts."""
-        if sort_key is None:
-            return self
         condition = sort_key.condition
         conditions = self.partition if condition is None else (*self.partition, condition)
         return replace(self, key_conditions=conditions, sort_key=sort_key)
@@ -325,7 +327,7 @@ class Selection(Generic[R]):
     def identity(self) -> bytes:
         """Return what binds a cursor to this selection: everything that decides which items come, in which order."""
         same = replace(self, projection=None, consistent=False)
-        return fingerprint([self.operation, same.params()])
+        return fingerprint([self.operation, same.params(), *([len(self.shards)] if self.shards else ())])
 
     def resume_key(self, item: Item) -> Item:
         """Return the key after which to go on when ``item`` was the last one used."""
@@ -340,6 +342,11 @@ class Selection(Generic[R]):
         if cursor is None:
             return self
         return replace(self, start_key=read_cursor(cursor, self.identity(), self.entity.cursor_secret))
+
+    def of_shard(self, number: int) -> Selection[R]:
+        """Return this selection for one shard of its partition."""
+        conditions = (self.shards[number], *(self.key_conditions or ())[1:])
+        return replace(self, key_conditions=conditions, shards=(), limit=None)
 
     def request_sizes(self, wanted: int | None) -> RequestSizes:
         """Return how many items to evaluate per request when ``wanted`` results are asked for."""

@@ -18,6 +18,21 @@ _HIGHEST = "\U0010ffff"
 
 
 @dataclass(frozen=True, slots=True)
+class Partition:
+    """What reads one partition of a key.
+
+    Attributes:
+        conditions: On the partition key.
+        sort_key: Where a template makes the sort key: how, and which of its parts are given.
+        shards: Where it is spread over shards: the condition for each; that of the first is in ``conditions``.
+    """
+
+    conditions: tuple[Condition, ...]
+    sort_key: SortTemplate | None = None
+    shards: tuple[Condition, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class SortTemplate:
     """The sort key of one partition, and which of its parts are given.
 

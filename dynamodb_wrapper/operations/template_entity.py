@@ -10,12 +10,12 @@ from typing import TypeVar
 from pydantic import BaseModel
 
 from dynamodb_wrapper.codec import Item, Template, Wire, read_any
-from dynamodb_wrapper.codec.templates import fitting
+from dynamodb_wrapper.codec.templates import fitting, shard_text
 from dynamodb_wrapper.exceptions import ValidationError
 from dynamodb_wrapper.expressions import Condition, Path
 from dynamodb_wrapper.operations.declaration import Index
 from dynamodb_wrapper.operations.entity import Entity
-from dynamodb_wrapper.operations.sort_conditions import SortTemplate
+from dynamodb_wrapper.operations.sort_conditions import Partition, SortTemplate
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -32,12 +32,16 @@ class TemplateEntity(Entity[T]):
     @cached_property
     def key_groups(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The fields that the first half of a key gives, and the second."""
-        partition, *sort = (self._made_of(name) for name in self.declaration.table_key.fields)
+        partition, *sort = (self._asked_of(name) for name in self.declaration.table_key.fields)
         return partition, tuple(name for names in sort for name in names if name not in partition)
 
     def _made_of(self, name: str) -> tuple[str, ...]:
         template = self.declaration.templates.get(name)
         return (name,) if template is None else template.names
+
+    def _asked_of(self, name: str) -> tuple[str, ...]:
+        template = self.declaration.templates.get(name)
+        return (name,) if template is None else template.asked
 
     def key(self, pk: object, sk: object = None) -> Item:
         """Return the wire key for field values as the caller has them.
@@ -182,26 +186,40 @@ class TemplateEntity(Entity[T]):
 
     def partition_fields(self, index: Index) -> tuple[str, ...]:
         """Return the fields whose values name one partition of a key."""
-        return tuple(dict.fromkeys(name for part in index.partition for name in self._made_of(part)))
+        return tuple(dict.fromkeys(name for part in index.partition for name in self._asked_of(part)))
 
-    def partition_conditions(
-        self, index: Index, values: Sequence[object]
-    ) -> tuple[tuple[Condition, ...], SortTemplate | None]:
-        """Return the conditions for one partition, and how its sort key is made if that is by a template."""
+    def partition(self, index: Index, values: Sequence[object]) -> Partition:
+        """Return what reads one partition, or all of its shards.
+
+        Raises:
+            ValidationError: A value is not what the key holds.
+        """
         given = dict(zip(self.partition_fields(index), values, strict=True))
         wires = {name: self.field_wire(name, value) for name, value in given.items()}
         conditions: list[Condition] = []
+        shards: tuple[Condition, ...] = ()
         for name in index.partition:
             template = self.declaration.templates.get(name)
             if template is not None:
-                conditions.append(Path(name) == self._key_wire(name, [wires[field] for field in template.names])["S"])
+                texts = self._partition_texts(template, [wires[field] for field in template.asked])
+                conditions.append(Path(name) == texts[0])
+                shards = tuple(Path(name) == text for text in texts) if len(texts) > 1 else ()
             else:
                 self.key_part(name, given[name])
                 conditions.append(Path(name) == given[name])
+        sort_key = None
         if len(index.sort) == 1 and (made := self.declaration.templates.get(index.sort[0])) is not None:
             known = {name: wire for name, wire in wires.items() if self._is_known(name, index, made)}
-            return tuple(conditions), SortTemplate(made, known, self.field_wire, self.codec.times, self._owner)
-        return tuple(conditions), None
+            sort_key = SortTemplate(made, known, self.field_wire, self.codec.times, self._owner)
+        return Partition(tuple(conditions), sort_key, shards)
+
+    def _partition_texts(self, template: Template, wires: Sequence[Wire]) -> list[str]:
+        """Return the key of a partition, or of each of its shards."""
+        with fitting(self._owner):
+            text = template.prefix(wires, self.codec.times)
+        texts = [text + shard_text(number) for number in range(template.shards)] or [text]
+        self._check_key_part(template.attribute, {"S": texts[0]})
+        return texts
 
     def _is_known(self, name: str, index: Index, made: Template) -> bool:
         """Whether one partition has one value of a field, as far as a sort key's template tells values apart."""

@@ -76,8 +76,10 @@ class CollectionFoundation(RepositoryFoundation[T]):
     def _partition(self, gathering: Gathering[Any], partition: Sequence[object], index: str | None) -> Selection[Found]:
         table = self._table_entity
         key = table.declaration.table_key if index is None else table.declaration.index(index)
-        conditions = self._selection(index).from_key(*partition).partition
-        return Selection(table, key, gathering.decode, key_conditions=conditions)
+        chosen = self._selection(index).from_key(*partition)
+        if chosen.shards:
+            raise DeclarationError(f"{type(self).__name__}: a collection is read from one partition, not from shards")
+        return Selection(table, key, gathering.decode, key_conditions=chosen.partition)
 
 
 class CollectionMethods(CollectionFoundation[T]):
