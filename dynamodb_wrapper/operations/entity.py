@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from dynamodb_wrapper.codec import Item, ModelCodec, Wire, check_item_size, read_any
 from dynamodb_wrapper.codec.pydantic_internals import assign
 from dynamodb_wrapper.exceptions import ConditionFailedError, ExpressionError, ValidationError
-from dynamodb_wrapper.expressions import Condition, Path
+from dynamodb_wrapper.expressions import Condition
 from dynamodb_wrapper.operations.declaration import GUARD_PREFIX, Declaration, Index
 from dynamodb_wrapper.operations.effects import AnswerReader, ItemsReader
 from dynamodb_wrapper.operations.sort_conditions import Partition
@@ -154,15 +154,9 @@ class Entity(Generic[T]):
         """Return the fields whose values name one partition of a key."""
         return index.partition
 
-    def partition(self, index: Index, values: Sequence[object]) -> Partition:
-        """Return what reads one partition.
-
-        Raises:
-            ValidationError: A value is not what the key holds.
-        """
-        for name, value in zip(index.partition, values, strict=True):
-            self.key_part(name, value)
-        return Partition(tuple(Path(name) == value for name, value in zip(index.partition, values, strict=True)))
+    def partition(self, index: Index, values: Sequence[object]) -> Partition | None:
+        """Return what reads a partition of a key that templates make; None for one of plain fields."""
+        return None
 
     @cached_property
     def batch_reader(self) -> ItemsReader | None:

@@ -58,13 +58,17 @@ def patch(
         ExpressionError: A change cannot be made; says which and why.
         ValidationError: A value is not one for its field.
     """
+    unknown = () if upsert or not entity.declaration.templates else _parts_to_read(entity, key, changes, fields)
+    if not unknown:
+        write = yield from patch_write(entity, key, changes, fields, when=when, upsert=upsert)
+        response = yield from transactions.send(write)
+        return _patched(entity, response["Attributes"])
 
-    def attempt(parts: KeyParts | None) -> Flow[Response]:
+    def attempt(parts: KeyParts) -> Flow[Response]:
         write = yield from patch_write(entity, key, changes, fields, when=when, upsert=upsert, parts=parts)
         return (yield from transactions.send(write))
 
-    unknown = () if upsert else _parts_to_read(entity, key, changes, fields)
-    response = yield from until_as_read(entity, entity.key(*key), unknown, attempt) if unknown else attempt(None)
+    response = yield from until_as_read(entity, entity.key(*key), unknown, attempt)
     return _patched(entity, response["Attributes"])
 
 
@@ -96,7 +100,9 @@ def patch_write(
     merged = _merged(entity, key, changes, fields)
     time = (yield from now()) if _has_times(entity) else None
     known = entity.fields_of_key(*key) if upsert else parts.values if parts is not None else {}
-    condition = every(None if when is None else as_condition(when), parts.unchanged if parts is not None else None)
+    condition = when
+    if parts is not None:
+        condition = every(None if when is None else as_condition(when), parts.unchanged)
     request = patch_request(entity, entity.key(*key), merged, when=condition, upsert=upsert, time=time, known=known)
     # What only this patch has: the time that it sets, to the microsecond.
     mark = {target.names[0]: target.written(value) for target, value in request.changes if value is time}
@@ -349,8 +355,6 @@ def _parts_to_read(
 ) -> tuple[str, ...]:
     """Return the fields that index keys are made of beside those that change, and that the caller does not give."""
     declaration = entity.declaration
-    if not declaration.templates:
-        return ()
     given = {change.root for change in _Plan(entity).of(_merged(entity, key, changes, fields))}
     moved = given | {name for name in (declaration.updated_at,) if name is not None}
     known = moved | entity.known_by_key(entity.key(*key)).keys()

@@ -17,7 +17,7 @@ from dynamodb_wrapper.operations.effects import AnswerReader, Params
 from dynamodb_wrapper.operations.entity import Entity
 from dynamodb_wrapper.operations.items import Projection
 from dynamodb_wrapper.operations.requests import without_overlaps
-from dynamodb_wrapper.operations.sort_conditions import SortTemplate
+from dynamodb_wrapper.operations.sort_conditions import Partition, SortTemplate
 
 R = TypeVar("R")
 V = TypeVar("V", bound=BaseModel)
@@ -51,9 +51,7 @@ class Selection(Generic[R]):
         limit: How many results the caller gets in all.
         page_size: How many items DynamoDB evaluates in one request.
         projection: Which attributes are read.
-        sort_key: Where a template makes the sort key of the partition: how, and which of its parts are given.
-        shards: Where the partition is spread over shards: the conditions for each, the first of which is in
-            ``key_conditions``.
+        chosen: The partition, where templates make its key.
     """
 
     entity: Entity[Any]
@@ -69,8 +67,7 @@ class Selection(Generic[R]):
     projection: Projection | None = None
     asked: Asked = Asked()
     start_key: Item | None = None
-    sort_key: SortTemplate | None = None
-    shards: tuple[Condition, ...] = ()
+    chosen: Partition | None = None
 
     def filtered(self, condition: Condition) -> Selection[R]:
         """Return this selection with one more filter.
@@ -94,8 +91,12 @@ class Selection(Generic[R]):
                 f"{self._described_key} takes {len(names)} partition value(s) ({', '.join(names)}), got {len(values)}"
             )
         chosen = self.entity.partition(self.index, values)
-        partition = replace(self, key_conditions=chosen.conditions, shards=chosen.shards)
-        return partition if chosen.sort_key is None else partition._with_sort_key(chosen.sort_key)
+        if chosen is not None:
+            return replace(self, key_conditions=chosen.conditions, chosen=chosen)._with_sort_key(chosen.sort_key)
+        for name, value in zip(names, values, strict=True):
+            self.entity.key_part(name, value)
+        conditions = tuple(Path(name) == value for name, value in zip(names, values, strict=True))
+        return replace(self, key_conditions=conditions)
 
     def sorted_by(self, make: Callable[[Path], Condition], *, last: bool) -> Selection[R]:
         """Return this selection with a condition on the next part of the sort key.
@@ -109,17 +110,15 @@ class Selection(Generic[R]):
         """
         if self.key_conditions is None:
             raise ExpressionError("a scan has no key conditions: use .where(...)")
-        if self.sort_key is not None:
-            return self._sorted_by_template(self.sort_key, make, last=last)
+        if self.chosen is not None and self.chosen.sort_key is not None:
+            return self._by_template(self.chosen.sort_key, make, last=last)
         used = len(self.key_conditions) - len(self.index.partition)
         if self.range_given or used >= len(self.index.sort):
             raise self._no_further_part(self.index.sort)
         condition = make(Path(self.index.sort[used]))
         return replace(self, key_conditions=(*self.key_conditions, condition), range_given=last)
 
-    def _sorted_by_template(
-        self, sort_key: SortTemplate, make: Callable[[Path], Condition], *, last: bool
-    ) -> Selection[R]:
+    def _by_template(self, sort_key: SortTemplate, make: Callable[[Path], Condition], *, last: bool) -> Selection[R]:
         if self.range_given or sort_key.next_field is None:
             raise self._no_further_part(sort_key.template.names)
         condition = make(Path(sort_key.next_field))
@@ -127,11 +126,18 @@ class Selection(Generic[R]):
             return self._with_sort_key(sort_key.with_next(condition.right))
         return replace(self, key_conditions=(*self.partition, sort_key.ranged(condition)), range_given=last)
 
-    def _with_sort_key(self, sort_key: SortTemplate) -> Selection[R]:
+    def _with_sort_key(self, sort_key: SortTemplate | None) -> Selection[R]:
         """Return this selection with what is known of the sort key's parts."""
+        if sort_key is None or self.chosen is None:
+            return self
         condition = sort_key.condition
         conditions = self.partition if condition is None else (*self.partition, condition)
-        return replace(self, key_conditions=conditions, sort_key=sort_key)
+        return replace(self, key_conditions=conditions, chosen=replace(self.chosen, sort_key=sort_key))
+
+    @property
+    def shards(self) -> tuple[Condition, ...]:
+        """The conditions for all shards of the partition; none where it has no shards."""
+        return () if self.chosen is None else self.chosen.shards
 
     @property
     def partition(self) -> tuple[Condition, ...]:
@@ -270,8 +276,9 @@ class Selection(Generic[R]):
     @property
     def _others_come_along(self) -> bool:
         """Whether items of other models may be among those evaluated, more than by mistake."""
-        is_apart = self.sort_key is not None and self.sort_key.template.literals[0]
-        return self.entity.only_ours is not None and not is_apart
+        if self.entity.only_ours is None or self.chosen is None or self.chosen.sort_key is None:
+            return self.entity.only_ours is not None
+        return not self.chosen.sort_key.template.literals[0]
 
     @property
     def resume_attributes(self) -> tuple[str, ...]:
@@ -301,13 +308,12 @@ class Selection(Generic[R]):
         """Return the parameters of one request."""
         writer = ExpressionWriter(self.entity.codec)
         writer.adopt(self.asked.names, self.asked.values)
+        own = (self._without_guards, self.entity.only_ours)
         optional = {
             "IndexName": self.index.name,
             "KeyConditionExpression": _written(writer, *(self.key_conditions or ()), text=self.asked.key_condition),
             "ScanIndexForward": False if self.descending else None,
-            "FilterExpression": _written(
-                writer, self.filter, self._without_guards, self.entity.only_ours, text=self.asked.filter
-            ),
+            "FilterExpression": _written(writer, self.filter, *own, text=self.asked.filter),
             "Select": "COUNT" if counting else None,
             "ProjectionExpression": None if counting else self._projection(writer),
             "ConsistentRead": True if self.consistent else None,
@@ -346,7 +352,8 @@ class Selection(Generic[R]):
     def of_shard(self, number: int) -> Selection[R]:
         """Return this selection for one shard of its partition."""
         conditions = (self.shards[number], *(self.key_conditions or ())[1:])
-        return replace(self, key_conditions=conditions, shards=(), limit=None)
+        chosen = None if self.chosen is None else replace(self.chosen, shards=())
+        return replace(self, key_conditions=conditions, chosen=chosen, limit=None)
 
     def request_sizes(self, wanted: int | None) -> RequestSizes:
         """Return how many items to evaluate per request when ``wanted`` results are asked for."""

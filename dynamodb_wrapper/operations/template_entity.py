@@ -189,7 +189,7 @@ class TemplateEntity(Entity[T]):
         return tuple(dict.fromkeys(name for part in index.partition for name in self._asked_of(part)))
 
     def partition(self, index: Index, values: Sequence[object]) -> Partition:
-        """Return what reads one partition, or all of its shards.
+        """Return what reads one partition, or all of its shards, given a value for each of `partition_fields`.
 
         Raises:
             ValidationError: A value is not what the key holds.
