@@ -15,8 +15,9 @@ if not TYPE_CHECKING:
         __name__,
         {},
         modules="""
-        adoption batch_rounds batches bulk capacity cursors declaration document_batches document_keywords
-        document_trees documents dynamodb_keywords effects entity items parents patches pipelines queries
-        requests run_messages runs scans selection subtrees tables transactions trees unique writes
+        adoption batch_rounds batches bulk capacity cursors declaration derived_changes document_batches
+        document_keywords document_trees documents dynamodb_keywords effects entity gathering items key_parts
+        key_templates kind_entity parents patches pipelines queries requests run_messages runs scans selection
+        sharded sort_conditions subtrees tables template_entity transactions trees unique writes
         """,
     )

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel
 
 from dynamodb_wrapper.codec import Item, ModelCodec, Wire, check_item_size, read_any
 from dynamodb_wrapper.codec.pydantic_internals import assign
 from dynamodb_wrapper.exceptions import ConditionFailedError, ExpressionError, ValidationError
-from dynamodb_wrapper.expressions import Condition
 from dynamodb_wrapper.operations.declaration import GUARD_PREFIX, Declaration, Index
 from dynamodb_wrapper.operations.effects import AnswerReader, ItemsReader
-from dynamodb_wrapper.operations.sort_conditions import Partition
+
+if TYPE_CHECKING:
+    from dynamodb_wrapper.expressions import Condition
+    from dynamodb_wrapper.operations.sort_conditions import Partition
 
 T = TypeVar("T", bound=BaseModel)
 

@@ -78,7 +78,7 @@ else:
                 GetRequest Transaction WriteRequest transact_get transact_write transaction
             """,
         },
-        modules="collecting loading query",
+        modules="collecting collections loading query",
     )
 
 __all__ = [

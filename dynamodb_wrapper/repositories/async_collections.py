@@ -7,7 +7,8 @@ from typing import TypeVar
 from pydantic import BaseModel
 
 from dynamodb_wrapper.operations.gathering import Collection
-from dynamodb_wrapper.repositories.collections import CollectionFoundation, CollectionQueryBuilder
+from dynamodb_wrapper.repositories.collections import CollectionQueryBuilder
+from dynamodb_wrapper.repositories.gathering import CollectionFoundation
 from dynamodb_wrapper.transport.async_driver import AsyncDriver
 
 T = TypeVar("T", bound=BaseModel)

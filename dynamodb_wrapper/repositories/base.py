@@ -13,7 +13,7 @@ from dynamodb_wrapper.operations import dynamodb_keywords, items, patches, queri
 from dynamodb_wrapper.operations.declaration import Index
 from dynamodb_wrapper.repositories import query
 from dynamodb_wrapper.repositories.batching import BatchMethods
-from dynamodb_wrapper.repositories.collections import CollectionMethods
+from dynamodb_wrapper.repositories.gathering import CollectionMethods
 from dynamodb_wrapper.repositories.patterns import BoundAccessPattern
 from dynamodb_wrapper.repositories.scanning import ScanMethods
 from dynamodb_wrapper.repositories.tables import TableMethods

@@ -12,11 +12,9 @@ from dynamodb_wrapper import expressions
 from dynamodb_wrapper.codec import ModelCodec, StoredForm, TimeRules
 from dynamodb_wrapper.config import DynamoDBConfig
 from dynamodb_wrapper.exceptions import DeclarationError, ValidationError
-from dynamodb_wrapper.operations import selection
+from dynamodb_wrapper.operations import kind_entity, selection, template_entity
 from dynamodb_wrapper.operations.declaration import Declaration, Index, TableOptions, Unique
 from dynamodb_wrapper.operations.entity import Entity
-from dynamodb_wrapper.operations.kind_entity import KindEntity
-from dynamodb_wrapper.operations.template_entity import TemplateEntity
 from dynamodb_wrapper.repositories.declarations import Declared, declared_at_class_time
 from dynamodb_wrapper.repositories.single_table import SingleTable
 from dynamodb_wrapper.transport import Connection, Driver, connection_for
@@ -110,9 +108,9 @@ class RepositoryFoundation(Generic[T]):
             shown=self.config.user_timezone,
         )
         secret = self.config.cursor_secret
-        made: type[Entity[T]] = TemplateEntity if declaration.templates else Entity
+        made: type[Entity[T]] = template_entity.TemplateEntity if declaration.templates else Entity
         if declaration.kind is not None:
-            made = KindEntity
+            made = kind_entity.KindEntity
         return made(
             self.table_name,
             declaration,

@@ -9,8 +9,8 @@ from pydantic import BaseModel
 
 from dynamodb_wrapper.codec import Derived, Key, Template
 from dynamodb_wrapper.exceptions import DeclarationError
+from dynamodb_wrapper.operations import key_templates
 from dynamodb_wrapper.operations.declaration import Index
-from dynamodb_wrapper.operations.key_templates import template_of
 from dynamodb_wrapper.repositories.patterns import AccessPattern, Part
 from dynamodb_wrapper.repositories.single_table import SingleTable
 
@@ -44,7 +44,7 @@ class NamedKeys:
             return part
         attribute = self._attribute(part, default)
         self._table[part] = attribute
-        self._add(template_of(part, attribute, self.model_class, is_sorted=is_sorted))
+        self._add(key_templates.template_of(part, attribute, self.model_class, is_sorted=is_sorted))
         return attribute
 
     def index(self, pattern: AccessPattern) -> Index:
@@ -97,7 +97,7 @@ class NamedKeys:
             return part
         # What equals the table's key is the table's key, unless a shared table says where it is.
         attribute = self._attribute(part, default if self.table is not None else self._table.get(part, default))
-        self._add(template_of(part, attribute, self.model_class, is_sorted=is_sorted))
+        self._add(key_templates.template_of(part, attribute, self.model_class, is_sorted=is_sorted))
         return attribute
 
     def _add(self, entry: Derived | Template) -> None:
