@@ -210,7 +210,7 @@ def test_secrets_are_not_in_the_snapshot() -> None:
 
 def test_noting_a_run_step_by_step(integration: SparkDynamoDBIntegration) -> None:
     config = integration.config
-    run = log_pipeline_run_from_spark("r1", "p1", "running", "schedule", config, created_by="ann")
+    run = log_pipeline_run_from_spark("r1", "p1", "running", "schedule", config=config, created_by="ann")
     assert (run.status, run.trigger_type, run.created_by) == (RunStatus.RUNNING, "schedule", "ann")
     run = log_pipeline_run_from_spark("r1", "p1", "failed", config=config, error_message="boom")
     assert (run.status, run.trigger_type, run.error_message) == (RunStatus.FAILED, "schedule", "boom")
