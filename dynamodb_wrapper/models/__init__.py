@@ -10,6 +10,7 @@ from dynamodb_wrapper.models.runs import (
     PipelineRunEvent,
     PipelineRunLog,
     StageInfo,
+    TableMetrics,
 )
 
 __all__ = [
@@ -23,5 +24,6 @@ __all__ = [
     "RunStatus",
     "StageInfo",
     "TableConfig",
+    "TableMetrics",
     "TableType",
 ]

@@ -16,7 +16,7 @@ from dynamodb_wrapper.repositories import (
     TableConfigRepository,
     transact_write,
 )
-from dynamodb_wrapper.spark import counting, sessions, table_options
+from dynamodb_wrapper.spark import counting, run_metrics, sessions, table_options
 from dynamodb_wrapper.spark.run_context import (
     HEARTBEAT_SECONDS,
     facts,
@@ -117,7 +117,7 @@ class SparkDynamoDBIntegration:
         table = self.tables.get_or_raise(table_id)
         if run_id is not None:
             self._note_table(run_id, "input_tables", table)
-        return table_options.read(session, table, **self._place_of(table), **_report_to(table, run_id))
+        return table_options.read(session, table, **self._place_of(table), **self._report_to(table, run_id))
 
     def write_table(self, df: DataFrame, table_id: str, run_id: str | None = None, mode: str | None = None) -> int:
         """Write a frame into a table, bring its statistics up to date, and return how many rows there were.
@@ -136,7 +136,7 @@ class SparkDynamoDBIntegration:
         """
         table = self.tables.get_or_raise(table_id)
         frame = counting.observed(df)
-        used = table_options.write(frame, table, mode=mode, **self._place_of(table), **_report_to(table, run_id))
+        used = table_options.write(frame, table, mode=mode, **self._place_of(table), **self._report_to(table, run_id))
         rows = counting.counted_rows(frame)
         if rows is None and used == "ignore":
             return 0  # there was something there already
@@ -212,7 +212,9 @@ class SparkDynamoDBIntegration:
             "config_snapshot": _snapshot(pipeline),
             **fields,
         }
-        with recorded_run(self.runs, pipeline_id, trigger_type, heartbeat_seconds=heartbeat_seconds, **known) as run_id:
+        with recorded_run(
+            self.runs, pipeline_id, trigger_type, heartbeat_seconds=heartbeat_seconds, at_end=self._sums, **known
+        ) as run_id:
             yield run_id
 
     @contextmanager
@@ -232,6 +234,19 @@ class SparkDynamoDBIntegration:
         return {
             name: value for name, value in place.items() if value is not None and name not in table.connection_config
         }
+
+    def _report_to(self, table: TableConfig, run_id: str | None) -> dict[str, object]:
+        """Return the options by which the tasks on a DynamoDB table report to a run."""
+        if run_id is None or table.data_format != DataFormat.DYNAMODB:
+            return {}
+        return {"run_id": run_metrics.destination(self.runs.events.table_name, run_id), "metrics": run_metrics.NOTE}
+
+    def _sums(self, run_id: str) -> dict[str, Any]:
+        """Return what a run keeps of what its tasks did."""
+        found = run_metrics.summary(self.runs.events, run_id)
+        if not found:
+            return {}
+        return {"table_metrics": found, "total_records_failed": sum(metrics.rows_rejected for metrics in found)}
 
     def _note_table(self, run_id: str, field: str, table: TableConfig) -> None:
         absent = ~getattr(F, field).contains(table.table_id)
@@ -334,8 +349,3 @@ def _snapshot(pipeline: PipelineConfig) -> dict[str, Any]:
     """Return what a run keeps of its pipeline's settings, without secrets."""
     names = ("config", "source_config", "destination_config", "spark_config")
     return redacted({name: value for name in names if (value := getattr(pipeline, name))})
-
-
-def _report_to(table: TableConfig, run_id: str | None) -> dict[str, object]:
-    """Return the options by which the tasks on a DynamoDB table report to a run."""
-    return {"run_id": run_id} if run_id is not None and table.data_format == DataFormat.DYNAMODB else {}

@@ -8,7 +8,7 @@ import platform
 import sys
 import threading
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import copy_context
 from datetime import UTC, datetime
@@ -34,6 +34,8 @@ _CANCELLING = (KeyboardInterrupt, asyncio.CancelledError, GeneratorExit)
 
 _log = logging.getLogger(__name__)
 
+AtEnd = Callable[[str], Mapping[str, Any]]
+
 
 @contextmanager
 def recorded_run(
@@ -42,6 +44,7 @@ def recorded_run(
     trigger_type: str,
     *,
     heartbeat_seconds: float = HEARTBEAT_SECONDS,
+    at_end: AtEnd = lambda run_id: {},
     **fields: object,
 ) -> Iterator[str]:
     """Give the id of a new run, which lasts as long as the block.
@@ -55,6 +58,7 @@ def recorded_run(
         pipeline_id: The pipeline that runs.
         trigger_type: What started it.
         heartbeat_seconds: How often ``heartbeat_at`` is set, from a thread.
+        at_end: Tells what else is known of the run when it ends, by field.
         fields: Other fields of `PipelineRunLog`.
 
     Raises:
@@ -68,10 +72,10 @@ def recorded_run(
         try:
             yield run_id
         except BaseException as error:
-            _note_end(runs, run_id, error)
+            _try(_note_end, runs, run_id, error, at_end, cause=error)
             raise
     try:
-        _note_success(runs, run_id)
+        _note_success(runs, run_id, at_end)
     except DynamoDBWrapperError as error:
         error.add_note(f"the work of run {run_id!r} is done; only its run log could not be brought to success")
         raise
@@ -180,26 +184,32 @@ class _Heartbeat:
                 _log.warning("a sign of life of run %s could not be noted: %s", self._run_id, error)
 
 
-def _note_success(runs: PipelineRunLogsRepository, run_id: str) -> None:
+def _note_success(runs: PipelineRunLogsRepository, run_id: str, at_end: AtEnd) -> None:
     run = runs.get_or_raise(run_id, consistent=True)
-    if run.status.is_terminal and run.error_type != STALE:
-        return  # the block has said how it ended
-    mended: dict[str, Any] = (
-        {name: Remove() for name in ("error_message", "error_type")} if run.error_type == STALE else {}
-    )
-    runs.update_run_status(run_id, RunStatus.SUCCESS, **_new_facts(run), **mended)
+    known: dict[Any, Any] = {**_new_facts(run), **_known(at_end, run_id)}
+    if run.status.is_terminal and run.error_type != STALE:  # the block has said how it ended
+        if known:
+            runs.patch(run_id, changes=known)
+        return
+    if run.error_type == STALE:
+        known.update(error_message=Remove(), error_type=Remove())
+    runs.update_run_status(run_id, RunStatus.SUCCESS, **known)
 
 
-def _note_end(runs: PipelineRunLogsRepository, run_id: str, error: BaseException) -> None:
+def _note_end(runs: PipelineRunLogsRepository, run_id: str, error: BaseException, at_end: AtEnd) -> None:
     status = status_of(error)
     if status == RunStatus.SUCCESS:
-        _try(_note_success, runs, run_id, cause=error)
+        _note_success(runs, run_id, at_end)
     else:
-        _try(_note_failure, runs, run_id, status, error, cause=error)
+        runs.update_run_status(run_id, status, **error_fields(error), **facts(), **_known(at_end, run_id))
 
 
-def _note_failure(runs: PipelineRunLogsRepository, run_id: str, status: RunStatus, error: BaseException) -> None:
-    runs.update_run_status(run_id, status, **error_fields(error), **facts())
+def _known(at_end: AtEnd, run_id: str) -> dict[str, Any]:
+    try:
+        return dict(at_end(run_id))
+    except DynamoDBWrapperError as error:
+        _log.warning("what the tasks of run %s did could not be summed up: %s", run_id, error)
+        return {}
 
 
 def _new_facts(run: PipelineRunLog) -> dict[str, Any]:
