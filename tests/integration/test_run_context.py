@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -16,6 +17,7 @@ import pytest
 from dynamodb_wrapper import ConnectionError, ItemNotFoundError, PipelineRunLogsRepository, RunStatus
 from dynamodb_wrapper.spark.integration import SparkDynamoDBIntegration, log_pipeline_run_from_spark
 from dynamodb_wrapper.spark.run_context import error_fields, recorded_run, redacted
+from dynamodb_wrapper.spark.run_metrics import destination, note_task, summed
 from tests.servers import Embedded
 
 
@@ -215,3 +217,55 @@ def test_noting_a_run_step_by_step(integration: SparkDynamoDBIntegration) -> Non
     run = log_pipeline_run_from_spark("r1", "p1", "failed", config=config, error_message="boom")
     assert (run.status, run.trigger_type, run.error_message) == (RunStatus.FAILED, "schedule", "boom")
     assert run.duration_seconds is not None
+
+
+def report(number: int, attempt: int, outcome: str = "ok", **counts: Any) -> dict[str, Any]:
+    known = dict.fromkeys(("rows_read", "rows_written", "rows_rejected", "rows_retried"), 0)
+    more = dict.fromkeys(("bytes", "requests", "attempts", "throttles"), 0)
+    return {
+        "table_name": "flights",
+        "operation": "write",
+        "job_id": "j1",
+        "partition": number,
+        "attempt": attempt,
+        "outcome": outcome,
+        "counts": {**known, **more, "capacity": 0.0, **counts},
+    }
+
+
+def test_rows_are_those_of_the_last_attempt_and_costs_of_all() -> None:
+    (sums,) = summed(
+        [
+            report(0, 5, rows_written=10, capacity=10.5, requests=2),
+            report(1, 6, "failed", rows_written=4, rows_rejected=1, capacity=4.0, requests=1, throttles=3),
+            report(1, 9, rows_written=11, capacity=11.0, requests=2),
+        ]
+    )
+    assert (sums.table_name, sums.operation, sums.tasks, sums.failed_attempts) == ("flights", "write", 2, 1)
+    assert (sums.rows_written, sums.rows_rejected) == (21, 0)
+    assert (sums.capacity, sums.requests, sums.throttles) == (Decimal("25.5"), 5, 3)
+
+
+@dataclass(frozen=True)
+class Report:
+    """As far as it is looked at."""
+
+    run_id: str
+    key: str
+    partition: int
+    values: dict[str, Any]
+
+    def as_json(self) -> dict[str, Any]:
+        return self.values
+
+
+def test_what_tasks_report_is_in_the_run_when_it_ends(integration: SparkDynamoDBIntegration) -> None:
+    with integration.pipeline_run_context("p1") as run_id:
+        to = destination(integration.runs.events.table_name, run_id)
+        for number in (0, 1, 1):  # the last one is written twice
+            values = report(number, number, rows_written=5, rows_rejected=number, capacity=2.5)
+            note_task(Report(to, f"j1-write-{number}", number, values), integration.config)  # type: ignore[arg-type]
+    run = integration.runs.get_or_raise(run_id)
+    assert [(sums.rows_written, sums.capacity) for sums in run.table_metrics] == [(10, Decimal("5.0"))]
+    assert run.total_records_failed == 1
+    assert integration.runs.get_log_messages(run_id) == []
