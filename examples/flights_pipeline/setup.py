@@ -1,0 +1,111 @@
+"""What there is before the pipeline runs: tables, its description, and the data it looks up."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from dynamodb_wrapper import AccessPattern, BaseDynamoRepository, DynamoDBConfig, ItemAlreadyExistsError
+from dynamodb_wrapper.spark import SparkDynamoDBIntegration
+from examples.flights import source
+from examples.flights.repositories import AirportRepository, CarrierRepository, FlightRepository
+
+PIPELINE = "flights-2013"
+
+
+class CarrierDelay(BaseModel):
+    """How late one carrier's flights were at one destination."""
+
+    carrier: str
+    dest: str
+    carrier_name: str | None = None
+    dest_name: str | None = None
+    flights: int = 0
+    cancelled: int = 0
+    mean_arrival_delay: Decimal | None = None  # minutes
+    worst_arrival_delay: int | None = None
+
+
+class CarrierDelayRepository(BaseDynamoRepository[CarrierDelay]):
+    table_name = "carrier_delays"
+    primary_key = "carrier"
+    sort_key = "dest"
+    worst_at = AccessPattern("worst_at", partition="dest", sort="mean_arrival_delay")
+
+
+def tables(config: DynamoDBConfig) -> Iterator[BaseDynamoRepository[BaseModel]]:
+    """Yield every repository whose table is needed."""
+    for repository in (FlightRepository, AirportRepository, CarrierRepository, CarrierDelayRepository):
+        yield repository(config)  # type: ignore[misc]
+
+
+def set_up(integration: SparkDynamoDBIntegration, folder: Path) -> None:
+    """Make the tables, load what is looked up, and describe the pipeline; done twice, it changes nothing."""
+    config = integration.config
+    for repository in (*tables(config), integration.pipelines, integration.tables, integration.runs):
+        repository.ensure_table()
+    CarrierRepository(config).put_many(source.carriers())
+    AirportRepository(config).put_many(source.airports())
+    try:
+        _describe(integration, folder)
+    except ItemAlreadyExistsError:
+        pass
+
+
+def unpack(folder: Path) -> Path:
+    """Unpack the flights of the year as a CSV file, and return where it is."""
+    with zipfile.ZipFile(source.folder() / "flights.csv.zip") as archive:
+        return Path(archive.extract("flights.csv", folder))
+
+
+def _describe(integration: SparkDynamoDBIntegration, folder: Path) -> None:
+    integration.pipelines.create_pipeline_config(
+        PIPELINE,
+        "Flights out of New York",
+        source_type="csv",
+        destination_type="dynamodb",
+        spark_config={"spark.sql.shuffle.partitions": 4, "spark.sql.session.timeZone": "UTC"},
+    )
+    create, config = integration.tables.create_table_config, integration.config
+    create(
+        "flights-csv",
+        PIPELINE,
+        "flights.csv",
+        "source",
+        "csv",
+        str(folder / "flights.csv"),
+        read_options={"header": True, "nullValue": "NA", "inferSchema": True},
+    )
+    create(
+        "summary-parquet",
+        PIPELINE,
+        "summary",
+        "destination",
+        "parquet",
+        str(folder / "summary"),
+        partition_columns=["carrier"],
+        write_options={"mode": "overwrite"},
+    )
+    for repository, kind in (
+        (AirportRepository, "lookup"),
+        (CarrierRepository, "lookup"),
+        (FlightRepository, "destination"),
+        (CarrierDelayRepository, "destination"),
+    ):
+        options = {"model": f"{repository.model_class.__module__}:{repository.model_class.__qualname__}"}
+        keys = [key for key in (repository.primary_key, repository.sort_key) if key]
+        create(
+            f"{repository.table_name}-dynamodb",
+            PIPELINE,
+            repository(config).table_name,  # type: ignore[abstract, call-arg]
+            kind,
+            "dynamodb",
+            "dynamodb",
+            primary_key_columns=keys,
+            read_options=options,
+            write_options=options,
+        )
