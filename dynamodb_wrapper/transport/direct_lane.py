@@ -6,7 +6,6 @@ relies on botocore for (see `guard`). Answers and errors are those of the botoco
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import platform
@@ -18,7 +17,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from dynamodb_wrapper.codec import to_json
+from dynamodb_wrapper.codec import to_json, with_bytes
 from dynamodb_wrapper.exceptions import DynamoDBWrapperError
 from dynamodb_wrapper.operations.effects import Call, Response
 from dynamodb_wrapper.transport import http
@@ -215,7 +214,7 @@ class _Route:
     def send(self, call: Call, keys: FrozenKeys, time_left: float) -> Response:
         """Send a call and return the parsed answer."""
         assert self._pool is not None, "there is a reason why not"
-        body = to_json(call.params)
+        body = to_json(call.params) if call.body is None else call.body
         target, head = self._heads.get(call.operation) or self._new_head(call.operation)
         clock_offset = self._signer.clock_offset
         signature = self._signer.sign(target, body, keys)
@@ -296,7 +295,7 @@ def _metadata(answer: http.Answer) -> dict[str, Any]:
 def _loaded(status: int, body: bytes) -> Response:
     try:
         has_binary = b'"B"' in body or b'"BS"' in body
-        loaded = json.loads(body.decode(), object_hook=_with_bytes if has_binary else None)
+        loaded = json.loads(body.decode(), object_hook=with_bytes if has_binary else None)
     except (ValueError, RecursionError) as error:
         reason: BaseException | None = error
     else:
@@ -324,16 +323,3 @@ def _items_in(response: Response) -> Iterable[Any]:
     else:  # of a transaction
         found += [part.get("Item", {}) if isinstance(part, dict) else part for part in responses]
     return found
-
-
-def _with_bytes(value: dict[str, Any]) -> dict[str, Any]:
-    """Return an object of an answer with binary as bytes.
-
-    Only an attribute's value has text, or a list, under such a key: the attributes of an item are objects.
-    """
-    if len(value) == 1:
-        if isinstance(text := value.get("B"), str):
-            return {"B": base64.b64decode(text, validate=True)}
-        if isinstance(texts := value.get("BS"), list) and all(isinstance(text, str) for text in texts):
-            return {"BS": [base64.b64decode(text, validate=True) for text in texts]}
-    return value
