@@ -195,3 +195,33 @@ def _refused(place: str, reason: str) -> ValidationError:
         'as in spark.read.format("dynamodb").schema(...)',
         {place: reason},
     )
+
+
+def as_stored(schema: t.StructType, model: t.StructType) -> t.StructType:
+    """Return a schema with what the model's says of how its fields are stored, where the schema does not say it.
+
+    A computed column has lost the metadata that makes a set of an array; the model still knows.
+
+    Raises:
+        ValidationError: A field is stored as another DynamoDB type than the model's field of that name.
+    """
+    merged = []
+    for field in schema.fields:
+        known = model[field.name] if field.name in model.names else None
+        merged.append(field if known is None else _merged(field, known))
+    return t.StructType(merged)
+
+
+def _merged(field: t.StructField, known: t.StructField) -> t.StructField:
+    metadata = field.metadata or {}
+    form = (known.metadata or {}).get(METADATA)
+    if form is not None and METADATA not in metadata:
+        metadata = {**metadata, METADATA: form}
+    merged = t.StructField(field.name, field.dataType, nullable=True, metadata=metadata)
+    mine, theirs = (columns_of(t.StructType([one]))[0] for one in (merged, known))
+    if mine.tag != theirs.tag:
+        raise ValidationError(
+            f"column {field.name!r} is {mine.describe()}, and the model's field is {theirs.describe()}: cast it",
+            {field.name: f"stored as {mine.tag}, not {theirs.tag}"},
+        )
+    return merged
