@@ -195,7 +195,9 @@ def _within_limits(conditions: Iterable[Condition]) -> Condition | None:
     kept: list[Condition] = []
     for condition in conditions:
         try:
-            ExpressionWriter(Places()).condition(every(*kept, condition) or condition)
+            together = every(*kept, condition)
+            assert together is not None  # there is at least one
+            ExpressionWriter(Places()).condition(together)
         except ExpressionError:
             continue
         kept.append(condition)
@@ -217,7 +219,9 @@ def expressions(
     writer = ExpressionWriter(Places())
     params: Params = {}
     if key is not None:
-        params["KeyConditionExpression"] = writer.condition(every(F[key] == value, pushed.sort) or F[key].exists())
+        params["KeyConditionExpression"] = writer.condition(
+            F[key] == value if pushed.sort is None else (F[key] == value) & pushed.sort
+        )
     where = every(pushed.where, guards if key is None else None)
     if where is not None:
         params["FilterExpression"] = writer.condition(where)

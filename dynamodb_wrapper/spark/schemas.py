@@ -104,7 +104,7 @@ class _Compiler:
             raise _refused(place, f"can be of several types ({annotation})")
         if isinstance(origin, type):
             return self._container(origin, get_args(annotation), place)
-        if not isinstance(annotation, type):
+        if annotation is Any or not isinstance(annotation, type):
             raise _refused(place, f"can be anything ({annotation})")
         return self._plain(annotation, metadata, place)
 

@@ -57,7 +57,7 @@ def new_writer(options: Options, schema: StructType, *, overwrites: bool, hosts:
     if overwrites and options.overwrite is None:
         raise ValidationError(
             'mode("overwrite") would have to delete what is in the table, and does not. mode("append") writes the '
-            'rows, each replacing an item with its key; option("overwrite", "replace_items") makes "overwrite" mean that',
+            'rows, each replacing an item with its key; option("overwrite", "replace_items") makes it mean that',
             {"mode": "overwrite"},
         )
     config = config_of(options)
