@@ -19,7 +19,7 @@ _CONNECTION = ("region", "endpoint_url", "config")
 
 def read_options(table: TableConfig) -> dict[str, Any]:
     """Return what `read` uses: ``format``, for files ``path``, and the reader's options."""
-    return {"format": table.data_format.value, **_place(table), **table.read_options}
+    return {"format": table.data_format.value, **_place(table, table.read_options), **table.read_options}
 
 
 def write_options(table: TableConfig) -> dict[str, Any]:
@@ -28,7 +28,7 @@ def write_options(table: TableConfig) -> dict[str, Any]:
     Raises:
         ValidationError: The mode is none of Spark's.
     """
-    options: dict[str, Any] = {"format": table.data_format.value, "mode": "append", **_place(table)}
+    options: dict[str, Any] = {"format": table.data_format.value, "mode": "append", **_place(table, table.write_options)}
     if table.partition_columns and table.data_format != DataFormat.DYNAMODB:
         options["partitionBy"] = list(table.partition_columns)
     options.update(table.write_options)
@@ -107,11 +107,13 @@ def size_bytes(session: SparkSession, table: TableConfig) -> int | None:
     return int(summary.getLength())
 
 
-def _place(table: TableConfig) -> dict[str, Any]:
+def _place(table: TableConfig, options: Mapping[str, Any]) -> dict[str, Any]:
     if table.data_format != DataFormat.DYNAMODB:
         return {"path": table.location}
-    place: dict[str, Any] = {"table": table.table_name}
-    place.update(zip(("partition_key", "sort_key"), table.primary_key_columns, strict=False))
+    place: dict[str, Any] = {}
+    if "repository" not in options:  # which knows its table and keys
+        place["table"] = table.table_name
+        place.update(zip(("partition_key", "sort_key"), table.primary_key_columns, strict=False))
     place.update({name: table.connection_config[name] for name in _CONNECTION if name in table.connection_config})
     return place
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel
 
-from dynamodb_wrapper import AccessPattern, BaseDynamoRepository, DynamoDBConfig, ItemAlreadyExistsError
+from dynamodb_wrapper import AccessPattern, BaseDynamoRepository, ItemAlreadyExistsError
 from dynamodb_wrapper.spark import SparkDynamoDBIntegration
 from examples.flights import source
 from examples.flights.repositories import AirportRepository, CarrierRepository, FlightRepository
@@ -37,19 +37,20 @@ class CarrierDelayRepository(BaseDynamoRepository[CarrierDelay]):
     worst_at = AccessPattern("worst_at", partition="dest", sort="mean_arrival_delay")
 
 
-def tables(config: DynamoDBConfig) -> Iterator[BaseDynamoRepository[BaseModel]]:
-    """Yield every repository whose table is needed."""
-    for repository in (FlightRepository, AirportRepository, CarrierRepository, CarrierDelayRepository):
-        yield repository(config)  # type: ignore[misc]
-
-
 def set_up(integration: SparkDynamoDBIntegration, folder: Path) -> None:
     """Make the tables, load what is looked up, and describe the pipeline; done twice, it changes nothing."""
     config = integration.config
-    for repository in (*tables(config), integration.pipelines, integration.tables, integration.runs):
+    carriers, airports = CarrierRepository(config), AirportRepository(config)
+    data: tuple[BaseDynamoRepository[Any], ...] = (
+        carriers,
+        airports,
+        FlightRepository(config),
+        CarrierDelayRepository(config),
+    )
+    for repository in (*data, integration.pipelines, integration.tables, integration.runs):
         repository.ensure_table()
-    CarrierRepository(config).put_many(source.carriers())
-    AirportRepository(config).put_many(source.airports())
+    carriers.put_many(source.carriers())
+    airports.put_many(source.airports())
     try:
         _describe(integration, folder)
     except ItemAlreadyExistsError:
@@ -71,6 +72,12 @@ def _describe(integration: SparkDynamoDBIntegration, folder: Path) -> None:
         spark_config={"spark.sql.shuffle.partitions": 4, "spark.sql.session.timeZone": "UTC"},
     )
     create, config = integration.tables.create_table_config, integration.config
+    kinds: tuple[tuple[type[BaseDynamoRepository[Any]], str], ...] = (
+        (AirportRepository, "lookup"),
+        (CarrierRepository, "lookup"),
+        (FlightRepository, "destination"),
+        (CarrierDelayRepository, "destination"),
+    )
     create(
         "flights-csv",
         PIPELINE,
@@ -90,22 +97,16 @@ def _describe(integration: SparkDynamoDBIntegration, folder: Path) -> None:
         partition_columns=["carrier"],
         write_options={"mode": "overwrite"},
     )
-    for repository, kind in (
-        (AirportRepository, "lookup"),
-        (CarrierRepository, "lookup"),
-        (FlightRepository, "destination"),
-        (CarrierDelayRepository, "destination"),
-    ):
-        options = {"model": f"{repository.model_class.__module__}:{repository.model_class.__qualname__}"}
-        keys = [key for key in (repository.primary_key, repository.sort_key) if key]
+    for repository, kind in kinds:
+        options = {"repository": f"{repository.__module__}:{repository.__qualname__}"}
+        physical_name = repository(config).table_name
         create(
             f"{repository.table_name}-dynamodb",
             PIPELINE,
-            repository(config).table_name,  # type: ignore[abstract, call-arg]
+            physical_name,
             kind,
             "dynamodb",
-            "dynamodb",
-            primary_key_columns=keys,
+            f"dynamodb:{physical_name}",
             read_options=options,
             write_options=options,
         )
