@@ -8,18 +8,21 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
 from pydantic import BaseModel
 
+from dynamodb_wrapper import expressions
 from dynamodb_wrapper.codec import StoredForm, TimeRules
 from dynamodb_wrapper.config import DynamoDBConfig
 from dynamodb_wrapper.exceptions import DeclarationError, ValidationError
-from dynamodb_wrapper.expressions import AnyCondition, as_condition
+from dynamodb_wrapper.operations import selection
 from dynamodb_wrapper.operations.declaration import Declaration, TableOptions, Unique
 from dynamodb_wrapper.operations.entity import Entity
-from dynamodb_wrapper.operations.selection import Selection
 from dynamodb_wrapper.repositories.declarations import Declared, declared_at_class_time
-from dynamodb_wrapper.transport import Driver, connection_for
+from dynamodb_wrapper.transport import Connection, Driver, connection_for
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.service_resource import Table
+
+    from dynamodb_wrapper.expressions import AnyCondition
+    from dynamodb_wrapper.operations.selection import Selection
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -133,13 +136,18 @@ class RepositoryFoundation(Generic[T]):
         limited._driver = self._driver.limited(timeout=timeout, max_attempts=max_attempts)
         return limited
 
+    def _compiled(self) -> Connection:
+        """Compile what reads and writes the model, and return the connection."""
+        self._entity.codec.compile()
+        return self._connection
+
     def _selection(self, index: str | None) -> Selection[T]:
         declaration = self._entity.declaration
         key = declaration.table_key if index is None else declaration.index(index)
-        return Selection(self._entity, key, self._entity.decode)
+        return selection.Selection(self._entity, key, self._entity.decode)
 
     def _chosen(self, partition: tuple[object, ...], index: str | None, where: AnyCondition | None) -> Selection[T]:
         """Return what `count` is about: all, or one partition; what fulfils a condition."""
-        selection = self._selection(index)
-        chosen = selection.from_key(*partition) if partition else selection
-        return chosen if where is None else chosen.filtered(as_condition(where))
+        everything = self._selection(index)
+        chosen = everything.from_key(*partition) if partition else everything
+        return chosen if where is None else chosen.filtered(expressions.as_condition(where))

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import BaseModel
 
 from dynamodb_wrapper.operations import tables
-from dynamodb_wrapper.operations.tables import Progress
 from dynamodb_wrapper.repositories.foundation import RepositoryFoundation
 from dynamodb_wrapper.transport import HealthReport, SyncDriver
+
+if TYPE_CHECKING:
+    from dynamodb_wrapper.operations.tables import Progress
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -75,3 +77,21 @@ class TableMethods(TableFoundation[T]):
     def health_report(self, *, timeout_seconds: float = 5.0) -> HealthReport:
         """Return how DynamoDB and the table are now, within the timeout; never raises."""
         return self._connection.health_report(timeout_seconds=timeout_seconds, table_name=self.table_name)
+
+    def warm_up(self, *, connections: int = 1, timeout_seconds: float = 5.0) -> None:
+        """Do ahead what the first request would wait for; nothing is sent to DynamoDB.
+
+        What reads and writes the model is compiled, credentials are fetched, and connections opened. All repositories
+        of a configuration share the connections, so one of them may open them all.
+
+        Args:
+            connections: How many to open, as many as will be needed at the same time; at most ``max_pool_connections``.
+                They are closed when unused for 60 seconds.
+            timeout_seconds: The time for what goes over the network.
+
+        Raises:
+            ConnectionError: The endpoint cannot be reached, or not in time (then a `DeadlineExceededError`).
+            CredentialsError: There are none, or they cannot be fetched. Whether AWS accepts them, a request tells.
+            ValidationError: An argument is out of range, or no region is known.
+        """
+        self._compiled().warm_up(connections=connections, timeout_seconds=timeout_seconds)

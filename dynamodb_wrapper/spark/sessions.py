@@ -6,9 +6,8 @@ import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from dynamodb_wrapper.spark.availability import require_java, require_spark
-
 from dynamodb_wrapper.models import PipelineConfig
+from dynamodb_wrapper.spark.availability import require_java, require_spark
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -48,9 +47,10 @@ def open_session(settings: Mapping[str, str]) -> SparkSession:
         SparkMissingError: Spark or Java is not installed.
     """
     require_spark()
-    from dynamodb_wrapper.spark.registration import register
     from pyspark import SparkContext
     from pyspark.sql import SparkSession
+
+    from dynamodb_wrapper.spark.registration import register
 
     if SparkContext._active_spark_context is None:
         require_java()

@@ -28,7 +28,11 @@ def write_options(table: TableConfig) -> dict[str, Any]:
     Raises:
         ValidationError: The mode is none of Spark's.
     """
-    options: dict[str, Any] = {"format": table.data_format.value, "mode": "append", **_place(table, table.write_options)}
+    options: dict[str, Any] = {
+        "format": table.data_format.value,
+        "mode": "append",
+        **_place(table, table.write_options),
+    }
     if table.partition_columns and table.data_format != DataFormat.DYNAMODB:
         options["partitionBy"] = list(table.partition_columns)
     options.update(table.write_options)

@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     days = [date(2013, 1, 1) + timedelta(days=number) for number in range(options.days)]
     # Workers take credentials and region from their environment; a local server looks at neither.
     if options.endpoint != "aws":
-        os.environ.update(AWS_ACCESS_KEY_ID="local", AWS_SECRET_ACCESS_KEY="local", AWS_REGION="us-east-1")  # noqa: S105
+        os.environ.update(AWS_ACCESS_KEY_ID="local", AWS_SECRET_ACCESS_KEY="local", AWS_REGION="us-east-1")
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
     with (

@@ -145,10 +145,16 @@ def why_not(connection: Connection, operation: str = "GetItem") -> str | None:
     return connection._routes.why_not_direct(operation)
 
 
+def route_of(connection: Connection) -> Any:
+    found = connection._routes.find(GET)
+    assert found is not None
+    assert found[0].is_for(GET)
+    return found[0]
+
+
 def pool_of(connection: Connection) -> Any:
     lane: Any = connection._direct
-    assert why_not(connection) is None
-    return lane._pool(connection._routes._route)
+    return lane._pool(route_of(connection))
 
 
 def is_direct(recorded: tuple[dict[str, str], bytes]) -> bool:
@@ -779,8 +785,7 @@ knows_accounts = pytest.mark.skipif(
 
 
 def place(connection: Connection) -> tuple[str, int, str]:
-    assert why_not(connection) is None
-    route: Any = connection._routes._route
+    route = route_of(connection)
     return route._host, route.address[1], route._signer._region
 
 
