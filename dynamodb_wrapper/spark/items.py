@@ -6,13 +6,13 @@ import base64
 import binascii
 import datetime as dt
 import re
+import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_DOWN, Context, Decimal, Inexact, InvalidOperation
 from math import isinf
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 from pyspark.sql import types as t
 
@@ -26,7 +26,6 @@ _EXACT = Context(prec=200, rounding=ROUND_DOWN, traps=[Inexact, InvalidOperation
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _NANOSECONDS = re.compile(r"[.,]\d{7}")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
-_LARGEST_FLOAT = float(np.finfo(np.float32).max)
 # A number of DynamoDB has at most 38 digits and an exponent from -130 to 125.
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?")
 
@@ -220,11 +219,13 @@ def _decimal(text: object, column: Column, kind: t.DecimalType) -> Decimal:
 
 def _float(text: object, column: Column) -> float:
     number = float(_number(text, column))
-    if isinstance(column.type, t.FloatType) and abs(number) > _LARGEST_FLOAT:
-        # What rounds to the largest float is no overflow.
-        with np.errstate(over="ignore"):
-            if isinf(float(np.float32(number))):
-                raise MismatchError(column, f"is {text}, more than a float holds")
+    try:
+        if isinstance(column.type, t.FloatType):
+            struct.pack("<f", number)
+    except OverflowError:
+        raise MismatchError(column, f"is {text}, more than a float holds") from None
+    if isinf(number):
+        raise MismatchError(column, f"is {text}, more than a double holds")
     return number
 
 

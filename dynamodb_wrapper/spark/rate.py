@@ -89,6 +89,14 @@ class Limit:
         """Return this process's way to the account."""
         return Account(self)
 
+    def path(self, folder: Path | None = None) -> Path:
+        """Return the account's file, in the folder for temporary files."""
+        return (folder or Path(tempfile.gettempdir())) / f"dynamodb-wrapper-{self.account}.rate"
+
+    def forget(self) -> None:
+        """Remove the account from this machine."""
+        self.path().unlink(missing_ok=True)
+
 
 class Account:
     """The account of a job on this machine; safe under threads and processes."""
@@ -99,8 +107,7 @@ class Account:
         self._limit = limit
         self._clock = clock
         self._lock = threading.Lock()
-        path = (folder or Path(tempfile.gettempdir())) / f"dynamodb-wrapper-{limit.account}.rate"
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._file = os.open(limit.path(folder), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def reserve(self) -> Reservation:
         """Set aside what a request is likely to consume, and return how long to wait before it."""

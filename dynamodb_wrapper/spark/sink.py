@@ -63,8 +63,12 @@ def new_writer(options: Options, schema: StructType, *, overwrites: bool, hosts:
     config = config_of(options)
     table = table_of(options, config)
     stored = schema if table.model is None else as_stored(schema, model_schema(table.model, stored=table.stored))
+    _check_keys(table, stored)
+    if options.write_mode == "delete":
+        stored = StructType([stored[key] for key in table.keys])
     columns_of(stored)
-    _check_columns(options, table, stored)
+    if options.write_mode == "update" and len(stored) == len(table.keys):
+        raise ValidationError("an update needs columns besides the key", {"write_mode": "update"})
     if options.repository is not None and (repository := repository_of(options, config)) is not None:
         _check_repository(options, table, stored, version=type(repository).version_attribute)
     units = capacity_of(options, table, "Write", config)
@@ -73,7 +77,7 @@ def new_writer(options: Options, schema: StructType, *, overwrites: bool, hosts:
     return DynamoDBWriter(Writing(job, table, stored, limit))
 
 
-def _check_columns(options: Options, table: Table, schema: StructType) -> None:
+def _check_keys(table: Table, schema: StructType) -> None:
     missing = [key for key in table.keys if key not in schema.names]
     if missing:
         raise ValidationError(
@@ -81,14 +85,12 @@ def _check_columns(options: Options, table: Table, schema: StructType) -> None:
             f"its columns are {', '.join(schema.names)}",
             dict.fromkeys(missing, "missing"),
         )
-    for column in columns_of(schema):
-        if column.name in table.keys and column.tag not in ("S", "N", "B"):
+    for column in columns_of(StructType([schema[key] for key in table.keys])):
+        if column.tag not in ("S", "N", "B"):
             raise ValidationError(
                 f"key {column.name!r} is {column.describe()}; a key is text, a number or binary",
                 {column.name: f"stored as {column.tag}"},
             )
-    if options.write_mode == "update" and set(schema.names) <= set(table.keys):
-        raise ValidationError("an update needs columns besides the key", {"write_mode": "update"})
 
 
 def _check_repository(options: Options, table: Table, schema: StructType, *, version: str | None) -> None:
@@ -147,7 +149,8 @@ class DynamoDBWriter(DataSourceArrowWriter):
         with Quarantine(writing.job, meter) as quarantine:
             kind = BatchWrites if options.write_mode in ("put", "delete") else SingleWrites
             writes = kind(writing.table, options, columns, meter, pace, quarantine)
-            for batch in batches:
+            for whole in batches:
+                batch = whole.select(writing.schema.names)
                 rows = list(_rows(batch, encoder, quarantine))
                 # A batch is finished before the next one begins: so of two rows with one key the later one wins.
                 driver.run(together(writes.flows(rows, batch), at_most=options.in_flight))
@@ -171,6 +174,8 @@ class DynamoDBWriter(DataSourceArrowWriter):
         tasks = [message.report if isinstance(message, TaskDone) else None for message in messages]
         report = job_report(job, tasks, outcome="committed" if is_committed else "aborted")
         publish(report, job.options, config_of(job.options))
+        if self.writing.limit is not None:
+            self.writing.limit.forget()
         if not is_committed:
             logger.error(
                 "job %s was aborted: the %d rows of partitions %s are in table %r and stay there, and so may be rows "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, repeat
 from typing import Any
 
 import pyarrow as pa
@@ -27,9 +28,7 @@ from dynamodb_wrapper.spark.sink import new_writer
 from dynamodb_wrapper.spark.tables import Table, capacity_of, config_of, driver_of, table_of
 from dynamodb_wrapper.spark.types import columns_of
 
-_FIRST_PAGE = 100
-_GROWTH = 4
-_LARGEST_SMALL_PAGE = 10_000
+_FIRST_PAGES = (100, 400, 1600, 6400)
 _SEGMENTS_PER_TASK = 4
 _FIRST_READ_UNITS = 16.0
 
@@ -189,13 +188,12 @@ def _dealt(works: Sequence[Work], tasks: int) -> list[list[Work]]:
 
 
 def _limits(page_size: int | None) -> Iterator[int | None]:
-    """Yield how many items the pages of a task may have: few at first, since Spark may want no more than that."""
-    size = _FIRST_PAGE
-    while size <= (page_size or _LARGEST_SMALL_PAGE):
-        yield size
-        size *= _GROWTH
-    while True:
-        yield page_size
+    """Return how many items the pages of a task may have: few at first, since Spark may want no more than that.
+
+    Segments that are read at the same time share it, in threads.
+    """
+    growing = [size for size in _FIRST_PAGES if page_size is None or size < page_size]
+    return chain(growing, repeat(page_size))
 
 
 def _pages(work: Work, pages: PageReader, pace: Pace, limits: Iterator[int | None]) -> Flow[None]:
@@ -203,7 +201,7 @@ def _pages(work: Work, pages: PageReader, pace: Pace, limits: Iterator[int | Non
     operation, params = work
     start: Params = {}
     while True:
-        limit = _next(limits)
+        limit = next(limits)
         size: Params = {} if limit is None else {"Limit": limit}
         reserved = pace.reserve()
         if reserved.seconds > 0:
@@ -214,13 +212,6 @@ def _pages(work: Work, pages: PageReader, pace: Pace, limits: Iterator[int | Non
         if not answer.get("LastEvaluatedKey"):
             return
         start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
-
-
-def _next(limits: Iterator[int | None]) -> int | None:
-    try:
-        return next(limits)
-    except ValueError:  # another thread is at it
-        return _FIRST_PAGE
 
 
 def _body_bytes(answer: Mapping[str, Any]) -> int:

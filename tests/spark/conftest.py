@@ -48,6 +48,7 @@ SETTINGS = {
     "spark.executor.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
     "spark.sql.session.timeZone": "America/New_York",
     "spark.log.level": "ERROR",
+    "spark.python.daemon.module": "tests.spark.daemon",
 }
 
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, Field
 
-from dynamodb_wrapper import AccessPattern, BaseDynamoRepository
+from dynamodb_wrapper import AccessPattern, BaseDynamoRepository, DynamoDBConfig
+
+if TYPE_CHECKING:
+    from dynamodb_wrapper.spark.metrics import JobReport, TaskReport
 
 
 class Status(Enum):
@@ -59,3 +63,22 @@ class Members(BaseDynamoRepository[Member]):
     table_name = "members"
     primary_key = "name"
     unique = ("email",)
+
+
+def through_botocore() -> DynamoDBConfig:
+    return DynamoDBConfig.for_pyspark(transport="botocore")
+
+
+def no_config() -> str:
+    return "us-east-1"
+
+
+def noted_report(report: TaskReport | JobReport, config: DynamoDBConfig) -> None:
+    """Store a report under its key, where its run says."""
+    assert report.run_id is not None
+    assert config.max_attempts == 11
+    Path(report.run_id, report.key).write_text(type(report).__name__)
+
+
+def broken_report(report: object, config: object) -> None:
+    raise RuntimeError("the table of run logs is gone")

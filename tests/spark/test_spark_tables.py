@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.servers import Server
-from tests.spark.conftest import make_table, put, stored
-from tests.spark.shop import Address, Order, Orders, Status
+from tests.spark.conftest import SERVER, make_table, put, stored
+from tests.spark.shop import Address, Member, Members, Order, Orders, Status
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, DataFrameReader, DataFrameWriter, SparkSession
@@ -331,3 +331,68 @@ def test_float32_keeps_its_digits(spark: SparkSession, server: Server, table: st
     write(frame, server).save(table)
     assert stored(server, table) == [wire("a", 1, x={"N": "0.1"})]
     assert read(spark, server).schema("pk string, sk int, x float").load(table).collect() == frame.collect()
+
+
+def test_delete_looks_at_the_keys_only(spark: SparkSession, server: Server, table: str) -> None:
+    put(server, table, [wire("a", 1)])
+    frame = spark.createDataFrame([("a", 1, float("nan"))], "pk string, sk int, x double")
+    write(frame, server, write_mode="delete").save(table)
+    assert stored(server, table) == []
+
+
+def test_a_config_of_ones_own_and_the_lane_through_botocore(spark: SparkSession, server: Server, table: str) -> None:
+    schema = "pk string, sk int, b binary, m map<string,binary>, s string"
+    frame = spark.createDataFrame([("a", 1, bytearray(b"\x00\xff"), {"x": bytearray(b"y")}, "é")], schema)
+    for mode in ("put", "insert_only", "update"):
+        write(frame, server, config="tests.spark.shop:through_botocore", write_mode=mode).save(table)
+        back = read(spark, server, config="tests.spark.shop:through_botocore").schema(schema).load(table)
+        assert back.collect() == frame.collect()
+    assert stored(server, table)[0]["b"] == {"B": b"\x00\xff"}
+    with pytest.raises(Exception, match="gives str, no DynamoDBConfig"):
+        read(spark, server, config="tests.spark.shop:no_config").schema(schema).load(table).collect()
+
+
+def test_guards_of_unique_values_are_no_rows(spark: SparkSession, server: Server) -> None:
+    members = Members(server.running.config(""))
+    members.create_table()
+    try:
+        members.create(Member(name="ann", email="ann@example.com"))
+        assert len(server.client.scan(TableName=members.table_name)["Items"]) == 2
+        assert read(spark, server, repository="tests.spark.shop:Members").load().collect() == [
+            ("ann", "ann@example.com")
+        ]
+    finally:
+        members.delete_table()
+
+
+def test_reports_reach_a_function(spark: SparkSession, server: Server, table: str, tmp_path: Path) -> None:
+    frame = frame_of(spark, [("a", 1, None, None)]).coalesce(1)
+    options = {"metrics": "tests.spark.shop:noted_report", "run_id": tmp_path}
+    write(frame, server, **options).save(table)
+    read(spark, server, **options, tasks=1).schema("pk string").load(table).collect()
+    found = {path.name.split("-", 2)[2][:5]: path.read_text() for path in tmp_path.iterdir()}
+    assert found == {"write": "TaskReport", "job": "JobReport", "read-": "TaskReport"}
+
+
+def test_a_percentage_is_of_what_is_provisioned(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("pyspark", reason="pyspark is not installed here: `make spark` runs these tests")
+    from dynamodb_wrapper.spark.options import Options
+    from dynamodb_wrapper.spark.tables import capacity_of, config_of, table_of
+
+    for name, value in SERVER.items():
+        monkeypatch.setenv(name, value)
+    units = {"ReadCapacityUnits": 40, "WriteCapacityUnits": 10}
+    server.client.create_table(
+        TableName=f"{server.table_prefix}-provisioned",
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
+        BillingMode="PROVISIONED",
+        ProvisionedThroughput=units,
+    )
+    given = {"table": f"{server.table_prefix}-provisioned", "endpoint_url": str(server.endpoint_url)}
+    options = Options.of({**given, "capacity_percent": "25"})
+    config = config_of(options)
+    table = table_of(options, config)
+    assert [capacity_of(options, table, unit, config) for unit in ("Read", "Write")] == [10.0, 2.5]
+    assert capacity_of(Options.of({**given, "capacity": "7"}), table, "Read", config) == 7.0
+    assert capacity_of(Options.of(given), table, "Read", config) is None

@@ -14,7 +14,7 @@ import pytest
 pytest.importorskip("pyspark", reason="pyspark is not installed here: `make spark` runs these tests")
 
 import pyarrow as pa
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 from pyspark.sql import types as t
 from pyspark.sql.pandas.types import to_arrow_schema
@@ -261,7 +261,6 @@ def test_numbers_are_read_exactly_or_refused(kind: t.DataType, text: str) -> Non
     if not isinstance(kind, t.FloatType | t.DoubleType):
         assert Decimal(exact) == Decimal(text)
     elif isinstance(kind, t.DoubleType):
-        assume(math.isfinite(exact))
         assert exact == float(text)
     assert answer is None or answer["Items"].column(0)[0].as_py() == exact
 
