@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from dynamodb_wrapper.spark.availability import require_spark
 
@@ -29,7 +31,8 @@ def register(spark: SparkSession) -> None:
 
     # A class of its own, which Spark ships by value, with what this session knows.
     noted = {"parallelism": _parallelism(spark), "hosts": _hosts(spark)}
-    spark.dataSource.register(type("RegisteredDataSource", (DynamoDBDataSource,), noted))
+    with _as_active(spark):
+        spark.dataSource.register(type("RegisteredDataSource", (DynamoDBDataSource,), noted))
     if str(spark.conf.get("spark.speculation", "false")).lower() == "true":
         _log.warning(
             "spark.speculation is on: a write to DynamoDB may be done twice, which costs capacity; turn it off"
@@ -47,6 +50,25 @@ def spark_schema(model: type[BaseModel]) -> StructType:
     from dynamodb_wrapper.spark.schemas import model_schema
 
     return model_schema(model)
+
+
+@contextmanager
+def _as_active(spark: SparkSession) -> Iterator[None]:
+    """Make a session the active one of this thread: Spark refuses a name that the active session has already."""
+    jvm: Any = getattr(spark, "_jvm", None)
+    if jvm is None:  # Spark Connect, whose sessions know nothing of each other
+        yield
+        return
+    sessions = jvm.org.apache.spark.sql.classic.SparkSession
+    before = sessions.getActiveSession()
+    sessions.setActiveSession(spark._jsparkSession)
+    try:
+        yield
+    finally:
+        if before.isDefined():
+            sessions.setActiveSession(before.get())
+        else:
+            sessions.clearActiveSession()
 
 
 def _parallelism(spark: SparkSession) -> int:

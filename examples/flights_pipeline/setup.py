@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -51,10 +52,8 @@ def set_up(integration: SparkDynamoDBIntegration, folder: Path) -> None:
         repository.ensure_table()
     carriers.put_many(source.carriers())
     airports.put_many(source.airports())
-    try:
+    with suppress(ItemAlreadyExistsError):  # it is described already
         _describe(integration, folder)
-    except ItemAlreadyExistsError:
-        pass
 
 
 def unpack(folder: Path) -> Path:
