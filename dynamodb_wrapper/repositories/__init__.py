@@ -28,6 +28,7 @@ from dynamodb_wrapper.repositories.pipeline_run_logs import PipelineRunLogsRepos
 from dynamodb_wrapper.repositories.query import Query
 from dynamodb_wrapper.repositories.scanning import ParallelScan
 from dynamodb_wrapper.repositories.table_config import TableConfigRepository
+from dynamodb_wrapper.repositories.tables_as_code import cloudformation_template, iam_policy, terraform_configuration
 from dynamodb_wrapper.repositories.transactions import (
     GetRequest,
     Transaction,
@@ -69,6 +70,9 @@ __all__ = [
     "async_transact_get",
     "async_transact_write",
     "async_transaction",
+    "cloudformation_template",
+    "iam_policy",
+    "terraform_configuration",
     "transact_get",
     "transact_write",
     "transaction",

@@ -12,6 +12,7 @@ from dynamodb_wrapper.operations import table_changes, tables
 from dynamodb_wrapper.operations.entity import Entity
 from dynamodb_wrapper.operations.table_diff import Aspect, TableChanges, TableDiff
 from dynamodb_wrapper.operations.tables import Progress
+from dynamodb_wrapper.operations.templates import Template, cloudformation_of, terraform_of
 from dynamodb_wrapper.repositories.foundation import RepositoryFoundation
 from dynamodb_wrapper.transport import HealthReport, SyncDriver
 
@@ -29,6 +30,20 @@ class TableFoundation(RepositoryFoundation[T]):
     def _entities(self) -> tuple[Entity[Any], ...]:
         """What the repository keeps, table by table: itself, and what it declares beside."""
         return (self._entity,)
+
+    def cloudformation(self) -> Template:
+        """Return a CloudFormation template with the table, as a dict for ``json.dumps``, without asking AWS.
+
+        CDK takes the file with ``CfnInclude``. For several repositories: `cloudformation_template`.
+        """
+        return cloudformation_of(self._entities)
+
+    def terraform(self) -> Template:
+        """Return a Terraform configuration with the table, as a dict for a ``.tf.json`` file, without asking AWS.
+
+        For several repositories: `terraform_configuration`.
+        """
+        return terraform_of(self._entities)
 
     def _log_progress(self, state: str) -> None:
         _log.info("table %s is %s", self.table_name, state)
