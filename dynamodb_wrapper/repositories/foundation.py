@@ -12,10 +12,11 @@ from dynamodb_wrapper.codec import StoredForm, TimeRules
 from dynamodb_wrapper.config import DynamoDBConfig
 from dynamodb_wrapper.exceptions import DeclarationError, ValidationError
 from dynamodb_wrapper.expressions import AnyCondition, as_condition
+from dynamodb_wrapper.operations.charts import EntityChart, charted
 from dynamodb_wrapper.operations.declaration import Declaration, TableOptions, Unique
 from dynamodb_wrapper.operations.entity import Entity
 from dynamodb_wrapper.operations.selection import Selection
-from dynamodb_wrapper.repositories.declarations import Declared, declared_at_class_time
+from dynamodb_wrapper.repositories.declarations import Declared, declared_at_class_time, named_patterns
 from dynamodb_wrapper.transport import Driver, connection_for
 
 if TYPE_CHECKING:
@@ -132,6 +133,21 @@ class RepositoryFoundation(Generic[T]):
         limited = copy(self)
         limited._driver = self._driver.limited(timeout=timeout, max_attempts=max_attempts)
         return limited
+
+    def describe(self, *, page_size: int = 25, item_bytes: int | None = None) -> EntityChart:
+        """Return the chart of what the table answers: patterns, keys, what is carried, and what a page costs.
+
+        It has ``to_text()``, ``to_markdown()``, ``to_json()`` and ``to_json_schema()``. AWS is not asked.
+
+        Args:
+            page_size: How many items a page has, for the estimate of read units.
+            item_bytes: How large an item is; without it, the estimate is that of the largest page, 1 MB.
+
+        Raises:
+            ValidationError: One of them is no positive number.
+        """
+        names = {name: pattern.index for name, pattern in named_patterns(type(self)).items()}
+        return charted(self._entity, names, page_size=page_size, item_bytes=item_bytes)
 
     def _selection(self, index: str | None) -> Selection[T]:
         declaration = self._entity.declaration

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from dynamodb_wrapper.codec import PartialItem
 from dynamodb_wrapper.expressions import AnyCondition, Path, as_condition, every
+from dynamodb_wrapper.operations.explanations import QueryExplanation, explained_segments
 from dynamodb_wrapper.operations.scans import ScanProgress, SegmentPage, Segments
 from dynamodb_wrapper.operations.selection import positive
 from dynamodb_wrapper.repositories.foundation import RepositoryFoundation
@@ -62,10 +63,12 @@ class ParallelScanBuilder(Generic[R]):
         """
         return cast(Self, self._refined(self._segments.of(self._segments.selection.consistently())))
 
-    def explain(self) -> dict[str, Any]:
-        """Return the parameters of a segment's first request (``Segment`` differs), without sending anything."""
-        selection, total = self._segments.selection, self._segments.total
-        return {**selection.params(limit=selection.page_size), "Segment": 0, "TotalSegments": total}
+    def explain(self) -> QueryExplanation:
+        """Return the parameters of a segment's first request (``Segment`` differs), without sending anything.
+
+        Its attributes say more: ``index``, ``operation``, ``limits`` and ``iam_actions``.
+        """
+        return explained_segments(self._segments)
 
     @property
     def checkpoint(self) -> str:
