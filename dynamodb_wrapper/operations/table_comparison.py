@@ -79,7 +79,7 @@ class _Comparison:
     def of_indexes(self) -> Iterator[TableDifference]:
         for kind, label in (("GlobalSecondaryIndexes", "index"), ("LocalSecondaryIndexes", "local index")):
             declared, actual = _indexes(self._declared.params, kind), _indexes(self._table, kind)
-            names = sorted({*declared, *actual}, key=lambda name: (name in declared, name not in actual))
+            names = sorted({*declared, *actual}, key=lambda name: (name in declared, name not in actual, name))
             for name in names:
                 if declared.get(name) != actual.get(name):
                     yield self._index_difference(f"{label} {name}", name, declared.get(name), actual.get(name), kind)
@@ -155,10 +155,12 @@ class _Comparison:
     def _of_figures(
         self, index: str | None, kind: str, label: str, declared: Params, actual: Mapping[str, int | None]
     ) -> Iterator[TableDifference]:
+        unbound: list[str] = []
         if kind == "WarmThroughput":  # grows by itself, and never shrinks
             change = {name: units for name, units in declared.items() if units > (actual[name] or 0)}
         else:
             wanted = {name: declared.get(name) for name in actual}
+            unbound = [name for name, most in _bounded(actual).items() if most is not None and wanted[name] is None]
             change = {} if wanted == _bounded(actual) else {name: -1 if v is None else v for name, v in wanted.items()}
         if not change:
             return
@@ -166,7 +168,6 @@ class _Comparison:
         target: Params = {kind: change}
         if index is not None:
             target = {"GlobalSecondaryIndexUpdates": [{"Update": {"IndexName": index, kind: change}}]}
-        unbound = any(units == -1 for units in change.values())
         yield self._difference(
             "capacity",
             what,
