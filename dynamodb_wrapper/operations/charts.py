@@ -255,8 +255,12 @@ def _schema(entity: Entity[Any]) -> dict[str, Any]:
     schema: dict[str, Any] = entity.codec.model_class.model_json_schema(
         by_alias=True, mode="serialization", schema_generator=_Lenient
     )
-    properties: dict[str, Any] = schema.setdefault("properties", {})
+    if "$ref" in schema:  # a model that contains itself
+        schema = {**schema["$defs"][schema["$ref"].rpartition("/")[2]], "$defs": schema["$defs"]}
+    properties: dict[str, Any] = dict(schema.get("properties", {}))
     for member in entity.codec.shape.by_name.values():
+        if member.info.exclude is True:
+            continue
         known = properties.get(member.attribute, {})
         if member.name in entity.declaration.stored_forms:
             known = {"description": "stored in a form of its own"}
@@ -270,4 +274,4 @@ def _schema(entity: Entity[Any]) -> dict[str, Any]:
             "readOnly": True,
             "x-dynamodb-type": [entry.tag],
         }
-    return schema
+    return {**schema, "properties": properties}
