@@ -78,13 +78,16 @@ def explained_segments(segments: Segments[Any]) -> QueryExplanation:
 
 
 def _limits(selection: Selection[Any], params: Params) -> Iterator[TouchedLimit]:
-    note = "counted before the filter" if "FilterExpression" in params else ""
+    note = "counted before the filter" if "FilterExpression" in params else "what is more comes in further requests"
     if "ProjectionExpression" in params:
-        note += ("; " if note else "") + "a projection saves traffic, no capacity"
+        note += "; a projection saves traffic, no capacity"
     yield TouchedLimit("read in one request", PAGE_BYTES, "bytes", note=note)
     most = read_units(PAGE_BYTES, can_be_consistent=True)
     units = most.consistently if selection.consistent else most.eventually
-    yield TouchedLimit("read units of one request", int(units or 0), "read units", note="for 1 MB; one for each 4 KB")
+    consistency = "strongly" if selection.consistent else "eventually"
+    yield TouchedLimit(
+        "read units of one request", int(units or 0), "read units", note=f"for 1 MB, {consistency} consistent"
+    )
     if "Limit" in params:
         yield TouchedLimit("items evaluated in one request", params["Limit"], "items", note="set by the query itself")
     if selection.operation == "Query":

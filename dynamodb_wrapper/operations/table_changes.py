@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any, get_args
 
 from dynamodb_wrapper.exceptions import (
     AccessDeniedError,
+    DynamoDBWrapperError,
     LimitExceededError,
     TableInUseError,
     ValidationError,
-    WriteOutcomeUnknownError,
 )
 from dynamodb_wrapper.operations import tables
 from dynamodb_wrapper.operations.declared_tables import declared_table
@@ -23,6 +24,8 @@ from dynamodb_wrapper.operations.tables import Progress
 
 _REFUSALS = (ValidationError, LimitExceededError, AccessDeniedError, TableInUseError)
 """How DynamoDB refuses one change, which is no reason to leave the others."""
+_MOST_TRIES = 5
+"""How often a change is sent to a table that somebody else is changing as well."""
 
 
 def table_diff(entities: Sequence[Entity[Any]]) -> Flow[TableDiff]:
@@ -67,7 +70,8 @@ def _apply(
     So a run that was cut off goes on where it was, and what somebody else has changed meanwhile is not changed again.
     """
     done: list[TableDifference] = []
-    refused: dict[tuple[str, bool], str] = {}
+    refused: dict[tuple[str, bool], tuple[TableDifference, str]] = {}
+    tries: Counter[tuple[str, bool]] = Counter()
     if (yield from tables.described(entity)) is not None:
         yield from tables.wait_until(entity, "ACTIVE", wait_seconds=wait_seconds, progress=progress)
     while True:
@@ -75,29 +79,42 @@ def _apply(
         tried = {*map(_identity, done), *refused}
         possible = [each for each in differences if _identity(each) not in tried and _is_asked(each, asked, skip)]
         if not possible:
-            changed = set(map(_identity, done))
-            left = [_with_reason(each, refused, skip) for each in differences if _identity(each) not in changed]
-            return TableChanges(tuple(done), tuple(left))
+            return _outcome(done, refused, differences, skip)
         change = possible[0]
         progress(f"changing {change.what}")
-        reason = yield from _sent(change)
-        if reason is not None:
-            refused[_identity(change)] = reason
-            continue
-        done.append(change)
-        yield from tables.wait_until(entity, "ACTIVE", wait_seconds=wait_seconds, progress=progress)
+        error = yield from _sent(change)
+        tries[_identity(change)] += 1
+        if error is None:
+            done.append(change)
+        elif not isinstance(error, TableInUseError) or tries[_identity(change)] == _MOST_TRIES:
+            refused[_identity(change)] = change, error.message
+        if error is None or isinstance(error, TableInUseError):
+            yield from tables.wait_until(entity, "ACTIVE", wait_seconds=wait_seconds, progress=progress)
 
 
-def _sent(change: TableDifference) -> Flow[str | None]:
-    """Send a change; return the reason if DynamoDB refuses it."""
+def _sent(change: TableDifference) -> Flow[DynamoDBWrapperError | None]:
+    """Send a change; return the error with which DynamoDB refuses it."""
     assert change.step is not None
     try:
         yield from call(change.step.operation, change.step.params)
-    except WriteOutcomeUnknownError:
-        raise
     except _REFUSALS as error:
-        return error.message
+        return error
     return None
+
+
+def _outcome(
+    done: list[TableDifference],
+    refused: dict[tuple[str, bool], tuple[TableDifference, str]],
+    differences: list[TableDifference],
+    skip: Collection[Aspect],
+) -> TableChanges:
+    """Return what was done: also what was refused and is there now, because an answer was lost or by somebody else."""
+    still = set(map(_identity, differences))
+    done = [*done, *(change for change, _ in refused.values() if _identity(change) not in still)]
+    changed = set(map(_identity, done))
+    reasons = {identity: reason for identity, (_, reason) in refused.items()}
+    left = [_with_reason(each, reasons, skip) for each in differences if _identity(each) not in changed]
+    return TableChanges(tuple(done), tuple(left))
 
 
 def _differences(entity: Entity[Any]) -> Flow[list[TableDifference]]:

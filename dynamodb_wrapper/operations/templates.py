@@ -45,7 +45,7 @@ def terraform_of(entities: Sequence[Entity[Any]]) -> Template:
 
     Raises:
         DeclarationError: Entities say different things of one table.
-        ValidationError: A table is named by an ARN, or two names make the same name of a resource.
+        ValidationError: A table is named by an ARN, a KMS key is not, or two names make the same name of a resource.
     """
     tables = _named(entities, _resource_name)
     version = _NEWER_PROVIDER if any(map(_needs_newer_provider, tables.values())) else _PROVIDER
@@ -206,6 +206,8 @@ def _terraform_security(table: DeclaredTable) -> Template:
     blocks: Template = {}
     if options.kms_key is not None:
         named = {} if options.own_kms_key is None else {"kms_key_arn": options.own_kms_key}
+        if options.own_kms_key is not None and not options.own_kms_key.startswith("arn:"):
+            raise ValidationError(f"Terraform takes the ARN of a KMS key, and kms_key is {options.own_kms_key!r}")
         blocks["server_side_encryption"] = {"enabled": True, **named}
     if options.recovery_days is not None:
         blocks["point_in_time_recovery"] = {"enabled": bool(options.recovery_days)}

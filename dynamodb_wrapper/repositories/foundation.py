@@ -46,7 +46,7 @@ class RepositoryFoundation(Generic[T]):
         unique: Fields of which no two items have the same value: names, or `Unique` for a value that is unique within
             that of another field, or compared in another form. Kept by guard items in the same table, written in
             the same transaction; a table with a text partition key only.
-        table_options: Billing, stream and deletion protection for `create_table`.
+        table_options: Billing, stream, backups and whatever else a table is beside its items; see `TableOptions`.
         config: The configuration.
     """
 

@@ -11,6 +11,7 @@ import pytest
 from pydantic import BaseModel
 
 from dynamodb_wrapper import (
+    AccessDeniedError,
     AccessPattern,
     BaseDynamoRepository,
     ConnectionError,
@@ -252,6 +253,51 @@ def test_a_change_that_does_not_show_is_not_repeated_for_ever() -> None:
     changes = apply(fake, entity_of(Plain, TableOptions(tags={"a": "b"})))
     assert [each.what for each in changes.done] == ["tags"]
     assert len(fake.changes) == 1
+
+
+def test_a_table_that_others_change_too_is_waited_for() -> None:
+    """Between the look at the table and the change of it, somebody else has begun one."""
+    fake = FakeTable.of(entity_of(Plain))
+    update, busy = fake.UpdateTable, [True, True, False]
+
+    def in_turn(params: dict[str, Any]) -> dict[str, Any]:
+        if busy.pop(0):
+            fake.busy_for = 3
+            raise TableInUseError("being updated")
+        return update(params)
+
+    fake.UpdateTable = in_turn  # type: ignore[method-assign]
+    assert [each.what for each in apply(fake, entity_of(Plain, TableOptions(stream="KEYS_ONLY"))).done] == ["stream"]
+    assert len(fake.changes) == 3
+
+
+def test_a_table_that_others_change_all_the_time_is_left() -> None:
+    fake = FakeTable.of(entity_of(Plain))
+    fake.refusals["UpdateTable"] = TableInUseError("being updated")
+    (left,) = apply(fake, entity_of(Plain, TableOptions(stream="KEYS_ONLY"))).left
+    assert left.why_not == "DynamoDB refused: being updated"
+    assert len(fake.changes) == 5
+
+
+def test_a_change_whose_answer_was_lost_is_done() -> None:
+    """It was sent again, and refused because it is there already."""
+    fake = FakeTable.of(entity_of(Plain))
+    update = fake.UpdateTable
+
+    def twice(params: dict[str, Any]) -> dict[str, Any]:
+        update(params)
+        raise ValidationError("the index exists")
+
+    fake.UpdateTable = twice  # type: ignore[method-assign]
+    changes = apply(fake, entity_of(Plain, TableOptions(stream="KEYS_ONLY")))
+    assert [each.what for each in changes.done] == ["stream"]
+    assert changes.left == ()
+
+
+def test_a_table_that_may_not_be_made_is_left() -> None:
+    fake = FakeTable(refusals={"CreateTable": AccessDeniedError("no permission")})
+    (left,) = apply(fake, entity_of(Plain)).left
+    assert (left.aspect, left.why_not) == ("table", "DynamoDB refused: no permission")
 
 
 def test_waiting_is_bounded() -> None:

@@ -220,8 +220,13 @@ def test_what_cannot_be_in_a_template_is_refused() -> None:
     class Dotted(Things):
         table_name = "things.1"
 
+    class Aliased(Things):
+        table_options = TableOptions(kms_key="alias/shop")
+
     with pytest.raises(ValidationError, match="ARN"):
         Elsewhere(CONFIG).cloudformation()
+    with pytest.raises(ValidationError, match="ARN"):
+        Aliased(CONFIG).terraform()
     for export in (cloudformation_template, terraform_configuration):
         with pytest.raises(ValidationError, match="at least one"):
             export([])
