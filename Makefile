@@ -81,7 +81,7 @@ soak: $(READY) $(MINISTACK) ## The concurrency tests, 20 rounds of them; ROUNDS=
 
 SECONDS_OF_FAULTS ?= 60
 faults: $(READY) $(MINISTACK) ## Writes under random faults for a minute, then the proof that nothing was lost or doubled
-	@$(BIN)/python -m tests.faults.soak --seconds $(SECONDS_OF_FAULTS)
+	@$(BIN)/python -m tests.faults.soak --seconds $(SECONDS_OF_FAULTS) --skin $(or $(SKIN),sync) --transport $(or $(TRANSPORT),direct)
 
 lowest: $(LOWEST) ## Unit and contract tests (on moto) with the oldest supported dependencies
 	@echo "==> tests with the oldest dependencies"

@@ -5,129 +5,179 @@ Importing this package creates no client, reads no environment and imports neith
 
 from __future__ import annotations
 
-from dynamodb_wrapper.client import (
-    AsyncDocumentClient,
-    BatchSummary,
-    DocumentClient,
-    get_async_dynamodb_client,
-    get_dynamodb_client,
-)
-from dynamodb_wrapper.codec import Derived, EpochSeconds, KeyedList, PartialItem
-from dynamodb_wrapper.config import DynamoDBConfig
-from dynamodb_wrapper.exceptions import (
-    AccessDeniedError,
-    BatchIncompleteError,
-    CancellationReason,
-    ConditionFailedError,
-    ConnectionError,
-    CorruptResponseError,
-    CredentialsError,
-    DeadlineExceededError,
-    DeclarationError,
-    DynamoDBWrapperError,
-    ExpressionError,
-    IdempotentParameterMismatchError,
-    InvalidCursorError,
-    ItemAlreadyExistsError,
-    ItemNotFoundError,
-    ItemTooLargeError,
-    LimitExceededError,
-    MultipleItemsFoundError,
-    ServerError,
-    TableInUseError,
-    TableNotFoundError,
-    ThrottlingError,
-    ThrottlingReason,
-    TransactionCanceledError,
-    TransactionConflictError,
-    UniqueViolationError,
-    ValidationError,
-    VersionConflictError,
-    WriteOutcomeUnknownError,
-)
-from dynamodb_wrapper.expressions import (
-    Add,
-    Append,
-    Condition,
-    Delete,
-    F,
-    Prepend,
-    Remove,
-    SetIfMissing,
-)
-from dynamodb_wrapper.models import (
-    DataFormat,
-    DataQualityResult,
-    LogLevel,
-    PipelineConfig,
-    PipelineRunEvent,
-    PipelineRunLog,
-    RunStatus,
-    StageInfo,
-    TableConfig,
-    TableType,
-)
-from dynamodb_wrapper.operations.batches import BatchProgress
-from dynamodb_wrapper.operations.capacity import ConsumedCapacity, TableCapacity
-from dynamodb_wrapper.operations.declaration import TableOptions, Unique
-from dynamodb_wrapper.operations.queries import Page
-from dynamodb_wrapper.operations.trees import TreeMetadata, TreeNode, TreeWithMetadata
-from dynamodb_wrapper.repositories import (
-    AccessPattern,
-    AsyncBaseDynamoRepository,
-    AsyncBatch,
-    AsyncLoaded,
-    AsyncLoader,
-    AsyncParallelScan,
-    AsyncPipelineConfigRepository,
-    AsyncPipelineRunEventsRepository,
-    AsyncPipelineRunLogsRepository,
-    AsyncQuery,
-    AsyncTableConfigRepository,
-    AsyncTransaction,
-    BaseDynamoRepository,
-    Batch,
-    GetRequest,
-    Loaded,
-    Loader,
-    ParallelScan,
-    ParentPattern,
-    PipelineConfigRepository,
-    PipelineRunEventsRepository,
-    PipelineRunLogsRepository,
-    Query,
-    TableConfigRepository,
-    Transaction,
-    WriteRequest,
-    async_transact_get,
-    async_transact_write,
-    async_transaction,
-    transact_get,
-    transact_write,
-    transaction,
-)
-from dynamodb_wrapper.transport import (
-    AWSServices,
-    DynamoDBSingleton,
-    HealthReport,
-    RequestCounts,
-    RequestEvent,
-    RequestMetrics,
-    Subscription,
-    aws_services,
-    configure,
-    get_all_tables,
-    get_bedrock_client,
-    get_cognito_client,
-    get_dynamodb_resource,
-    get_s3_client,
-    get_table,
-    health_check,
-    health_report,
-    observe,
-    register_tables,
-    reset_connection,
-)
+from typing import TYPE_CHECKING
+
+from dynamodb_wrapper.utils.lazy import exported
+
+if TYPE_CHECKING:
+    from dynamodb_wrapper.client import (
+        AsyncDocumentClient,
+        BatchSummary,
+        DocumentClient,
+        get_async_dynamodb_client,
+        get_dynamodb_client,
+    )
+    from dynamodb_wrapper.codec import Derived, EpochSeconds, KeyedList, PartialItem
+    from dynamodb_wrapper.config import DynamoDBConfig
+    from dynamodb_wrapper.exceptions import (
+        AccessDeniedError,
+        BatchIncompleteError,
+        CancellationReason,
+        ConditionFailedError,
+        ConnectionError,
+        CorruptResponseError,
+        CredentialsError,
+        DeadlineExceededError,
+        DeclarationError,
+        DynamoDBWrapperError,
+        ExpressionError,
+        IdempotentParameterMismatchError,
+        InvalidCursorError,
+        ItemAlreadyExistsError,
+        ItemNotFoundError,
+        ItemTooLargeError,
+        LimitExceededError,
+        MultipleItemsFoundError,
+        ServerError,
+        TableInUseError,
+        TableNotFoundError,
+        ThrottlingError,
+        ThrottlingReason,
+        TransactionCanceledError,
+        TransactionConflictError,
+        UniqueViolationError,
+        ValidationError,
+        VersionConflictError,
+        WriteOutcomeUnknownError,
+    )
+    from dynamodb_wrapper.expressions import (
+        Add,
+        Append,
+        Condition,
+        Delete,
+        F,
+        Prepend,
+        Remove,
+        SetIfMissing,
+    )
+    from dynamodb_wrapper.models import (
+        DataFormat,
+        DataQualityResult,
+        LogLevel,
+        PipelineConfig,
+        PipelineRunEvent,
+        PipelineRunLog,
+        RunStatus,
+        StageInfo,
+        TableConfig,
+        TableType,
+    )
+    from dynamodb_wrapper.operations.batches import BatchProgress
+    from dynamodb_wrapper.operations.capacity import ConsumedCapacity, TableCapacity
+    from dynamodb_wrapper.operations.declaration import TableOptions, Unique
+    from dynamodb_wrapper.operations.queries import Page
+    from dynamodb_wrapper.operations.trees import TreeMetadata, TreeNode, TreeWithMetadata
+    from dynamodb_wrapper.repositories import (
+        AccessPattern,
+        AsyncBaseDynamoRepository,
+        AsyncBatch,
+        AsyncLoaded,
+        AsyncLoader,
+        AsyncParallelScan,
+        AsyncPipelineConfigRepository,
+        AsyncPipelineRunEventsRepository,
+        AsyncPipelineRunLogsRepository,
+        AsyncQuery,
+        AsyncTableConfigRepository,
+        AsyncTransaction,
+        BaseDynamoRepository,
+        Batch,
+        GetRequest,
+        Loaded,
+        Loader,
+        ParallelScan,
+        ParentPattern,
+        PipelineConfigRepository,
+        PipelineRunEventsRepository,
+        PipelineRunLogsRepository,
+        Query,
+        TableConfigRepository,
+        Transaction,
+        WriteRequest,
+        async_transact_get,
+        async_transact_write,
+        async_transaction,
+        transact_get,
+        transact_write,
+        transaction,
+    )
+    from dynamodb_wrapper.transport import (
+        AWSServices,
+        DynamoDBSingleton,
+        HealthReport,
+        RequestCounts,
+        RequestEvent,
+        RequestMetrics,
+        Subscription,
+        aws_services,
+        configure,
+        get_all_tables,
+        get_bedrock_client,
+        get_cognito_client,
+        get_dynamodb_resource,
+        get_s3_client,
+        get_table,
+        health_check,
+        health_report,
+        observe,
+        register_tables,
+        reset_connection,
+    )
+else:
+    __getattr__, __dir__ = exported(
+        __name__,
+        {
+            "dynamodb_wrapper.client": """
+                AsyncDocumentClient BatchSummary DocumentClient get_async_dynamodb_client get_dynamodb_client
+            """,
+            "dynamodb_wrapper.codec": "Derived EpochSeconds KeyedList PartialItem",
+            "dynamodb_wrapper.config": "DynamoDBConfig",
+            "dynamodb_wrapper.exceptions": """
+                AccessDeniedError BatchIncompleteError CancellationReason ConditionFailedError ConnectionError
+                CorruptResponseError CredentialsError DeadlineExceededError DeclarationError
+                DynamoDBWrapperError ExpressionError IdempotentParameterMismatchError InvalidCursorError
+                ItemAlreadyExistsError ItemNotFoundError ItemTooLargeError LimitExceededError
+                MultipleItemsFoundError ServerError TableInUseError TableNotFoundError ThrottlingError
+                ThrottlingReason TransactionCanceledError TransactionConflictError UniqueViolationError
+                ValidationError VersionConflictError WriteOutcomeUnknownError
+            """,
+            "dynamodb_wrapper.expressions": "Add Append Condition Delete F Prepend Remove SetIfMissing",
+            "dynamodb_wrapper.models": """
+                DataFormat DataQualityResult LogLevel PipelineConfig PipelineRunEvent PipelineRunLog RunStatus
+                StageInfo TableConfig TableType
+            """,
+            "dynamodb_wrapper.operations.batches": "BatchProgress",
+            "dynamodb_wrapper.operations.capacity": "ConsumedCapacity TableCapacity",
+            "dynamodb_wrapper.operations.declaration": "TableOptions Unique",
+            "dynamodb_wrapper.operations.queries": "Page",
+            "dynamodb_wrapper.operations.trees": "TreeMetadata TreeNode TreeWithMetadata",
+            "dynamodb_wrapper.repositories": """
+                AccessPattern AsyncBaseDynamoRepository AsyncBatch AsyncLoaded AsyncLoader AsyncParallelScan
+                AsyncPipelineConfigRepository AsyncPipelineRunEventsRepository AsyncPipelineRunLogsRepository
+                AsyncQuery AsyncTableConfigRepository AsyncTransaction BaseDynamoRepository Batch GetRequest
+                Loaded Loader ParallelScan ParentPattern PipelineConfigRepository PipelineRunEventsRepository
+                PipelineRunLogsRepository Query TableConfigRepository Transaction WriteRequest
+                async_transact_get async_transact_write async_transaction transact_get transact_write
+                transaction
+            """,
+            "dynamodb_wrapper.transport": """
+                AWSServices DynamoDBSingleton HealthReport RequestCounts RequestEvent RequestMetrics
+                Subscription aws_services configure get_all_tables get_bedrock_client get_cognito_client
+                get_dynamodb_resource get_s3_client get_table health_check health_report observe
+                register_tables reset_connection
+            """,
+        },
+    )
 
 __version__ = "0.1.0"
 

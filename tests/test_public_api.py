@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import pkgutil
 import subprocess
 import sys
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -168,12 +170,123 @@ def test_importing_and_declaring_imports_no_client_library() -> None:
     assert run(DECLARE + shown) == "[]"
 
 
+LAZY = [package for package in packages() if "__getattr__" in vars(package)]
+
+
+@pytest.mark.parametrize("package", LAZY, ids=lambda package: package.__name__)
+def test_what_type_checkers_see_is_what_is_imported_when_used(package: ModuleType) -> None:
+    assert package.__file__ is not None
+    (block,) = (
+        node
+        for node in ast.parse(Path(package.__file__).read_text()).body
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+    )
+    seen = {
+        alias.name: node.module for node in ast.walk(block) if isinstance(node, ast.ImportFrom) for alias in node.names
+    }
+    assert set(seen) == set(getattr(package, "__all__", [])) - {"__version__"}
+    for name, module in seen.items():
+        assert getattr(package, name) is getattr(importlib.import_module(str(module)), name), name
+        assert name in dir(package)
+    for module in pkgutil.iter_modules(package.__path__):
+        assert importlib.import_module(f"{package.__name__}.{module.name}").__name__.endswith(module.name)
+
+
+@pytest.mark.parametrize("package", LAZY, ids=lambda package: package.__name__)
+def test_a_name_that_is_not_there(package: ModuleType) -> None:
+    with pytest.raises(AttributeError, match=f"module '{package.__name__}' has no attribute 'nothing'") as caught:
+        package.nothing  # noqa: B018
+    assert caught.value.name == "nothing"
+    with pytest.raises(ImportError, match="cannot import name 'nothing'"):
+        exec(f"from {package.__name__} import nothing")
+
+
+def test_everything_with_a_star() -> None:
+    code = (
+        "from dynamodb_wrapper import *; import dynamodb_wrapper as d; print(sorted(set(d.__all__) - set(globals())))"
+    )
+    assert run(code) == "[]"
+
+
+def test_a_module_is_there_in_whatever_order_it_is_imported() -> None:
+    assert (
+        run("""
+from dynamodb_wrapper.operations import trees as early
+import dynamodb_wrapper.operations.trees
+from dynamodb_wrapper.operations import trees
+from dynamodb_wrapper import operations
+import types
+print(type(early).__name__, isinstance(trees, types.ModuleType), operations.trees is trees, early.read is trees.read)
+from dynamodb_wrapper.transport import other_services
+from dynamodb_wrapper.transport import aws_services, AWSServices
+print(isinstance(aws_services, AWSServices))
+""")
+        == "LazyModule True True True\nTrue"
+    )
+
+
+OURS = "import sys; print(*sorted(name for name in sys.modules if name.startswith('dynamodb_wrapper.')))"
+
+
+def test_importing_loads_next_to_nothing() -> None:
+    loaded = set(run("import dynamodb_wrapper;" + OURS).split())
+    assert {name.split(".")[1] for name in loaded} <= {"exceptions", "utils"}
+    others = "import sys, dynamodb_wrapper; print('pydantic' in sys.modules, 'asyncio' in sys.modules)"
+    assert run(others) == "False False"
+
+
+READ = (
+    DECLARE.replace(
+        "import dynamodb_wrapper.models, dynamodb_wrapper.repositories, dynamodb_wrapper.utils, ", "import "
+    )
+    + """
+import socket, threading, zlib
+listener = socket.create_server(("127.0.0.1", 0))
+def serve():
+    accepted, _ = listener.accept()
+    accepted.recv(65536)
+    body = b'{"Item":{"id":{"S":"x"}}}'
+    head = f"HTTP/1.1 200 OK\\r\\nContent-Length: {len(body)}\\r\\nx-amz-crc32: {zlib.crc32(body)}\\r\\n\\r\\n"
+    accepted.sendall(head.encode() + body)
+    accepted.close()
+    listener.close()
+server = threading.Thread(target=serve)
+server.start()
+orders = Orders(d.DynamoDBConfig(endpoint_url=f"http://127.0.0.1:{listener.getsockname()[1]}"))
+assert orders.get("x").id == "x"
+orders.close()
+server.join()
+import sys
+"""
+)
+
+
+def test_the_first_answer_loads_only_what_reading_needs(tmp_path: Path) -> None:
+    environment = {
+        "HOME": str(tmp_path),
+        "AWS_ACCESS_KEY_ID": "K",
+        "AWS_SECRET_ACCESS_KEY": "S",
+        "AWS_REGION": "us-east-1",
+    }
+    loaded = run(READ + OURS, **environment).split()
+    flows = {name for name in loaded if name.startswith("dynamodb_wrapper.operations.")}
+    assert flows == {
+        f"dynamodb_wrapper.operations.{name}"
+        for name in ("capacity", "declaration", "effects", "entity", "items", "requests")
+    }
+    assert [name for name in loaded if ".async_" in name or ".client." in name or ".models." in name] == []
+    assert "dynamodb_wrapper.repositories.query" not in loaded
+    assert "dynamodb_wrapper.expressions.nodes" not in loaded
+    heavy = [*HEAVY, "asyncio", "pydantic_settings", "opentelemetry", "argparse"]
+    assert run(READ + f"print([name for name in {heavy!r} if name in sys.modules])", **environment) == "[]"
+
+
 def test_importing_makes_no_client_and_reads_no_environment() -> None:
     assert (
         run(
             """
 import os, socket, threading, sys
-import pydantic_settings, logging, zoneinfo, decimal  # what they read of the environment is theirs
+import pydantic, logging, ssl, zoneinfo, decimal  # what they read of the environment is theirs
 read = []
 real_get, real_item = os.environ.__class__.get, os.environ.__class__.__getitem__
 def note(name):

@@ -21,7 +21,7 @@ from benchmarks.data import (
 )
 from benchmarks.models import Customer, customer
 from benchmarks.peers import TRANSPORT, AsyncOperations, Operations
-from dynamodb_wrapper import AsyncBaseDynamoRepository, BaseDynamoRepository, DynamoDBConfig
+from dynamodb_wrapper import BaseDynamoRepository, DynamoDBConfig
 
 PACKAGES = ("dynamodb-wrapper", "boto3", "botocore", "pydantic")
 KEYS = [(PARTITION, sort_key(number)) for number in range(BATCH_GET_ITEMS)]
@@ -35,14 +35,6 @@ def config(endpoint_url: str) -> DynamoDBConfig:
 
 class CustomerRepository(BaseDynamoRepository[Customer]):
     """What a user writes."""
-
-    table_name = TABLE
-    primary_key = "pk"
-    sort_key = "sk"
-
-
-class AsyncCustomerRepository(AsyncBaseDynamoRepository[Customer]):
-    """What a user of asyncio writes."""
 
     table_name = TABLE
     primary_key = "pk"
@@ -82,6 +74,15 @@ def codec() -> Operations:
 
 async def async_operations(endpoint_url: str) -> AsyncOperations:
     """Return the operations through one asynchronous repository."""
+    from dynamodb_wrapper import AsyncBaseDynamoRepository  # asyncio is nothing that the first blocking answer needs
+
+    class AsyncCustomerRepository(AsyncBaseDynamoRepository[Customer]):
+        """What a user of asyncio writes."""
+
+        table_name = TABLE
+        primary_key = "pk"
+        sort_key = "sk"
+
     repository = AsyncCustomerRepository(config(endpoint_url))
     model = customer(1)
     return {

@@ -306,7 +306,9 @@ class AsyncDocumentClient(ClientFoundation):
         """
         if self._destroyed:
             return not_asked(ConnectionError(DESTROYED))
-        return await self._pool.async_driver.health_report(timeout_seconds=timeout_seconds, table_name=table_name)
+        return self._pool.with_lane(
+            await self._pool.async_driver.health_report(timeout_seconds=timeout_seconds, table_name=table_name)
+        )
 
     async def destroy(self) -> None:
         """Close the sockets and refuse further use; destroying twice is fine.

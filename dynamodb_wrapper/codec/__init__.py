@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dynamodb_wrapper.codec.derived import Derived
 from dynamodb_wrapper.codec.measure import MAX_ITEM_BYTES, check_item_size, item_bytes
-from dynamodb_wrapper.codec.model import ModelCodec
+from dynamodb_wrapper.codec.model import ModelCodec, explain
+from dynamodb_wrapper.codec.one_pass import Explanation
 from dynamodb_wrapper.codec.partial import PartialItem
 from dynamodb_wrapper.codec.shapes import Member, Shape, Step
 from dynamodb_wrapper.codec.stored import EpochSeconds, KeyedList, StoredForm
@@ -16,6 +17,7 @@ __all__ = [
     "MAX_ITEM_BYTES",
     "Derived",
     "EpochSeconds",
+    "Explanation",
     "Item",
     "KeyedList",
     "Member",
@@ -30,6 +32,7 @@ __all__ = [
     "Wire",
     "WireEncoder",
     "check_item_size",
+    "explain",
     "from_json",
     "item_bytes",
     "read_any",

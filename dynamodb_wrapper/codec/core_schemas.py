@@ -9,6 +9,7 @@ and the caller reads the item the simple way.
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
@@ -237,4 +238,8 @@ def _none(_: object) -> None:
 
 
 def _instant(times: TimeRules, text: object) -> object:
-    return readers.read_datetime(times, {"S": text})
+    try:
+        value = dt.datetime.fromisoformat(text)  # type: ignore[arg-type]  # no text is a TypeError
+    except (TypeError, ValueError):
+        return text
+    return value if value.tzinfo is dt.UTC is times.shown else times.show(value)

@@ -219,7 +219,7 @@ class EncoderGenerator:
         if value.__class__ is not dt.datetime:
             raise OtherwiseError
         if value.tzinfo is dt.UTC and self._times.stored is dt.UTC:
-            return {"S": value.isoformat(timespec="microseconds")}
+            return {"S": _iso(value)}
         return {"S": self._times.text(value)}
 
     def _any(self, value: Any) -> Wire:
@@ -272,6 +272,12 @@ def _decimal(value: object) -> Wire:
     if len(text) > MAX_DIGITS or not value.is_finite() or "E" in text or text[-1] == "0" or text[0] == "-":
         return {"N": number_text(value)}
     return {"N": text}
+
+
+def _iso(value: dt.datetime) -> str:
+    """Return ``isoformat(timespec="microseconds")`` of a datetime in UTC, in a third of its time."""
+    fields = value.year, value.month, value.day, value.hour, value.minute, value.second, value.microsecond
+    return "%04d-%02d-%02dT%02d:%02d:%02d.%06d+00:00" % fields  # noqa: UP031 - faster than an f-string
 
 
 def _uuid(value: object) -> Wire:

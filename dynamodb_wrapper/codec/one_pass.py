@@ -55,7 +55,12 @@ class OnePassReader(Generic[T]):
             filled: Fields that read as this value when their attribute is missing, though the model requires them.
         """
         self._filled = frozenset(filled)
-        self.answers = {"Item": self._answer_with_item, "Items": self._answer_with_items}
+        self.answers: dict[str, Callable[[bytes], Answer | None]] = {
+            "Item": self._answer_with_item,
+            "Attributes": self._answer_with_attributes,
+            "Items": self._answer_with_items,
+            "Responses": self._answer_of_batch,
+        }
         self._schema: Any = None
         self._readers: dict[str, Callable[[bytes | str], Any]] = {}  # made when first used: each takes memory
         rewriter = SchemaRewriter(times)
@@ -79,6 +84,20 @@ class OnePassReader(Generic[T]):
         answer: Answer | None = self._read(_with_item, body)
         if answer and "Item" in answer:
             self._complete(answer["Item"])
+        return answer
+
+    def _answer_with_attributes(self, body: bytes) -> Answer | None:
+        answer: Answer | None = self._read(_with_attributes, body)
+        if answer is not None:
+            self._complete(answer["Attributes"])
+        return answer
+
+    def _answer_of_batch(self, body: bytes) -> Answer | None:
+        answer: Answer | None = self._read(_of_batch, body)
+        if answer is not None and self._filled:
+            for models in answer["Responses"].values():
+                for model in models:
+                    self._complete(model)
         return answer
 
     def _answer_with_items(self, body: bytes) -> Answer | None:
@@ -133,6 +152,20 @@ def _as_it_is(schema: Any) -> Any:
 
 def _with_item(schema: Any) -> Any:
     return _answer(Item=schema)
+
+
+def _with_attributes(schema: Any) -> Any:
+    answer = _answer()
+    answer["fields"]["Attributes"] = cs.typed_dict_field(schema)
+    return answer
+
+
+def _of_batch(schema: Any) -> Any:
+    answer = _answer()
+    answer["fields"]["Responses"] = cs.typed_dict_field(cs.dict_schema(cs.str_schema(), cs.list_schema(schema)))
+    left = cs.dict_schema(cs.str_schema(), cs.dict_schema(cs.str_schema(), cs.any_schema()))
+    answer["fields"]["UnprocessedKeys"] = cs.typed_dict_field(left, required=False)
+    return answer
 
 
 def _answer(**members: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, Generic, TypeVar
@@ -17,7 +17,7 @@ from dynamodb_wrapper.codec.generated import EncoderGenerator, OtherwiseError
 from dynamodb_wrapper.codec.shapes import ANY, Member, ModelShape, Shape, Step
 from dynamodb_wrapper.codec.stored import StoredForm
 from dynamodb_wrapper.codec.targets import Target, Validate, invalid, path_label, split_path
-from dynamodb_wrapper.codec.wire import RefusedValueError, TimeRules, Wire, WireEncoder
+from dynamodb_wrapper.codec.wire import RefusedValueError, TimeRules, Wire, WireEncoder, read_any
 from dynamodb_wrapper.exceptions import ExpressionError
 
 T = TypeVar("T", bound=BaseModel)
@@ -71,6 +71,18 @@ class ItemPlaces(Generic[T]):
         """Return the name a field is stored under (the name itself when it is no field)."""
         member = self.shape.find(name)
         return member.attribute if member else name
+
+    def stored_as_it_is(self, name: str) -> type | None:
+        """Return ``str`` or ``int`` if such values of a field are stored unchanged, and nothing is asked of them."""
+        member = self.shape.by_name.get(name)
+        if member is None or self._form(member) is not None or member.shape.read is not read_any:
+            return None
+        return pydantic_internals.takes_as_it_is(self.model_class, name)
+
+    def keeps_as_stored(self, names: Iterable[str]) -> bool:
+        """Whether a model that was read has these fields as they are stored, each text or a whole number."""
+        is_kept = all(self.stored_as_it_is(name) for name in names)
+        return is_kept and pydantic_internals.leaves_fields_alone(self.model_class)
 
     def target(self, path: Sequence[Step]) -> Target:
         """Resolve a path as the caller wrote it.

@@ -53,6 +53,21 @@ def field_validator(cls: type[BaseModel], name: str, annotation: Any) -> Callabl
     Validators that look at ``info.data`` find no other fields there. Falls back to the annotation with its constraints
     where the model's schema is not laid out as expected.
     """
+    fields, definitions, config = _fields_of(cls)
+    if name not in fields:
+        return TypeAdapter(annotation).validate_python
+    lone: Any = cs.model_fields_schema({name: cs.model_field(fields[name]["schema"])})
+    validator = SchemaValidator(cs.definitions_schema(lone, definitions) if definitions else lone, config)
+
+    def validate(value: object, /, *, strict: bool | None = None) -> Any:
+        fields, _, _ = validator.validate_python({name: value}, strict=strict)
+        return fields[name]
+
+    return validate
+
+
+def _fields_of(cls: type[BaseModel]) -> tuple[dict[str, Any], list[Any], Any]:
+    """Return the schemas of a model's fields, the definitions they refer to and the model's configuration."""
     schema: Any = cls.__pydantic_core_schema__
     definitions: list[Any] = []
     config: Any = None
@@ -64,16 +79,33 @@ def field_validator(cls: type[BaseModel], name: str, annotation: Any) -> Callabl
             schema = next((entry for entry in definitions if entry.get("ref") == schema["schema_ref"]), None)
         else:
             schema = schema.get("schema")
-    if not isinstance(schema, dict) or name not in schema["fields"]:
-        return TypeAdapter(annotation).validate_python
-    lone: Any = cs.model_fields_schema({name: cs.model_field(schema["fields"][name]["schema"])})
-    validator = SchemaValidator(cs.definitions_schema(lone, definitions) if definitions else lone, config)
+    return (schema["fields"] if isinstance(schema, dict) else {}), definitions, config
 
-    def validate(value: object, /, *, strict: bool | None = None) -> Any:
-        fields, _, _ = validator.validate_python({name: value}, strict=strict)
-        return fields[name]
 
-    return validate
+def leaves_fields_alone(cls: type[BaseModel]) -> bool:
+    """Whether nothing that the model declares sees it as a whole, and could change fields that have been read."""
+    schema: Any = cls.__pydantic_core_schema__
+    while isinstance(schema, dict) and schema["type"] == "definitions":
+        schema = schema["schema"]
+    return isinstance(schema, dict) and schema["type"] == "model" and not schema.get("post_init")
+
+
+def takes_as_it_is(cls: type[BaseModel], name: str) -> type | None:
+    """Return ``str`` or ``int`` if a field takes any such value, keeps it and writes it unchanged; else None.
+
+    What validators of the whole model do does not count.
+    """
+    fields, _, config = _fields_of(cls)
+    field = fields.get(name, {})
+    schema = field.get("schema", {})
+    is_dropped = any(option.startswith("serialization_exclude") for option in field)
+    changes_text = any(option.startswith("str_") for option in config or ())
+    if is_dropped or changes_text or not schema.keys() <= {"type", "metadata"}:
+        return None
+    return _KEPT.get(schema.get("type"))
+
+
+_KEPT: dict[object, type] = {"str": str, "int": int}
 
 
 def dump_field(cls: type[BaseModel], name: str, value: object, *, warnings: Literal["error"] | bool = False) -> Any:

@@ -174,6 +174,8 @@ def read_binary(payload: bytes | str) -> bytes:
 def read_any(wire: Wire) -> Any:
     """Return the Python value of an attribute value when nothing is known of its type."""
     for tag, payload in wire.items():
+        if tag == "S":  # by far the commonest
+            return payload
         read = _READ_ANY.get(tag)
         if read is not None:
             return read(payload)

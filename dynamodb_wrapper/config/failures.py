@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Mapping
 from typing import get_args
 
@@ -54,6 +53,8 @@ def settings_error(
 
 
 def _unknown(field: str, fields: Collection[str]) -> str:
+    import difflib  # of no use to those who have made no mistake
+
     near = difflib.get_close_matches(field, fields, n=1)
     if near:
         return f"is not a setting: did you mean {near[0]}?"

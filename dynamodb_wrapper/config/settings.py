@@ -9,15 +9,8 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, Literal, Self, Unpack, cast
 
-from pydantic import Field, SecretStr, ValidationInfo, field_serializer, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_serializer, field_validator
 from pydantic import ValidationError as PydanticValidationError
-from pydantic_settings import (
-    BaseSettings,
-    DotEnvSettingsSource,
-    InitSettingsSource,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-)
 
 from dynamodb_wrapper.config import fields
 from dynamodb_wrapper.config.failures import IncompleteCredentialsError, settings_error
@@ -25,7 +18,6 @@ from dynamodb_wrapper.config.fields import ConfigOptions
 from dynamodb_wrapper.config.sources import (
     CREDENTIALS,
     IDENTITY,
-    EnvironmentSource,
     Found,
     arrange,
     left_for_environment,
@@ -37,10 +29,11 @@ from dynamodb_wrapper.exceptions import ValidationError
 _log = logging.getLogger("dynamodb_wrapper.config")
 
 _DEFAULT_RETRIES = 3
+_SOURCES = frozenset(("_env_file", "_env_file_encoding"))
 _NOTHING: Mapping[str, object] = MappingProxyType({})
 
 
-class DynamoDBConfig(BaseSettings):
+class DynamoDBConfig(BaseModel):
     """Which DynamoDB to talk to, as whom, how patiently, and how tables and times are named.
 
     Immutable, hashable and picklable: equal configurations share one connection pool. A keyword holds; what is left
@@ -89,9 +82,7 @@ class DynamoDBConfig(BaseSettings):
             variable it came from and what is allowed), or credentials are incomplete.
     """
 
-    model_config = SettingsConfigDict(
-        frozen=True, extra="forbid", case_sensitive=True, validate_default=True, hide_input_in_errors=True
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, hide_input_in_errors=True)
 
     aws_access_key_id: fields.KeyId | None = Field(default=None, repr=False)
     aws_secret_access_key: fields.Secret | None = None
@@ -116,29 +107,16 @@ class DynamoDBConfig(BaseSettings):
 
     def __init__(self, **options: Unpack[ConfigOptions]) -> None:
         values = _concealed(options)
+        found = left_for_environment(values, _environment_for(type(self), values))
+        values = {name: value for name, value in values.items() if name not in _SOURCES}
         failure: ValidationError | None = None
         try:
-            super().__init__(**values)
+            super().__init__(**{name: variable.value for name, variable in found.items()}, **values)
         except PydanticValidationError as error:
-            found = left_for_environment(values, _environment_for(type(self), values))
             failure = settings_error(error, found, type(self).model_fields)
         # Raised out here so that Pydantic's error, whose inputs may be secrets, is not even its __context__.
         if failure is not None:
             raise failure
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Return pydantic-settings' sources: the caller's keywords, then the environment with our variable names."""
-        files = cast(DotEnvSettingsSource, dotenv_settings)
-        given = cast(InitSettingsSource, init_settings).init_kwargs
-        return init_settings, EnvironmentSource(settings_cls, given, files.env_file, files.env_file_encoding)
 
     @field_validator("aws_secret_access_key", "aws_session_token", mode="after")
     @classmethod
@@ -338,20 +316,16 @@ class DynamoDBConfig(BaseSettings):
 
 
 def _concealed(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options with plain secrets wrapped, so that nothing on the way can show them.
-
-    pydantic-settings logs what its sources hold when ``PYDANTIC_SETTINGS_DEBUG`` is set.
-    """
+    """Return the options with plain secrets wrapped, so that nothing on the way can show them."""
     return {
         name: SecretStr(value) if name in fields.SECRET_FIELDS and isinstance(value, str) else value
         for name, value in options.items()
     }
 
 
-def _environment_for(cls: type[BaseSettings], options: Mapping[str, Any]) -> dict[str, Found]:
-    config = cls.model_config
+def _environment_for(cls: type[BaseModel], options: Mapping[str, Any]) -> dict[str, Found]:
+    config = cast("Mapping[str, Any]", cls.model_config)  # where subclasses may name files, as with pydantic-settings
     return read_environment(
-        cls,
         options.get("_env_file", config.get("env_file")),
         options.get("_env_file_encoding") or config.get("env_file_encoding"),
     )

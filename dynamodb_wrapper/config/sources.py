@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from pydantic import SecretStr
-from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, DotEnvSettingsSource, PydanticBaseSettingsSource
 
 from dynamodb_wrapper.config.fields import SECRET_FIELDS, EnvFile
 from dynamodb_wrapper.exceptions import ValidationError
@@ -33,6 +31,7 @@ VARIABLES: dict[str, tuple[str, ...]] = {
     "timeout_seconds": ("DYNAMODB_REQUEST_TIMEOUT",),
     "connect_timeout_seconds": ("DYNAMODB_CONNECTION_TIMEOUT",),
     "deadline_seconds": ("DYNAMODB_DEADLINE",),
+    "transport": ("DYNAMODB_TRANSPORT",),
     "default_timezone": ("DYNAMODB_TIMEZONE",),
     "user_timezone": ("DYNAMODB_USER_TIMEZONE",),
     "debug_logging": ("DYNAMODB_DEBUG_LOGGING", "DYNAMODB_ENABLE_LOGGING"),
@@ -66,18 +65,19 @@ class Found:
         return f"Found({self.variable})"
 
 
-def read_environment(settings_cls: type[BaseSettings], env_file: EnvFile, encoding: str | None) -> dict[str, Found]:
+def read_environment(env_file: EnvFile, encoding: str | None) -> dict[str, Found]:
     """Return what the process's environment, and below it ``.env`` files, say about the settings.
 
     Args:
-        settings_cls: The settings class, for pydantic-settings.
         env_file: The file or files to read; None for none. A file that does not exist counts as empty.
         encoding: The encoding of the files; None for UTF-8.
     """
     files: Mapping[str, str | None] = {}
     if env_file is not None:
+        from pydantic_settings import BaseSettings, DotEnvSettingsSource  # as long to load as half of Pydantic
+
         files = DotEnvSettingsSource(
-            settings_cls, env_file=env_file, env_file_encoding=encoding, case_sensitive=True
+            BaseSettings, env_file=env_file, env_file_encoding=encoding, case_sensitive=True
         ).env_vars
     return overlay(_found_in(os.environ), _found_in(files))
 
@@ -163,27 +163,6 @@ def _value_of(field: str, text: str) -> object:
         except ValueError:
             return text  # Validation refuses it, and says what is allowed.
     return text
-
-
-class EnvironmentSource(PydanticBaseSettingsSource):
-    """The environment as a source of pydantic-settings: it fills what the caller (``given``) left out."""
-
-    def __init__(
-        self, settings_cls: type[BaseSettings], given: Mapping[str, object], env_file: EnvFile, encoding: str | None
-    ) -> None:
-        super().__init__(settings_cls)
-        self._given = given
-        self._found = read_environment(settings_cls, env_file, encoding)
-
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        """Return the value found for a field (or None), its name, and that it needs no decoding."""
-        found = self._found.get(field_name)
-        return (None if found is None else found.value), field_name, False
-
-    def __call__(self) -> dict[str, Any]:
-        """Return the settings the caller left out and the environment has, by field name."""
-        left = left_for_environment(self._given, self._found)
-        return {name: found.value for name, found in left.items()}
 
 
 def spark_settings(spark_conf: object) -> dict[str, object]:

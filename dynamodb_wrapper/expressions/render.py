@@ -131,6 +131,8 @@ class ExpressionWriter:
 
     def _condition(self, condition: Condition) -> str:
         match condition:
+            case Function():
+                return self._function(condition)
             case Every(conditions) | Some(conditions):
                 self._operators += len(conditions) - 1
                 word = " AND " if isinstance(condition, Every) else " OR "
@@ -147,8 +149,6 @@ class ExpressionWriter:
                 return f"{self._operand(operand)} BETWEEN {bounds}"
             case In(operand, options):
                 return self._in(operand, options)
-            case Function():
-                return self._function(condition)
             case Stored(attribute, wire):
                 self._operators += 1
                 place = self.place((attribute,))
@@ -232,6 +232,8 @@ class ExpressionWriter:
         if change is Remove:
             change = Remove()
         match change:
+            case Encoded(wire):
+                return "SET", f"{place} = {self.value(wire)}"
             case Remove():
                 return "REMOVE", place
             case Add():
@@ -245,8 +247,6 @@ class ExpressionWriter:
                 return "SET", f"{place} = list_append({both[0]}, {both[1]})"
             case Delete(values):
                 return "DELETE", f"{place} {self.value(self._members(target, values, 'Delete'))}"
-            case Encoded(wire):
-                return "SET", f"{place} = {self.value(wire)}"
         return "SET", f"{place} = {self._written(target, change)}"
 
     def _written(self, target: Target, value: object) -> str:

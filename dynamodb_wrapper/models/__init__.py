@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
-from dynamodb_wrapper.models.configs import PipelineConfig, TableConfig
-from dynamodb_wrapper.models.enums import DataFormat, LogLevel, RunStatus, TableType
-from dynamodb_wrapper.models.runs import (
-    DataQualityResult,
-    LogMessage,
-    PipelineRunEvent,
-    PipelineRunLog,
-    StageInfo,
-)
+from typing import TYPE_CHECKING
+
+from dynamodb_wrapper.utils.lazy import exported
+
+if TYPE_CHECKING:
+    from dynamodb_wrapper.models.configs import PipelineConfig, TableConfig
+    from dynamodb_wrapper.models.enums import DataFormat, LogLevel, RunStatus, TableType
+    from dynamodb_wrapper.models.runs import (
+        DataQualityResult,
+        LogMessage,
+        PipelineRunEvent,
+        PipelineRunLog,
+        StageInfo,
+    )
+else:
+    __getattr__, __dir__ = exported(
+        __name__,
+        {
+            "dynamodb_wrapper.models.configs": "PipelineConfig TableConfig",
+            "dynamodb_wrapper.models.enums": "DataFormat LogLevel RunStatus TableType",
+            "dynamodb_wrapper.models.runs": "DataQualityResult LogMessage PipelineRunEvent PipelineRunLog StageInfo",
+        },
+    )
 
 __all__ = [
     "DataFormat",

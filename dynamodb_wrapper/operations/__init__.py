@@ -1,1 +1,23 @@
-"""What is sent and in which order: request values, and flows that yield them."""
+"""What is sent and in which order: request values, and flows that yield them.
+
+``from dynamodb_wrapper.operations import trees`` imports the module when something in it is first used: a program that
+reads items does not pay for trees.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dynamodb_wrapper.utils.lazy import exported
+
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = exported(
+        __name__,
+        {},
+        modules="""
+        adoption batch_rounds batches bulk capacity charts cursors declaration declared_tables document_batches
+        document_keywords document_trees documents dynamodb_keywords effects entity explanations items parents patches
+        pipelines policies queries requests run_messages runs scans selection subtrees table_changes table_comparison
+        table_diff table_options tables templates transactions trees unique writes
+        """,
+    )

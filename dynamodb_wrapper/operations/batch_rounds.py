@@ -92,12 +92,15 @@ def identity(table_name: str, key: Mapping[str, Any]) -> Identity:
     parts: list[object] = []
     for name in sorted(key):
         ((tag, payload),) = key[name].items()
-        if tag not in ("S", "N", "B"):
+        if tag == "S":
+            parts += (name, tag, payload)
+        elif tag in ("N", "B"):
+            parts += (name, tag, read_any({tag: payload}))
+        else:
             raise ValidationError(
                 f"key {name!r} of table {table_name!r} is of DynamoDB type {tag}; a key is text, a number or bytes",
                 {name: f"of type {tag}"},
             )
-        parts += (name, tag, payload if tag == "S" else read_any({tag: payload}))
     return (table_name, *parts)
 
 

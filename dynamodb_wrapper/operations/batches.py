@@ -6,7 +6,8 @@ This layer knows no models; `bulk` does the same for them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from dynamodb_wrapper.codec import Item, to_json
 from dynamodb_wrapper.exceptions import CorruptResponseError, DynamoDBWrapperError
@@ -20,7 +21,7 @@ from dynamodb_wrapper.operations.batch_rounds import (
     identity,
     split,
 )
-from dynamodb_wrapper.operations.effects import Flow, Params, call
+from dynamodb_wrapper.operations.effects import Flow, ItemsReader, Params, call
 
 __all__ = ["BatchOptions", "BatchProgress", "Entry", "Identity", "Refused", "Wanted", "identity", "read", "write"]
 
@@ -45,6 +46,7 @@ class Entry:
         request: ``{"PutRequest": {"Item": ...}}`` or ``{"DeleteRequest": {"Key": ...}}``.
         origin: What the caller gave; what `BatchIncompleteError` reports.
         settle: Called once the entry is written, in the thread that the batch runs in.
+        size: The most bytes that its item takes in a request; None when that is not known.
     """
 
     table_name: str
@@ -52,6 +54,7 @@ class Entry:
     request: Params
     origin: object
     settle: Callable[[], object] | None = None
+    size: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +106,7 @@ def read(
     *,
     consistent: bool = False,
     parameters: Mapping[str, Params] | None = None,
+    reader: ItemsReader | None = None,
 ) -> Flow[list[Item | None]]:
     """Read items and return them in the order asked, None for those that do not exist. A key is asked once.
 
@@ -112,12 +116,13 @@ def read(
         consistent: Read strongly consistent.
         parameters: By table, what else goes into its part of each request: ``ConsistentRead``, ``ProjectionExpression``
             (which must name the key attributes, or no answer could be told from another) and its names.
+        reader: How answers may be read; then items may come in its form.
 
     Raises:
         BatchIncompleteError: DynamoDB left keys unread again and again; they are in ``.unprocessed``.
         DynamoDBWrapperError: Any other error, as it is: a read that failed has left nothing behind.
     """
-    batch = _Reading(wanted, options, {"ConsistentRead": True} if consistent else {}, parameters or {})
+    batch = _Reading(wanted, options, {"ConsistentRead": True} if consistent else {}, parameters or {}, reader)
     yield from batch.run()
     return batch.result()
 
@@ -145,8 +150,9 @@ class _Writing(Batch[Entry | Refused]):
             if must_wait or is_full or (chunk and size > MAX_REQUEST_BYTES):
                 self._held = pending
                 break
-            stands_for = 1 if earlier is None else 1 + earlier.stands_for
-            chunk[pending.identity] = Pending(pending.number, pending.identity, pending.entry, pending.size, stands_for)
+            chunk[pending.identity] = (
+                pending if earlier is None else replace(pending, stands_for=1 + earlier.stands_for)
+            )
         return chunk
 
     def _next(self) -> Pending[Entry | Refused] | None:
@@ -193,11 +199,17 @@ class _Reading(Batch[Wanted]):
     _operation = "BatchGetItem"
 
     def __init__(
-        self, given: Iterable[Wanted], options: BatchOptions, shared: Params, parameters: Mapping[str, Params]
+        self,
+        given: Iterable[Wanted],
+        options: BatchOptions,
+        shared: Params,
+        parameters: Mapping[str, Params],
+        reader: ItemsReader | None,
     ) -> None:
         super().__init__(given, options)
         self._shared = shared
         self._parameters = parameters
+        self._reader = reader
         self._found: list[Item | None] = []
         self._asked: dict[Identity, int] = {}
         self._repeats: list[tuple[int, int]] = []  # a place in the results, and the place that has its item
@@ -234,10 +246,11 @@ class _Reading(Batch[Wanted]):
             table = pending.entry.table_name
             empty = {"Keys": [], **self._shared, **self._parameters.get(table, {})}
             requests.setdefault(table, empty)["Keys"].append(pending.entry.key)
-        response = yield from call("BatchGetItem", {"RequestItems": requests})
+        read = None if self._reader is None else self._reader.read
+        response = yield from call("BatchGetItem", {"RequestItems": requests}, read=read)
         names = {pending.entry.table_name: pending.entry.key.keys() for pending in chunk}
         found: dict[Identity, Item] = {
-            identity(table, {name: item[name] for name in names.get(table, ())}): item
+            identity(table, self._key_of(item, names.get(table, ()))): item
             for table, items in response.get("Responses", {}).items()
             for item in items
         }
@@ -247,6 +260,11 @@ class _Reading(Batch[Wanted]):
         left = [identity(table, key) for table, keys in unread.items() for key in keys["Keys"]]
         return split(chunk, left, found)
 
+    def _key_of(self, item: Any, names: Iterable[str]) -> Item:
+        if self._reader is None or isinstance(item, dict):
+            return {name: item[name] for name in names}
+        return self._reader.key_of(item)
+
     def _settle(self, pending: Pending[Wanted], item: Item | None) -> None:
         self._found[pending.number] = item
 
@@ -254,7 +272,8 @@ class _Reading(Batch[Wanted]):
 def _pending(number: int, entry: Entry | Refused) -> Pending[Entry | Refused]:
     if isinstance(entry, Refused):
         raise entry.error
-    return Pending(number, identity(entry.table_name, entry.key), entry, _sent_bytes(entry.request))
+    size = _sent_bytes(entry.request) if entry.size is None else entry.size
+    return Pending(number, identity(entry.table_name, entry.key), entry, size)
 
 
 def _written(request: Params) -> Item:
@@ -264,6 +283,6 @@ def _written(request: Params) -> Item:
 
 
 def _sent_bytes(request: Params) -> int:
-    """Return the most bytes a request takes on the wire: where JSON escapes, UTF-8's 2 to 4 bytes become 6 or 12."""
+    """Return the most bytes a request takes on the wire, as `check_item_size` counts them."""
     body = to_json(request)
     return len(body) if body.isascii() else 3 * len(body)

@@ -17,7 +17,7 @@ from dynamodb_wrapper.operations.batches import BatchOptions, Entry, Refused, Wa
 from dynamodb_wrapper.operations.effects import Flow, Params, now
 from dynamodb_wrapper.operations.entity import Entity
 from dynamodb_wrapper.operations.items import Projection
-from dynamodb_wrapper.operations.requests import Delete, Put, without_overlaps
+from dynamodb_wrapper.operations.requests import delete_entry, put_entry, without_overlaps
 from dynamodb_wrapper.operations.writes import KeyValues
 
 T = TypeVar("T", bound=BaseModel)
@@ -42,7 +42,10 @@ def get_many(
     parameters = {} if chosen is None else {entity.table_name: _projected(entity, chosen)}
     decode = entity.decode if chosen is None else chosen.decode
     wanted = _prepared("keys", keys, partial(_wanted, entity))
-    found: list[Any] = yield from batches.read(wanted, options, consistent=consistent, parameters=parameters)
+    reader = entity.batch_reader if chosen is None else None
+    found: list[Any] = yield from batches.read(
+        wanted, options, consistent=consistent, parameters=parameters, reader=reader
+    )
     for place, item in enumerate(found):  # in place: an item is not kept once its model is made
         if item is not None:
             found[place] = decode(item)
@@ -166,6 +169,8 @@ def key_values(entity: Entity[T], key: object) -> KeyValues:
         ValidationError: It has another form.
     """
     fields = entity.declaration.table_key.fields
+    if key.__class__ is tuple and len(key) == len(fields) == 2:  # the commonest
+        return key
     if isinstance(key, Mapping):
         values = [key.get(name, key.get(entity.codec.attribute(name))) for name in fields]
         if len(key) == len(fields) and None not in values:
@@ -215,9 +220,8 @@ def _refused(entity: Entity[T], origin: object, error: DynamoDBWrapperError) -> 
 
 def _put(entity: Entity[T], time: datetime, model: T) -> Entry:
     write = writes.overwriting(entity, model, time)
-    assert isinstance(write.request, Put)
-    key = entity.key_of(write.request.item)
-    return Entry(entity.table_name, key, write.request.as_entry(), model, write.settle)
+    settle = partial(entity.settle, model, write.settled) if write.settled else None
+    return Entry(entity.table_name, entity.key_of(write.item), put_entry(write.item), model, settle, write.size)
 
 
 def _delete(entity: Entity[T], key: object) -> Entry:
@@ -225,9 +229,8 @@ def _delete(entity: Entity[T], key: object) -> Entry:
 
 
 def _deletion(entity: Entity[T], key: KeyValues, origin: object) -> Entry:
-    request = writes.deletion(entity, key, None).request
-    assert isinstance(request, Delete)
-    return Entry(entity.table_name, request.key, request.as_entry(), origin)
+    wire_key = entity.key(*key)
+    return Entry(entity.table_name, wire_key, delete_entry(wire_key), origin)
 
 
 def _wanted(entity: Entity[T], key: object) -> Wanted:

@@ -111,7 +111,9 @@ class Declaration:
             raise self._wrong(f"model_class must be a Pydantic model, not {self.model_class!r}")
         for name in self.stored:
             self._check_field(name, "stored_as")
-        codec = ModelCodec[Any](self.model_class, stored=self.stored_forms, derived=self.derived)
+        codec: ModelCodec[Any] = ModelCodec.shared(
+            self.model_class, stored=self.stored_forms, derived=self.derived, keep_unknown=self.forbid_unknown
+        )
         self._check_readable(codec)
         self._check_derived(codec)
         for name in self.table_key.fields:
@@ -129,7 +131,7 @@ class Declaration:
         self._check_managed(codec, "updated_at_attribute", self.updated_at, DATETIMES, "a datetime")
         self._check_unique(codec)
 
-    @property
+    @cached_property
     def table_key(self) -> Index:
         """The table's own key."""
         return Index(None, (self.partition_key,), (self.sort_key,) if self.sort_key else ())
@@ -138,7 +140,7 @@ class Declaration:
         """Return the codec of the declared model; made once for each way of treating times."""
         codec: ModelCodec[Any] | None = self._codecs.get((model_class, times))
         if codec is None:
-            codec = self._codecs[model_class, times] = ModelCodec(
+            codec = self._codecs[model_class, times] = ModelCodec.shared(
                 model_class,
                 times=times,
                 stored=self.stored_forms,
@@ -152,7 +154,7 @@ class Declaration:
         codec: ModelCodec[Any] | None = self._codecs.get((view, times))
         if codec is None:
             stored = {name: form for name, form in self.stored_forms.items() if name in view.model_fields}
-            codec = self._codecs[view, times] = ModelCodec(view, times=times, stored=stored)
+            codec = self._codecs[view, times] = ModelCodec.shared(view, times=times, stored=stored)
         return codec
 
     def index(self, name: str) -> Index:
@@ -171,7 +173,7 @@ class Declaration:
     def stored_forms(self) -> dict[str, StoredForm]:
         """Return the fields stored in a form of their own: those declared, and a TTL datetime as epoch seconds."""
         forms = dict(self.stored)
-        member = ModelCodec[Any](self.model_class).member(self.ttl) if self.ttl else None
+        member = ModelCodec.shared(self.model_class).member(self.ttl) if self.ttl else None
         if member is not None and member.shape.tags == {"S"}:
             forms.setdefault(member.name, EpochSeconds())
         return forms

@@ -47,13 +47,14 @@ class BatchSummary:
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """One write as it was asked for: the item or key, and how errors report it."""
+    """One write as it was asked for: the item (and its size, as `Entry` has it) or key, and how errors report it."""
 
     place: str
     table_name: str
     kind: Kind
     attributes: Item
     origin: object
+    size: int | None = None
 
 
 def operate(
@@ -196,8 +197,8 @@ def _asked(documents: Documents, place: str, table_name: str, kind: Kind, attrib
     if kind == "delete":
         return _Asked(place, table_name, kind, documents.codec.key(place, attributes), origin)
     item = documents.codec.item(place, attributes)
-    check_item_size(item, table_name=table_name, key=None)
-    return _Asked(place, table_name, kind, item, origin)
+    size = check_item_size(item, table_name=table_name, key=lambda: None)
+    return _Asked(place, table_name, kind, item, origin, size)
 
 
 def _write(documents: Documents, asked: list[_Asked], options: BatchOptions) -> Flow[int]:
@@ -218,7 +219,7 @@ def _entry(documents: Documents, one: _Asked) -> Flow[Entry]:
     key = {name: one.attributes[name] for name in names}
     documents.codec.check_key(one.place, key)
     request = {"PutRequest": {"Item": one.attributes}} if one.kind == "put" else {"DeleteRequest": {"Key": key}}
-    return Entry(one.table_name, key, request, one.origin)
+    return Entry(one.table_name, key, request, one.origin, size=one.size)
 
 
 def _counted(asked: Iterable[_Asked], kind: Kind) -> dict[str, int]:

@@ -110,7 +110,7 @@ def _params(codec: DocumentCodec, keywords: Document, prefix: str = "") -> Param
             params[name] = codec.key(prefix + name, value)
         elif name == "Item":
             params[name] = codec.item(prefix + name, value)
-            check_item_size(params[name], table_name=keywords["TableName"], key=None)
+            check_item_size(params[name], table_name=keywords["TableName"], key=lambda: None)
         elif name in _EXPRESSIONS:
             params[name] = value if isinstance(value, str) else writer.condition(as_condition(value))
         elif name in _LEGACY:

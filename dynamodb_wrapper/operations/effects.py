@@ -13,12 +13,27 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
 
+from dynamodb_wrapper.codec import Item
+
 Params = dict[str, Any]
 """The parameters of one DynamoDB operation, as its API reference names them, values in wire form."""
 Response = dict[str, Any]
 """The parsed answer of one DynamoDB operation, values in wire form."""
 AnswerReader = Callable[[bytes], Response | None]
 """From the body of an answer to what is in it, items as models already; None for an answer that has to be parsed."""
+
+
+@dataclass(frozen=True, slots=True)
+class ItemsReader:
+    """How the answer to a batch may be read instead of parsed.
+
+    Attributes:
+        read: As `Call` has it.
+        key_of: From an item that it gives to the wire key of that item.
+    """
+
+    read: AnswerReader
+    key_of: Callable[[Any], Item]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +111,12 @@ def call(
     read: AnswerReader | None = None,
 ) -> Flow[Response]:
     """Send one operation and return its response."""
-    response: Response = yield Call(operation, params, repeatable, key, read)
+    return sent(Call(operation, params, repeatable, key, read))
+
+
+def sent(call: Call) -> Flow[Response]:
+    """Send a call and return its response."""
+    response: Response = yield call
     return response
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Generic, TypeVar
@@ -13,12 +13,15 @@ from dynamodb_wrapper.codec import Item, ModelCodec, Wire, check_item_size, read
 from dynamodb_wrapper.codec.pydantic_internals import assign
 from dynamodb_wrapper.exceptions import ConditionFailedError, ExpressionError, ValidationError
 from dynamodb_wrapper.operations.declaration import GUARD_PREFIX, Declaration, Index
+from dynamodb_wrapper.operations.effects import ItemsReader
 
 T = TypeVar("T", bound=BaseModel)
 
 MAX_PARTITION_KEY_BYTES = 2048
 MAX_SORT_KEY_BYTES = 1024
 """AWS, "Quotas": the longest key values."""
+_SURELY_SHORT = MAX_SORT_KEY_BYTES // 4
+"""Characters that take no more bytes than any key may have, whatever they are."""
 _KEY_KINDS = {"S": "text (S)", "N": "a number (N)", "B": "bytes (B)"}
 
 
@@ -70,6 +73,24 @@ class Entity(Generic[T]):
         """Return the stored names of a key's parts."""
         return tuple(self.codec.attribute(name) for name in index.fields)
 
+    @cached_property
+    def unique_attributes(self) -> frozenset[str]:
+        """The stored names that decide which unique values an item has."""
+        return frozenset(self.codec.attribute(name) for entry in self.declaration.unique for name in entry.fields)
+
+    @cached_property
+    def unpatchable(self) -> Mapping[str, str]:
+        """Fields and attributes that no patch may change, with the reason."""
+        declaration = self.declaration
+        reasons = dict.fromkeys(declaration.table_key.fields, "is part of the key, which cannot change")
+        for entry in declaration.derived:
+            reasons[entry.attribute] = f"is derived from {', '.join(entry.fields)}; change those"
+        for name in self.codec.shape.computed:
+            reasons[name] = "is computed by the model; change what it is computed from"
+        if declaration.version is not None:
+            reasons[declaration.version] = "is the version, which moves by itself"
+        return reasons
+
     # --- keys ---------------------------------------------------------------------------------------------------
 
     def key(self, pk: object, sk: object = None) -> Item:
@@ -89,11 +110,34 @@ class Entity(Generic[T]):
                 f"table {self.table_name!r} has the sort key {declaration.sort_key!r}, and no value was given for it",
                 {declaration.sort_key: "missing"},
             )
-        values = [pk] if declaration.sort_key is None else [pk, sk]
         return {
-            self.codec.attribute(name): self.key_part(name, value)
-            for name, value in zip(declaration.table_key.fields, values, strict=True)
+            attribute: plain(value) or self.key_part(name, value)
+            for (name, attribute, plain), value in zip(self._key_parts, (pk, sk), strict=False)
         }
+
+    @cached_property
+    def batch_reader(self) -> ItemsReader | None:
+        """How answers with many items of this table may be read; None when their keys could not be told from models."""
+        fields = self.declaration.table_key.fields
+        read = self.codec.answer_reader("Responses")
+        if read is None or not self.codec.keeps_as_stored(fields):
+            return None
+        parts = [(name, self.codec.attribute(name)) for name in fields]
+
+        def key_of(model: BaseModel) -> Item:
+            values = model.__dict__
+            return {attribute: _plain_part(values[name]) for name, attribute in parts}
+
+        return ItemsReader(read, key_of)
+
+    @cached_property
+    def _key_parts(self) -> tuple[tuple[str, str, Callable[[object], Wire | None]], ...]:
+        """The table's key: fields, their stored names, and what writes the values that are plainly right."""
+        parts = []
+        for name in self.declaration.table_key.fields:
+            kind = None if self.declaration.unique else self.codec.stored_as_it_is(name)
+            parts.append((name, self.codec.attribute(name), _PLAIN_PARTS.get(kind, _no_plain_part)))
+        return tuple(parts)
 
     def check_written_key(self, key: Item) -> None:
         """Refuse a key that the model would refuse, where an item may be made under it.
@@ -147,9 +191,15 @@ class Entity(Generic[T]):
                 raise ValidationError(
                     f"key {attribute!r} of table {self.table_name!r} cannot be None", {attribute: "missing"}
                 )
-        for attribute in self.key_tags:
-            if attribute in item:
-                self._check_key_part(attribute, item[attribute])
+        guards_are_possible = bool(self.declaration.unique)
+        for attribute, tag in self.key_tags.items():
+            wire = item.get(attribute)
+            if wire is None:
+                continue
+            text = wire.get("S")
+            is_plain = tag == "S" and text and len(text) <= _SURELY_SHORT and not guards_are_possible
+            if not is_plain:
+                self._check_key_part(attribute, wire)
 
     def check_key_attribute(self, attribute: str, wire: Wire, *, absent: bool = False) -> None:
         """Refuse a value DynamoDB would refuse for a key attribute; one that is left out is no value.
@@ -201,10 +251,14 @@ class Entity(Generic[T]):
 
     def encode(self, model: T) -> Item:
         """Return the item of a model, its keys and size checked."""
+        return self.measured(model)[0]
+
+    def measured(self, model: T) -> tuple[Item, int]:
+        """Return the item of a model, its keys and size checked, and the most bytes that it takes in a request."""
         item = self.codec.encode(model)
         self.check_keys(item)
-        check_item_size(item, table_name=self.table_name, key=self.readable_key(self.key_of(item)))
-        return item
+        size = check_item_size(item, table_name=self.table_name, key=lambda: self.readable_key(self.key_of(item)))
+        return item, size
 
     def decode(self, item: Mapping[str, Wire] | T) -> T:
         """Return the model of an item that was read; a lane may have made it already (see `Call.read`).
@@ -212,7 +266,7 @@ class Entity(Generic[T]):
         Raises:
             ValidationError: It does not validate; names table, key and fields.
         """
-        if not isinstance(item, Mapping):
+        if item.__class__ is self.codec.model_class or not isinstance(item, Mapping):
             return item
         try:
             return self.codec.decode(item)
@@ -244,6 +298,28 @@ class Entity(Generic[T]):
             return self.with_values(model, values)
         assign(model, dict(values))
         return model
+
+
+def _plain_text(value: object) -> Wire | None:
+    is_plain = value.__class__ is str and value.isascii() and 0 < len(value) <= MAX_SORT_KEY_BYTES
+    return {"S": value} if is_plain else None
+
+
+def _plain_number(value: object) -> Wire | None:
+    is_plain = value.__class__ is int and -_SURELY_A_NUMBER < value < _SURELY_A_NUMBER
+    return {"N": str(value)} if is_plain else None
+
+
+def _plain_part(value: str | int) -> Wire:
+    return {"S": value} if isinstance(value, str) else {"N": str(value)}
+
+
+def _no_plain_part(_: object) -> Wire | None:
+    return None
+
+
+_SURELY_A_NUMBER = 10**15
+_PLAIN_PARTS: dict[type | None, Callable[[object], Wire | None]] = {str: _plain_text, int: _plain_number}
 
 
 def _byte_length(attribute: str, payload: str | bytes) -> int:

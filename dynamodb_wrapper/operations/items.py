@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel
 
+from dynamodb_wrapper import expressions
 from dynamodb_wrapper.codec import Item, PartialItem, Step, read_any
 from dynamodb_wrapper.exceptions import ExpressionError, ItemNotFoundError
-from dynamodb_wrapper.expressions import AnyCondition, Path
 from dynamodb_wrapper.operations import transactions, writes
-from dynamodb_wrapper.operations.effects import Flow
+from dynamodb_wrapper.operations.effects import AnswerReader, Flow
 from dynamodb_wrapper.operations.entity import Entity
 from dynamodb_wrapper.operations.requests import Get, Read
-from dynamodb_wrapper.operations.writes import KeyValues
+
+if TYPE_CHECKING:
+    from dynamodb_wrapper.expressions import AnyCondition, Path
+    from dynamodb_wrapper.operations.writes import KeyValues
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -118,8 +120,8 @@ def get_attributes(
 
 def whole(entity: Entity[T], key: KeyValues, *, consistent: bool = False) -> Read[T]:
     """Return the reading of an item as a model."""
-    request = _get_request(entity, key, consistent=consistent)
-    return Read(replace(request, read=entity.codec.answer_reader("Item")), entity.decode)
+    request = _get_request(entity, key, consistent=consistent, read=entity.codec.answer_reader("Item"))
+    return Read(request, entity.decode)
 
 
 def partial(
@@ -175,13 +177,18 @@ class Projection:
 
 
 def _steps(entry: object) -> tuple[Step, ...]:
-    if not isinstance(entry, Path):
+    if not isinstance(entry, expressions.Path):
         raise ExpressionError(f"an attribute is named by a field name or a path like F.address.city, not {entry!r:.80}")
     return entry.steps
 
 
 def _get_request(
-    entity: Entity[T], key: KeyValues, *, consistent: bool, projection: Sequence[tuple[Step, ...]] | None = None
+    entity: Entity[T],
+    key: KeyValues,
+    *,
+    consistent: bool,
+    projection: Sequence[tuple[Step, ...]] | None = None,
+    read: AnswerReader | None = None,
 ) -> Get:
     wire_key = entity.key(*key)
-    return Get(entity.table_name, entity.codec, entity.readable_key(wire_key), wire_key, consistent, projection)
+    return Get(entity.table_name, entity.codec, entity.readable_key(wire_key), wire_key, consistent, projection, read)

@@ -12,8 +12,20 @@ from pydantic import BaseModel
 
 from dynamodb_wrapper.codec import Derived, Item, Target
 from dynamodb_wrapper.exceptions import ConditionFailedError, DynamoDBWrapperError, ExpressionError, ValidationError
-from dynamodb_wrapper.expressions import Action, Add, AnyCondition, Path, Remove, SetIfMissing, as_condition, every
-from dynamodb_wrapper.operations import transactions, unique, writes
+from dynamodb_wrapper.expressions import (
+    Action,
+    Add,
+    AnyCondition,
+    Condition,
+    Encoded,
+    Operand,
+    Path,
+    Remove,
+    SetIfMissing,
+    as_condition,
+    every,
+)
+from dynamodb_wrapper.operations import transactions, writes
 from dynamodb_wrapper.operations.effects import Flow, now
 from dynamodb_wrapper.operations.entity import Entity
 from dynamodb_wrapper.operations.requests import Update
@@ -81,7 +93,7 @@ def patch_write(
         return True if mark and stored.items() >= mark.items() else None
 
     # An upsert may leave a unique field to its default, so it is read for as well.
-    is_guarded = upsert or not unique.fields_of(entity).isdisjoint(target.names[0] for target, _ in request.changes)
+    is_guarded = upsert or not entity.unique_attributes.isdisjoint(target.names[0] for target, _ in request.changes)
     guarding = writes.guarding_of(entity, Guarding.READ if is_guarded else Guarding.NONE)
     return Write(entity, request, refused, proof, guarding=guarding)
 
@@ -135,7 +147,8 @@ def patch_request(
         _refuse_underived(entity, planned)
         planned += list(_index_defaults(entity, planned))
     planned += list(_managed_changes(entity, planned, upsert=upsert, time=time))
-    full = [*((change.target, change.value) for change in planned), *_derived_changes(entity, planned, key)]
+    full = [(change.target, change.encoded or change.value) for change in planned]
+    full += _derived_changes(entity, planned, key)
     condition = every(None if upsert else is_present(entity), None if when is None else as_condition(when))
     return Update(
         entity.table_name,
@@ -145,16 +158,18 @@ def patch_request(
         tuple(full),
         condition,
         repeatable=entity.declaration.version is None,
+        read=entity.codec.answer_reader("Attributes"),
     )
 
 
 @dataclass(frozen=True, slots=True)
 class _Change:
-    """One change: the root field it touches, where exactly, and what happens there."""
+    """One change: the root field it touches, where exactly, what happens there, and how that is written if known."""
 
     root: str
     target: Target
     value: object
+    encoded: Encoded | None = None
 
     @property
     def is_plain(self) -> bool:
@@ -167,14 +182,6 @@ class _Plan:
 
     def __init__(self, entity: Entity[T]) -> None:
         self._entity = entity
-        declaration = entity.declaration
-        self._refused = dict.fromkeys(declaration.table_key.fields, "is part of the key, which cannot change")
-        for entry in declaration.derived:
-            self._refused[entry.attribute] = f"is derived from {', '.join(entry.fields)}; change those"
-        for name in entity.codec.shape.computed:
-            self._refused[name] = "is computed by the model; change what it is computed from"
-        if declaration.version is not None:
-            self._refused[declaration.version] = "is the version, which moves by itself"
 
     def of(self, changes: Changes) -> list[_Change]:
         """Return the changes, resolved and checked."""
@@ -186,16 +193,16 @@ class _Plan:
         codec = self._entity.codec
         target = codec.target(steps)
         member = codec.member(str(target.names[0]))
-        if target.names[0] in unique.fields_of(self._entity) and value is not Remove:
+        if target.names[0] in self._entity.unique_attributes and value is not Remove:
             self._refuse_action(target, value)
         root = member.name if member else str(target.names[0])
-        if root in self._refused:
-            raise ExpressionError(f"{root!r} {self._refused[root]}", {root: self._refused[root]})
+        if (reason := self._entity.unpatchable.get(root)) is not None:
+            raise ExpressionError(f"{root!r} {reason}", {root: reason})
         if value is Remove:
             value = Remove()
         if member is not None and len(target.names) == 1:
-            value = self._whole(root, target, value)
-        elif isinstance(value, Remove):
+            return self._whole(root, target, value)
+        if isinstance(value, Remove):
             self._refuse_hole(target)
         return _Change(root, target, value)
 
@@ -217,8 +224,8 @@ class _Plan:
                 f"{target.label!r} is required by the model, so it cannot be removed", {target.label: "required"}
             )
 
-    def _whole(self, root: str, target: Target, value: object) -> object:
-        """Check a change of a whole field; a value that is stored by absence becomes a removal."""
+    def _whole(self, root: str, target: Target, value: object) -> _Change:
+        """Return the change of a whole field, checked; a value that is stored by absence becomes a removal."""
         codec = self._entity.codec
         if isinstance(value, Remove) and not codec.may_be_absent(root):
             raise ExpressionError(f"{root!r} is required by the model, so it cannot be removed", {root: "required"})
@@ -228,11 +235,14 @@ class _Plan:
         if isinstance(value, SetIfMissing) and target.names[0] in self._entity.key_tags:
             self._entity.check_key_attribute(str(target.names[0]), target.written(value.value))
         if isinstance(value, Action):
-            return value
+            return _Change(root, target, value)
         wire = target.written(value)
         if target.names[0] in self._entity.key_tags:
             self._entity.check_key_attribute(str(target.names[0]), wire, absent=codec.is_left_out(root, value))
-        return Remove() if codec.is_left_out(root, value) else value
+        if codec.is_left_out(root, value):
+            return _Change(root, target, Remove())
+        is_expression = isinstance(value, Condition | Operand)  # refused where it would be written
+        return _Change(root, target, value, None if is_expression else Encoded(wire))
 
 
 def _merged(entity: Entity[T], key: KeyValues, changes: Changes | None, fields: Mapping[str, object]) -> Changes:

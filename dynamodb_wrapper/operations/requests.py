@@ -1,19 +1,23 @@
 """Requests as frozen values: what is to be done, before it is known how it is sent.
 
-A request renders as a call of its own, as an entry of a batch, or as an action of a transaction: from the same parts,
-so that a parameter name like ``ConditionExpression`` is written in one place.
+A request renders as a call of its own, or as an action of a transaction: from the same parts, so that a parameter name
+like ``ConditionExpression`` is written in one place. Entries of batches, which know no conditions, are made here too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from dynamodb_wrapper.codec import Item, Step, Target
+from dynamodb_wrapper import expressions
+from dynamodb_wrapper.codec import Item, Step, Target, Wire
 from dynamodb_wrapper.exceptions import ExpressionError
-from dynamodb_wrapper.expressions import Add, Append, Condition, ExpressionWriter, Prepend, Resolver
-from dynamodb_wrapper.operations.effects import AnswerReader, Call, Flow, Params, Response, call
+from dynamodb_wrapper.operations.effects import AnswerReader, Call, Flow, Params, Response, sent
+
+if TYPE_CHECKING:
+    from dynamodb_wrapper.expressions import Condition, ExpressionWriter, Resolver
 
 R_co = TypeVar("R_co", covariant=True)
 
@@ -42,8 +46,7 @@ class Request:
 
     def send(self) -> Flow[Response]:
         """Send it alone."""
-        single = self.as_call()
-        return call(single.operation, single.params, repeatable=single.repeatable, key=single.key, read=single.read)
+        return sent(self.as_call())
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,19 +60,22 @@ class Get(Request):
 
     def as_call(self) -> Call:
         """Return ``GetItem``."""
-        consistent = {"ConsistentRead": True} if self.consistent else {}
-        return Call("GetItem", {**self._params(), **consistent}, key=self.readable_key, read=self.read)
+        params = self._params()
+        if self.consistent:
+            params["ConsistentRead"] = True
+        return Call("GetItem", params, key=self.readable_key, read=self.read)
 
     def as_action(self) -> Params:
         """Return a ``Get`` of ``TransactGetItems``, whose reads are serializable."""
         return {"Get": self._params()}
 
     def _params(self) -> Params:
-        writer = ExpressionWriter(self.resolver)
         params: Params = {"TableName": self.table_name, "Key": self.key}
         if self.projection is not None:
+            writer = expressions.ExpressionWriter(self.resolver)
             params["ProjectionExpression"] = writer.projection(without_overlaps(self.projection))
-        return {**params, **writer.parameters()}
+            params.update(writer.parameters())
+        return params
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,41 +115,65 @@ class Put(Request):
         """Return a ``Put`` of ``TransactWriteItems``."""
         return {"Put": self._params()}
 
-    def as_entry(self) -> Params:
-        """Return a ``PutRequest`` of ``BatchWriteItem``, which knows no conditions."""
-        return {"PutRequest": {"Item": self.item}}
-
     def _params(self) -> Params:
-        writer = ExpressionWriter(self.resolver)
-        params = {"TableName": self.table_name, "Item": self.item, **_condition(self.condition, writer)}
-        return {**params, **writer.parameters()}
+        return {"TableName": self.table_name, "Item": self.item, **_condition(self.condition, self.resolver)}
 
 
 @dataclass(frozen=True, slots=True)
 class Update(Request):
-    """Change attributes of one item, if the condition holds."""
+    """Change attributes of one item, if the condition holds.
+
+    Attributes:
+        read: As `Call` has it.
+    """
 
     key: Item
     changes: tuple[tuple[Target, object], ...]
     condition: Condition | None = None
     repeatable: bool = False
+    read: AnswerReader | None = None
 
     def as_call(self) -> Call:
         """Return ``UpdateItem``, answering with the whole new item."""
         params = {**self._params(), "ReturnValues": "ALL_NEW"}
-        return Call("UpdateItem", params, repeatable=self.is_repeatable, key=self.readable_key)
+        return Call("UpdateItem", params, repeatable=self.is_repeatable, key=self.readable_key, read=self.read)
 
     def as_action(self) -> Params:
         """Return an ``Update`` of ``TransactWriteItems``, which answers with no item."""
         return {"Update": self._params()}
 
     def _params(self) -> Params:
-        writer = ExpressionWriter(self.resolver)
+        return self._plain_params() or self._any_params()
+
+    def _plain_params(self) -> Params | None:
+        """Return what `_any_params` does if whole attributes are set to known values, the commonest patch; else None.
+
+        Its texts depend on the attributes only, and are written once.
+        """
+        values: dict[str, Wire] = {}
+        for number, (target, change) in enumerate(self.changes):
+            if not isinstance(change, expressions.Encoded) or len(target.names) > 1 or change.wire in values.values():
+                return None
+            values[f":v{number}"] = change.wire
+        present = None
+        if self.condition is not None:
+            if not isinstance(self.condition, expressions.Function) or self.condition.name != "attribute_exists":
+                return None
+            present = self.resolver.target(self.condition.path.steps).names
+        texts = _plain_texts(tuple(target.names for target, _ in self.changes), present)
+        if texts is None:
+            return None
+        params = {"TableName": self.table_name, "Key": self.key, **texts, "ExpressionAttributeValues": values}
+        params["ExpressionAttributeNames"] = dict(params["ExpressionAttributeNames"])
+        return params
+
+    def _any_params(self) -> Params:
+        writer = expressions.ExpressionWriter(self.resolver)
         params = {
             "TableName": self.table_name,
             "Key": self.key,
             "UpdateExpression": writer.update(self.changes),
-            **_condition(self.condition, writer),
+            **_written(self.condition, writer),
         }
         return {**params, **writer.parameters()}
 
@@ -168,14 +198,8 @@ class Delete(Request):
         """Return a ``Delete`` of ``TransactWriteItems``."""
         return {"Delete": self._params()}
 
-    def as_entry(self) -> Params:
-        """Return a ``DeleteRequest`` of ``BatchWriteItem``, which knows no conditions."""
-        return {"DeleteRequest": {"Key": self.key}}
-
     def _params(self) -> Params:
-        writer = ExpressionWriter(self.resolver)
-        params = {"TableName": self.table_name, "Key": self.key, **_condition(self.condition, writer)}
-        return {**params, **writer.parameters()}
+        return {"TableName": self.table_name, "Key": self.key, **_condition(self.condition, self.resolver)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,9 +219,18 @@ class Check(Request):
 
     def as_action(self) -> Params:
         """Return a ``ConditionCheck`` of ``TransactWriteItems``."""
-        writer = ExpressionWriter(self.resolver)
-        params = {"TableName": self.table_name, "Key": self.key, **_condition(self.condition, writer)}
-        return {"ConditionCheck": {**params, **writer.parameters()}}
+        condition = _condition(self.condition, self.resolver)
+        return {"ConditionCheck": {"TableName": self.table_name, "Key": self.key, **condition}}
+
+
+def put_entry(item: Item) -> Params:
+    """Return a ``PutRequest`` of ``BatchWriteItem``."""
+    return {"PutRequest": {"Item": item}}
+
+
+def delete_entry(key: Item) -> Params:
+    """Return a ``DeleteRequest`` of ``BatchWriteItem``."""
+    return {"DeleteRequest": {"Key": key}}
 
 
 def without_overlaps(paths: Iterable[tuple[Step, ...]]) -> list[tuple[Step, ...]]:
@@ -206,7 +239,15 @@ def without_overlaps(paths: Iterable[tuple[Step, ...]]) -> list[tuple[Step, ...]
     return [path for path in unique if not any(other != path and path[: len(other)] == other for other in unique)]
 
 
-def _condition(condition: Condition | None, writer: ExpressionWriter) -> dict[str, Any]:
+def _condition(condition: Condition | None, resolver: Resolver) -> dict[str, Any]:
+    """Return the parameters of a condition, where there is one."""
+    if condition is None:
+        return {}
+    writer = expressions.ExpressionWriter(resolver)
+    return {**_written(condition, writer), **writer.parameters()}
+
+
+def _written(condition: Condition | None, writer: ExpressionWriter) -> dict[str, Any]:
     if condition is None:
         return {}
     return {
@@ -215,10 +256,32 @@ def _condition(condition: Condition | None, writer: ExpressionWriter) -> dict[st
     }
 
 
+@lru_cache(maxsize=1000)
+def _plain_texts(places: tuple[tuple[Step, ...], ...], present: tuple[Step, ...] | None) -> Params | None:
+    """Return the expressions that set attributes to values of their own, where an attribute is there."""
+    names = dict.fromkeys((*places, *([] if present is None else [present])))
+    placeholders = {place: f"#n{number}" for number, place in enumerate(names)}
+    update = "SET " + ", ".join(f"{placeholders[place]} = :v{number}" for number, place in enumerate(places))
+    if (
+        len(set(places)) < len(places)
+        or len(update) > expressions.MAX_EXPRESSION_BYTES
+        or any(len(place) > 1 for place in names)
+    ):
+        return None
+    texts: Params = {
+        "UpdateExpression": update,
+        "ExpressionAttributeNames": {placeholder: place[0] for place, placeholder in placeholders.items()},
+    }
+    if present is not None:
+        texts["ConditionExpression"] = f"attribute_exists({placeholders[present]})"
+        texts["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
+    return texts
+
+
 def _accumulates(target: Target, change: object) -> bool:
     """Whether a change adds up when it is applied twice; members of a set do not, places in a list may."""
     if any(isinstance(step, int) for step in target.names):  # the elements behind a removed one move up
         return True
-    if isinstance(change, Add):
+    if isinstance(change, expressions.Add):
         return not isinstance(change.value, set | frozenset)
-    return isinstance(change, Append | Prepend)
+    return isinstance(change, expressions.Append | expressions.Prepend)

@@ -23,6 +23,7 @@ from dynamodb_wrapper.operations import batches, items, patches, queries
 from dynamodb_wrapper.operations.batches import Entry
 from dynamodb_wrapper.operations.effects import Flow, call, now
 from dynamodb_wrapper.operations.entity import Entity
+from dynamodb_wrapper.operations.requests import delete_entry, put_entry
 from dynamodb_wrapper.operations.selection import Selection
 from dynamodb_wrapper.operations.writes import KeyValues
 
@@ -100,9 +101,7 @@ def delete_run(runs: Runs, events: Events, key: KeyValues, *, when: AnyCondition
     except TableNotFoundError:  # nothing was ever written beyond the items
         return was_there
     keys = [events.key(key[0], event.sequence) for event in found]
-    deletes = [
-        Entry(events.table_name, each, {"DeleteRequest": {"Key": each}}, events.readable_key(each)) for each in keys
-    ]
+    deletes = [Entry(events.table_name, each, delete_entry(each), events.readable_key(each)) for each in keys]
     try:
         yield from batches.write(deletes)
     except BatchIncompleteError as error:
@@ -179,7 +178,7 @@ def _write_events(events: Events, run_id: str, prepared: Sequence[Item]) -> Flow
         {**event, "sequence": {"N": str(number)}}
         for number, event in enumerate(prepared, start=last - len(prepared) + 1)
     ]
-    puts = [Entry(events.table_name, events.key_of(item), {"PutRequest": {"Item": item}}, item) for item in numbered]
+    puts = [Entry(events.table_name, events.key_of(item), put_entry(item), item) for item in numbered]
     try:
         yield from batches.write(puts)
     except BatchIncompleteError as error:

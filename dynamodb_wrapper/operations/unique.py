@@ -23,7 +23,7 @@ from dynamodb_wrapper.exceptions import (
     UniqueViolationError,
     ValidationError,
 )
-from dynamodb_wrapper.expressions import Condition, Remove, SetIfMissing, Stored, every
+from dynamodb_wrapper.expressions import Condition, Encoded, Remove, SetIfMissing, Stored, every
 from dynamodb_wrapper.operations.declaration import GUARD_OWNER, GUARD_PREFIX, Unique
 from dynamodb_wrapper.operations.effects import Flow
 from dynamodb_wrapper.operations.entity import MAX_PARTITION_KEY_BYTES, Entity
@@ -99,11 +99,6 @@ class Known:
 
 
 # --- what an item holds -----------------------------------------------------------------------------------------------
-
-
-def fields_of(entity: Entity[Any]) -> frozenset[str]:
-    """Return the stored names that decide which unique values an item has."""
-    return frozenset(entity.codec.attribute(name) for entry in entity.declaration.unique for name in entry.fields)
 
 
 def guards_of(entity: Entity[Any], item: Item | None) -> dict[str, Unique]:
@@ -241,7 +236,7 @@ def as_read(entity: Entity[Any], stored: Item | None) -> Condition:
     if stored is None:
         return is_absent(entity)
     condition = is_present(entity)
-    for name in sorted(fields_of(entity) - set(entity.table_key_attributes)):
+    for name in sorted(entity.unique_attributes - set(entity.table_key_attributes)):
         condition &= Stored(name, stored.get(name))
     return condition
 
@@ -278,13 +273,13 @@ def _written(write: Write[Any], stored: Item | None) -> Item | None:
     """
     request = write.request
     if isinstance(request, Put):
-        for name in fields_of(write.entity) & request.item.keys():
+        for name in write.entity.unique_attributes & request.item.keys():
             _check_comparable(name, request.item[name])
         return request.item
     if not isinstance(request, Update):
         return None
     item = {**(stored or request.key)}
-    watched = fields_of(write.entity)
+    watched = write.entity.unique_attributes
     for target, value in request.changes:
         name = str(target.names[0])
         if name not in watched or (isinstance(value, SetIfMissing) and name in item):
@@ -293,7 +288,7 @@ def _written(write: Write[Any], stored: Item | None) -> Item | None:
             value = value.value
         item.pop(name, None)
         if not isinstance(value, Remove):
-            item[name] = target.written(value)
+            item[name] = value.wire if isinstance(value, Encoded) else target.written(value)
             _check_comparable(name, item[name])
     return item
 
@@ -313,7 +308,7 @@ def _over(write: Write[T], stored: Item | None) -> Write[T]:
 
 
 def _seen(entity: Entity[Any], item: Item | None) -> Item | None:
-    return None if item is None else {name: item[name] for name in fields_of(entity) if name in item}
+    return None if item is None else {name: item[name] for name in entity.unique_attributes if name in item}
 
 
 def guard_actions(plans: Sequence[Plan[Any]], known: Known) -> Iterator[GuardAction]:

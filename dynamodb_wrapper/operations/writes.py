@@ -158,8 +158,23 @@ def replacement(entity: Entity[T], model: T, *, may_be_new: bool) -> Flow[Write[
     return Write(entity, request, refused, proof, model, settled, guarding_of(entity, Guarding.READ))
 
 
-def overwriting(entity: Entity[T], model: T, time: datetime) -> Write[T]:
-    """Return the write of a model over whatever is there, without a condition, as a batch has none.
+@dataclass(frozen=True, slots=True)
+class Overwriting:
+    """What a write without a condition puts in the place of whatever is there.
+
+    Attributes:
+        item: What is written.
+        size: The most bytes that it takes in a request.
+        settled: Field values that are set on the model once the write has succeeded.
+    """
+
+    item: Item
+    size: int
+    settled: Mapping[str, object]
+
+
+def overwriting(entity: Entity[T], model: T, time: datetime) -> Overwriting:
+    """Return the write of a model over whatever is there, as batches do it.
 
     Args:
         entity: The model in its table.
@@ -168,8 +183,8 @@ def overwriting(entity: Entity[T], model: T, time: datetime) -> Write[T]:
     """
     entity.check_class(model)
     settled = _settled_at(entity, model, time, version=_version(entity, model) + 1, is_new=False)
-    request = _put(entity, entity.with_values(model, settled), None)
-    return Write(entity, request, lambda error: error, lambda stored: None, model, settled)
+    item, size = entity.measured(entity.with_values(model, settled))
+    return Overwriting(item, size, settled)
 
 
 def deletion(entity: Entity[T], key: KeyValues, when: AnyCondition | None) -> Write[T]:
@@ -288,15 +303,18 @@ def _settled_at(entity: Entity[T], model: T, time: datetime | None, *, version: 
     if declaration.version is not None:
         settled[declaration.version] = version
     settled.update(_whole_expiry(entity, model))
-    if time is None:
+    if time is None or not (declaration.created_at or declaration.updated_at):
         return settled
     time = entity.codec.times.show(time)
-    given = {name for name in model.model_fields_set if getattr(model, name) is not None}
-    if declaration.created_at is not None and declaration.created_at not in given:
+    if declaration.created_at is not None and not _is_given(model, declaration.created_at):
         settled[declaration.created_at] = time
-    if declaration.updated_at is not None and not (is_new and declaration.updated_at in given):
+    if declaration.updated_at is not None and not (is_new and _is_given(model, declaration.updated_at)):
         settled[declaration.updated_at] = time
     return settled
+
+
+def _is_given(model: BaseModel, name: str) -> bool:
+    return name in model.model_fields_set and getattr(model, name) is not None
 
 
 def _marks(entity: Entity[T], item: Item, settled: Mapping[str, object]) -> Item:

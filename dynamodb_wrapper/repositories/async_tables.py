@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, TypeVar
 from pydantic import BaseModel
 
 from dynamodb_wrapper.operations import table_changes, tables
-from dynamodb_wrapper.operations.table_diff import Aspect, TableChanges, TableDiff
-from dynamodb_wrapper.operations.tables import Progress
 from dynamodb_wrapper.repositories.tables import TABLE_WAIT_SECONDS, TableFoundation
 from dynamodb_wrapper.transport import HealthReport
 
 if TYPE_CHECKING:
+    from dynamodb_wrapper.operations.table_diff import Aspect, TableChanges, TableDiff
+    from dynamodb_wrapper.operations.tables import Progress
     from dynamodb_wrapper.transport.async_driver import AsyncDriver
 
 T = TypeVar("T", bound=BaseModel)
@@ -113,4 +113,24 @@ class AsyncTableMethods(TableFoundation[T]):
 
     async def health_report(self, *, timeout_seconds: float = 5.0) -> HealthReport:
         """Return how DynamoDB and the table are now, within the timeout; never raises."""
-        return await self._driver.health_report(timeout_seconds=timeout_seconds, table_name=self.table_name)
+        return self._connection.with_lane(
+            await self._driver.health_report(timeout_seconds=timeout_seconds, table_name=self.table_name)
+        )
+
+    async def warm_up(self, *, connections: int = 1, timeout_seconds: float = 5.0) -> None:
+        """Do ahead what the first request would wait for; nothing is sent to DynamoDB.
+
+        What reads and writes the model is compiled, credentials are fetched, and connections opened. All repositories
+        of a configuration share the connections, so one of them may open them all.
+
+        Args:
+            connections: How many to open, as many as will be needed at the same time; at most ``max_pool_connections``.
+                They are closed when unused for 60 seconds.
+            timeout_seconds: The time for what goes over the network.
+
+        Raises:
+            ConnectionError: The endpoint cannot be reached, or not in time (then a `DeadlineExceededError`).
+            CredentialsError: There are none, or they cannot be fetched. Whether AWS accepts them, a request tells.
+            ValidationError: An argument is out of range, or no region is known.
+        """
+        await self._compiled().async_warm_up(connections=connections, timeout_seconds=timeout_seconds)

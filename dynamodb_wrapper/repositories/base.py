@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from pydantic import BaseModel
 
 from dynamodb_wrapper.codec import PartialItem
 from dynamodb_wrapper.config import DynamoDBConfig
-from dynamodb_wrapper.expressions import AnyCondition, Path
-from dynamodb_wrapper.operations import items, patches, queries
+from dynamodb_wrapper.operations import dynamodb_keywords, items, patches, queries
 from dynamodb_wrapper.operations.declaration import Index
-from dynamodb_wrapper.operations.dynamodb_keywords import with_keywords
+from dynamodb_wrapper.repositories import query
 from dynamodb_wrapper.repositories.batching import BatchMethods
 from dynamodb_wrapper.repositories.patterns import BoundAccessPattern
-from dynamodb_wrapper.repositories.query import Query
 from dynamodb_wrapper.repositories.scanning import ScanMethods
 from dynamodb_wrapper.repositories.tables import TableMethods
 from dynamodb_wrapper.repositories.transactions import TransactionMethods
 from dynamodb_wrapper.repositories.trees import TreeMethods
+
+if TYPE_CHECKING:
+    from dynamodb_wrapper.expressions import AnyCondition, Path
+    from dynamodb_wrapper.repositories.query import Query
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -216,7 +218,7 @@ class BaseDynamoRepository(TransactionMethods[T], BatchMethods[T], ScanMethods[T
 
     def scan(self, *, index: str | None = None) -> Query[T]:
         """Return a lazy query over every item of the table, or of a declared index (by its name)."""
-        return Query(self._driver, self._selection(index))
+        return query.Query(self._driver, self._selection(index))
 
     def query(self, *partition: object, index: str | None = None) -> Query[T]:
         """Return a lazy query for one partition of the table, or of a declared index (by its name).
@@ -224,7 +226,7 @@ class BaseDynamoRepository(TransactionMethods[T], BatchMethods[T], ScanMethods[T
         Raises:
             ValidationError: A partition value is missing, or not what the key holds.
         """
-        return Query(self._driver, self._selection(index).from_key(*partition))
+        return query.Query(self._driver, self._selection(index).from_key(*partition))
 
     def query_by_pk(self, pk: object, **kwargs: Any) -> list[T]:
         """Read every item under a partition key.
@@ -239,7 +241,8 @@ class BaseDynamoRepository(TransactionMethods[T], BatchMethods[T], ScanMethods[T
         Raises:
             ValidationError: The key or a keyword is not one of this table.
         """
-        return Query(self._driver, with_keywords(lambda name: self._selection(name).from_key(pk), kwargs)).all()
+        chosen = dynamodb_keywords.with_keywords(lambda name: self._selection(name).from_key(pk), kwargs)
+        return query.Query(self._driver, chosen).all()
 
     def count(self, *partition: object, index: str | None = None, where: AnyCondition | None = None) -> int:
         """Count items on the server: all of the table (or index), or those of one partition."""

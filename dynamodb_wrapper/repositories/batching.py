@@ -3,43 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from types import TracebackType
-from typing import Self, TypeVar, overload
+from typing import TYPE_CHECKING, TypeVar, overload
 
 from pydantic import BaseModel
 
 from dynamodb_wrapper.codec import PartialItem
-from dynamodb_wrapper.expressions import Path
-from dynamodb_wrapper.operations import bulk
-from dynamodb_wrapper.operations.batches import BatchOptions, BatchProgress
-from dynamodb_wrapper.operations.bulk import CollectedWrites
-from dynamodb_wrapper.operations.entity import Entity
+from dynamodb_wrapper.operations import batches, bulk
+from dynamodb_wrapper.repositories import collecting, loading
 from dynamodb_wrapper.repositories.foundation import RepositoryFoundation
-from dynamodb_wrapper.repositories.loading import Loader
 from dynamodb_wrapper.transport import SyncDriver
+
+if TYPE_CHECKING:
+    from dynamodb_wrapper.expressions import Path
+    from dynamodb_wrapper.operations.batches import BatchProgress
+    from dynamodb_wrapper.repositories.collecting import Batch
+    from dynamodb_wrapper.repositories.loading import Loader
 
 T = TypeVar("T", bound=BaseModel)
 
-Progress = Callable[[BatchProgress], object]
-
-
-class Batch(CollectedWrites[T]):
-    """Puts and deletes that are sent together when a ``with`` block ends, and never if its body raises."""
-
-    def __init__(self, driver: SyncDriver, entity: Entity[T], options: BatchOptions, *, ignore_version: bool) -> None:
-        super().__init__(entity, options, ignore_version=ignore_version)
-        self._driver = driver
-
-    def __enter__(self) -> Self:
-        """Begin to collect; a batch is entered once."""
-        self._driver.run(self._opened())
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Send what was collected, unless the body raised."""
-        self._driver.run(self._closed(send=kind is None))
+Progress = Callable[["BatchProgress"], object]
 
 
 class BatchMethods(RepositoryFoundation[T]):
@@ -102,7 +84,11 @@ class BatchMethods(RepositoryFoundation[T]):
         """
         return self._driver.run(
             bulk.get_many(
-                self._entity, keys, attributes, BatchOptions(concurrency, progress=progress), consistent=consistent
+                self._entity,
+                keys,
+                attributes,
+                batches.BatchOptions(concurrency, progress=progress),
+                consistent=consistent,
             )
         )
 
@@ -132,7 +118,10 @@ class BatchMethods(RepositoryFoundation[T]):
         """
         return self._driver.run(
             bulk.put_many(
-                self._entity, models, BatchOptions(concurrency, progress=progress), ignore_version=ignore_version
+                self._entity,
+                models,
+                batches.BatchOptions(concurrency, progress=progress),
+                ignore_version=ignore_version,
             )
         )
 
@@ -158,7 +147,7 @@ class BatchMethods(RepositoryFoundation[T]):
         """
         return self._driver.run(
             bulk.delete_many(
-                self._entity, keys, BatchOptions(concurrency, progress=progress), ignore_version=ignore_version
+                self._entity, keys, batches.BatchOptions(concurrency, progress=progress), ignore_version=ignore_version
             )
         )
 
@@ -184,10 +173,10 @@ class BatchMethods(RepositoryFoundation[T]):
         Raises:
             ValidationError: The repository is versioned.
         """
-        return Batch(
+        return collecting.Batch(
             self._driver,
             self._entity,
-            BatchOptions(concurrency, progress=progress),
+            batches.BatchOptions(concurrency, progress=progress),
             ignore_version=ignore_version,
         )
 
@@ -198,4 +187,4 @@ class BatchMethods(RepositoryFoundation[T]):
             consistent: Read strongly consistent (twice the capacity).
             concurrency: How many requests are on their way at a time.
         """
-        return Loader(self._driver, self._entity, BatchOptions(concurrency), consistent=consistent)
+        return loading.Loader(self._driver, self._entity, batches.BatchOptions(concurrency), consistent=consistent)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, get_args, get_origin
+from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 from pydantic import BaseModel
 
@@ -18,8 +18,10 @@ from dynamodb_wrapper.operations.declaration import (
     classes_of,
     merged_indexes,
 )
-from dynamodb_wrapper.operations.parents import ParentLink
 from dynamodb_wrapper.repositories.patterns import AccessPattern, ParentPattern
+
+if TYPE_CHECKING:
+    from dynamodb_wrapper.operations.parents import ParentLink
 
 
 @dataclass(frozen=True, slots=True)

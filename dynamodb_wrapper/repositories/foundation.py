@@ -8,19 +8,21 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
 from pydantic import BaseModel
 
+from dynamodb_wrapper import expressions
 from dynamodb_wrapper.codec import StoredForm, TimeRules
 from dynamodb_wrapper.config import DynamoDBConfig
 from dynamodb_wrapper.exceptions import DeclarationError, ValidationError
-from dynamodb_wrapper.expressions import AnyCondition, as_condition
-from dynamodb_wrapper.operations.charts import EntityChart, charted
+from dynamodb_wrapper.operations import charts, selection
 from dynamodb_wrapper.operations.declaration import Declaration, TableOptions, Unique
 from dynamodb_wrapper.operations.entity import Entity
-from dynamodb_wrapper.operations.selection import Selection
 from dynamodb_wrapper.repositories.declarations import Declared, declared_at_class_time, named_patterns
-from dynamodb_wrapper.transport import Driver, connection_for
+from dynamodb_wrapper.transport import Connection, Driver, connection_for
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.service_resource import Table
+
+    from dynamodb_wrapper.expressions import AnyCondition
+    from dynamodb_wrapper.operations.selection import Selection
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -134,7 +136,7 @@ class RepositoryFoundation(Generic[T]):
         limited._driver = self._driver.limited(timeout=timeout, max_attempts=max_attempts)
         return limited
 
-    def describe(self, *, page_size: int = 25, item_bytes: int | None = None) -> EntityChart:
+    def describe(self, *, page_size: int = 25, item_bytes: int | None = None) -> charts.EntityChart:
         """Return the chart of what the table answers: patterns, keys, what is carried, and what a page costs.
 
         It has ``to_text()``, ``to_markdown()``, ``to_json()`` and ``to_json_schema()``. AWS is not asked.
@@ -147,15 +149,20 @@ class RepositoryFoundation(Generic[T]):
             ValidationError: One of them is no positive number.
         """
         names = {name: pattern.index for name, pattern in named_patterns(type(self)).items()}
-        return charted(self._entity, names, page_size=page_size, item_bytes=item_bytes)
+        return charts.charted(self._entity, names, page_size=page_size, item_bytes=item_bytes)
+
+    def _compiled(self) -> Connection:
+        """Compile what reads and writes the model, and return the connection."""
+        self._entity.codec.compile()
+        return self._connection
 
     def _selection(self, index: str | None) -> Selection[T]:
         declaration = self._entity.declaration
         key = declaration.table_key if index is None else declaration.index(index)
-        return Selection(self._entity, key, self._entity.decode)
+        return selection.Selection(self._entity, key, self._entity.decode)
 
     def _chosen(self, partition: tuple[object, ...], index: str | None, where: AnyCondition | None) -> Selection[T]:
         """Return what `count` is about: all, or one partition; what fulfils a condition."""
-        selection = self._selection(index)
-        chosen = selection.from_key(*partition) if partition else selection
-        return chosen if where is None else chosen.filtered(as_condition(where))
+        everything = self._selection(index)
+        chosen = everything.from_key(*partition) if partition else everything
+        return chosen if where is None else chosen.filtered(expressions.as_condition(where))

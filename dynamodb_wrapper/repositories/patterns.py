@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Generic, Protocol, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Generic, Protocol, Self, TypeVar, overload
 
 from pydantic import BaseModel
 
 from dynamodb_wrapper.codec import Derived
 from dynamodb_wrapper.exceptions import DeclarationError
+from dynamodb_wrapper.operations import parents, selection
 from dynamodb_wrapper.operations.declaration import Declaration, Index, Projection
 from dynamodb_wrapper.operations.entity import Entity
-from dynamodb_wrapper.operations.parents import ParentLink
-from dynamodb_wrapper.operations.selection import Selection
-from dynamodb_wrapper.repositories.query import Query
+from dynamodb_wrapper.repositories import query
 from dynamodb_wrapper.transport import SyncDriver
+
+if TYPE_CHECKING:
+    from dynamodb_wrapper.operations.parents import ParentLink
+    from dynamodb_wrapper.repositories.query import Query
 
 T = TypeVar("T", bound=BaseModel)
 B = TypeVar("B")
@@ -122,7 +125,7 @@ class ParentPattern(AccessPattern):
                 f"{declaration.owner}: the parent pattern on {self.index.name!r} needs id=: the field by which parents "
                 "are named, because the table has a sort key"
             )
-        link = ParentLink(self.index, self.parent, self.id or declaration.partition_key, self.within)
+        link = parents.ParentLink(self.index, self.parent, self.id or declaration.partition_key, self.within)
         link.check(declaration)
         return link
 
@@ -143,7 +146,8 @@ class BoundAccessPattern(Generic[T]):
         Raises:
             ValidationError: A value is missing, or not what the key holds.
         """
-        return Query(self._driver, Selection(self._entity, self._index, self._entity.decode).from_key(*partition))
+        chosen = selection.Selection(self._entity, self._index, self._entity.decode).from_key(*partition)
+        return query.Query(self._driver, chosen)
 
     def shown_in(self, timezone: str | None) -> BoundAccessPattern[T]:
         """Return the pattern with datetimes of its results shown in a zone (None: the configured one)."""
@@ -151,7 +155,7 @@ class BoundAccessPattern(Generic[T]):
 
     def scan(self) -> Query[T]:
         """Return a query over every item in the index."""
-        return Query(self._driver, Selection(self._entity, self._index, self._entity.decode))
+        return query.Query(self._driver, selection.Selection(self._entity, self._index, self._entity.decode))
 
 
 def _parts(parts: Part | Sequence[Part]) -> tuple[Part, ...]:

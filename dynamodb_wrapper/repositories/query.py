@@ -10,8 +10,7 @@ from pydantic import BaseModel
 
 from dynamodb_wrapper.codec import PartialItem
 from dynamodb_wrapper.expressions import AnyCondition, Path, as_condition, every
-from dynamodb_wrapper.operations import queries
-from dynamodb_wrapper.operations.explanations import QueryExplanation, explained
+from dynamodb_wrapper.operations import explanations, queries
 from dynamodb_wrapper.operations.queries import Page
 from dynamodb_wrapper.operations.selection import Selection, positive
 from dynamodb_wrapper.transport import Driver, SyncDriver
@@ -99,12 +98,12 @@ class QueryBuilder(Generic[R]):
         """
         return cast(Self, self._refined(self._selection.consistently()))
 
-    def explain(self) -> QueryExplanation:
+    def explain(self) -> explanations.QueryExplanation:
         """Return the parameters of the (first) request, values in wire form, without sending anything.
 
         Its attributes say more: ``index``, ``operation``, ``limits`` and ``iam_actions``.
         """
-        return explained(self._selection)
+        return explanations.explained(self._selection)
 
 
 class Query(QueryBuilder[R]):

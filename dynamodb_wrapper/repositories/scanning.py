@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import replace
-from typing import Any, Generic, Self, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast, overload
 
 from pydantic import BaseModel
 
+from dynamodb_wrapper import expressions
 from dynamodb_wrapper.codec import PartialItem
-from dynamodb_wrapper.expressions import AnyCondition, Path, as_condition, every
-from dynamodb_wrapper.operations.explanations import QueryExplanation, explained_segments
-from dynamodb_wrapper.operations.scans import ScanProgress, SegmentPage, Segments
-from dynamodb_wrapper.operations.selection import positive
+from dynamodb_wrapper.operations import explanations, scans
+from dynamodb_wrapper.operations import selection as selections
 from dynamodb_wrapper.repositories.foundation import RepositoryFoundation
 from dynamodb_wrapper.transport import Driver, SyncDriver
+
+if TYPE_CHECKING:
+    from dynamodb_wrapper.expressions import AnyCondition, Path
+    from dynamodb_wrapper.operations.scans import ScanProgress, SegmentPage, Segments
 
 R = TypeVar("R")
 T = TypeVar("T", bound=BaseModel)
@@ -44,7 +47,7 @@ class ParallelScanBuilder(Generic[R]):
         Raises:
             ExpressionError: A condition is on what the index does not carry.
         """
-        condition = every(*map(as_condition, conditions))
+        condition = expressions.every(*map(expressions.as_condition, conditions))
         selection = self._segments.selection
         return (
             self if condition is None else cast(Self, self._refined(self._segments.of(selection.filtered(condition))))
@@ -52,7 +55,7 @@ class ParallelScanBuilder(Generic[R]):
 
     def page_size(self, count: int) -> Self:
         """Let DynamoDB evaluate at most ``count`` items per request (default: up to 1 MB)."""
-        selection = replace(self._segments.selection, page_size=positive("page_size", count))
+        selection = replace(self._segments.selection, page_size=selections.positive("page_size", count))
         return cast(Self, self._refined(self._segments.of(selection)))
 
     def consistent(self) -> Self:
@@ -63,12 +66,12 @@ class ParallelScanBuilder(Generic[R]):
         """
         return cast(Self, self._refined(self._segments.of(self._segments.selection.consistently())))
 
-    def explain(self) -> QueryExplanation:
+    def explain(self) -> explanations.QueryExplanation:
         """Return the parameters of a segment's first request (``Segment`` differs), without sending anything.
 
         Its attributes say more: ``index``, ``operation``, ``limits`` and ``iam_actions``.
         """
-        return explained_segments(self._segments)
+        return explanations.explained_segments(self._segments)
 
     @property
     def checkpoint(self) -> str:
@@ -111,7 +114,7 @@ class ParallelScan(ParallelScanBuilder[R]):
 
     def _read(self, progress: ScanProgress[R]) -> Iterator[R]:
         pages = self._driver.stream_together(progress.flows(), at_most=progress.at_once)
-        with closing(cast(Generator[SegmentPage, None, None], pages)) as read:
+        with closing(cast("Generator[SegmentPage, None, None]", pages)) as read:
             for page in read:
                 yield from progress.handed_out(page)
 
@@ -152,4 +155,4 @@ class ScanMethods(RepositoryFoundation[T]):
         Raises:
             ValidationError: ``segments`` or ``concurrency`` is out of range.
         """
-        return ParallelScan(self._driver, Segments(self._selection(index), segments, concurrency, checkpoint))
+        return ParallelScan(self._driver, scans.Segments(self._selection(index), segments, concurrency, checkpoint))

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel
 
-from dynamodb_wrapper.operations import table_changes, tables
-from dynamodb_wrapper.operations.entity import Entity
-from dynamodb_wrapper.operations.table_diff import Aspect, TableChanges, TableDiff
-from dynamodb_wrapper.operations.tables import Progress
-from dynamodb_wrapper.operations.templates import Template, cloudformation_of, terraform_of
+from dynamodb_wrapper.operations import table_changes, tables, templates
 from dynamodb_wrapper.repositories.foundation import RepositoryFoundation
 from dynamodb_wrapper.transport import HealthReport, SyncDriver
+
+if TYPE_CHECKING:
+    from dynamodb_wrapper.operations.entity import Entity
+    from dynamodb_wrapper.operations.table_diff import Aspect, TableChanges, TableDiff
+    from dynamodb_wrapper.operations.tables import Progress
+    from dynamodb_wrapper.operations.templates import Template
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -36,14 +38,14 @@ class TableFoundation(RepositoryFoundation[T]):
 
         CDK takes the file with ``CfnInclude``. For several repositories: `cloudformation_template`.
         """
-        return cloudformation_of(self._entities)
+        return templates.cloudformation_of(self._entities)
 
     def terraform(self) -> Template:
         """Return a Terraform configuration with the table, as a dict for a ``.tf.json`` file, without asking AWS.
 
         For several repositories: `terraform_configuration`.
         """
-        return terraform_of(self._entities)
+        return templates.terraform_of(self._entities)
 
     def _log_progress(self, state: str) -> None:
         _log.info("table %s is %s", self.table_name, state)
@@ -144,3 +146,21 @@ class TableMethods(TableFoundation[T]):
     def health_report(self, *, timeout_seconds: float = 5.0) -> HealthReport:
         """Return how DynamoDB and the table are now, within the timeout; never raises."""
         return self._connection.health_report(timeout_seconds=timeout_seconds, table_name=self.table_name)
+
+    def warm_up(self, *, connections: int = 1, timeout_seconds: float = 5.0) -> None:
+        """Do ahead what the first request would wait for; nothing is sent to DynamoDB.
+
+        What reads and writes the model is compiled, credentials are fetched, and connections opened. All repositories
+        of a configuration share the connections, so one of them may open them all.
+
+        Args:
+            connections: How many to open, as many as will be needed at the same time; at most ``max_pool_connections``.
+                They are closed when unused for 60 seconds.
+            timeout_seconds: The time for what goes over the network.
+
+        Raises:
+            ConnectionError: The endpoint cannot be reached, or not in time (then a `DeadlineExceededError`).
+            CredentialsError: There are none, or they cannot be fetched. Whether AWS accepts them, a request tells.
+            ValidationError: An argument is out of range, or no region is known.
+        """
+        self._compiled().warm_up(connections=connections, timeout_seconds=timeout_seconds)

@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast, overload
 
 from pydantic import BaseModel
 
 from dynamodb_wrapper.codec import PartialItem
 from dynamodb_wrapper.exceptions import UniqueViolationError, ValidationError
-from dynamodb_wrapper.expressions import AnyCondition, Path
 from dynamodb_wrapper.operations import adoption, items, patches, transactions, writes
 from dynamodb_wrapper.operations.effects import Flow
-from dynamodb_wrapper.operations.requests import Read
-from dynamodb_wrapper.operations.writes import Write
 from dynamodb_wrapper.repositories.foundation import RepositoryFoundation
 from dynamodb_wrapper.transport import Connection, SyncDriver
+
+if TYPE_CHECKING:
+    from dynamodb_wrapper.expressions import AnyCondition, Path
+    from dynamodb_wrapper.operations.requests import Read
+    from dynamodb_wrapper.operations.writes import Write
 
 T = TypeVar("T", bound=BaseModel)
 M_co = TypeVar("M_co", bound=BaseModel, covariant=True)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cached_property
-from typing import Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Literal, TypeVar, overload
 
 from pydantic import BaseModel
 
 from dynamodb_wrapper.exceptions import DeclarationError
-from dynamodb_wrapper.operations import subtrees, trees
-from dynamodb_wrapper.operations.parents import Family
-from dynamodb_wrapper.operations.trees import TreeNode, TreeWithMetadata
+from dynamodb_wrapper.operations import parents, subtrees, trees
 from dynamodb_wrapper.repositories.declarations import declared_tree
 from dynamodb_wrapper.repositories.foundation import RepositoryFoundation
 from dynamodb_wrapper.transport import SyncDriver
+
+if TYPE_CHECKING:
+    from dynamodb_wrapper.operations.parents import Family
+    from dynamodb_wrapper.operations.trees import TreeNode, TreeWithMetadata
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -32,7 +34,7 @@ class TreeFoundation(RepositoryFoundation[T]):
         link = declared_tree(type(self), self._entity.declaration)
         if link is None:
             raise DeclarationError(f"{type(self).__name__} declares no ParentPattern, so its items are no trees")
-        return Family(self._entity, link)
+        return parents.Family(self._entity, link)
 
 
 class TreeMethods(TreeFoundation[T]):

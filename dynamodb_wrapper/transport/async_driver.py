@@ -38,6 +38,14 @@ class AsyncLane(Protocol):
         """
         ...
 
+    async def open_ahead(self, connections: int, time_left: float) -> int:
+        """Open connections before they are needed, and return how many are ready; 0 where that is not ours to do.
+
+        Raises:
+            ConnectionError: None could be opened, or not in so many seconds.
+        """
+        ...
+
     async def aclose(self) -> None:
         """Close what the running event loop has opened; the next call opens anew."""
         ...
@@ -166,18 +174,17 @@ class _Execution(Execution):
         super().__init__(deadline, asks_capacity=driver.asks_capacity)
         self._driver = driver
 
-    async def outcome(self, effect: Effect) -> object:
-        """Return what an effect of the flow gives."""
+    def outcome(self, effect: Effect) -> Awaitable[object]:
+        """Return what gives what an effect of the flow gives; not a coroutine itself, as each one costs."""
         match effect:
             case Call():
-                return await self._answer(effect)
+                return self._answer(effect)
             case Sleep():
-                await self._pause(effect, self.deadline)
-                return None
+                return self._pause(effect, self.deadline)
             case Together():
-                return await self._together(effect)
+                return self._together(effect)
             case _:
-                return self._driver.told(effect)
+                return _at_once(self._driver.told(effect))
 
     async def _together(self, effect: Together) -> list[Any]:
         flows = iter(effect.flows)
@@ -209,14 +216,13 @@ class _Execution(Execution):
                 await _run(attempts, lambda effect: self._observed_attempt(effect, deadline, observation))
             )
 
-    async def _attempt(self, effect: Effect, deadline: Deadline | None) -> object:
+    def _attempt(self, effect: Effect, deadline: Deadline | None) -> Awaitable[object]:
         if isinstance(effect, Sleep):
-            await self._pause(effect, deadline)
-            return None
+            return self._pause(effect, deadline)
         assert isinstance(effect, Call)  # all that retries yield
         if deadline is None:
-            return await self._driver.lane.send(effect)
-        return await self._driver.lane.send(effect, deadline.time_for_call())
+            return self._driver.lane.send(effect)
+        return self._driver.lane.send(effect, deadline.time_for_call())
 
     async def _observed_attempt(self, effect: Effect, deadline: Deadline | None, observation: Observation) -> object:
         if isinstance(effect, Sleep):
@@ -227,6 +233,10 @@ class _Execution(Execution):
             observation.failed(error)
             raise
         return answer
+
+
+async def _at_once(outcome: object) -> object:
+    return outcome
 
 
 async def _next_emitted(flow: Flow[object], execution: _Execution) -> Emit | None:

@@ -48,6 +48,10 @@ class BotocoreLane:
             return self._send(call)
         return self._abandonable.run(lambda: self._send(call), time_left)
 
+    def open_ahead(self, connections: int, time_left: float) -> int:
+        """Return 0: botocore opens its connections itself, with the first requests."""
+        return 0
+
     def _send(self, call: Call) -> Response:
         client = self._client()
         from botocore import xform_name

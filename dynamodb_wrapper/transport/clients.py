@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from dynamodb_wrapper.exceptions import ValidationError
+from dynamodb_wrapper.exceptions import DynamoDBWrapperError, ValidationError
 from dynamodb_wrapper.transport import embedded
 from dynamodb_wrapper.transport.errors import Endpoint, from_botocore
 from dynamodb_wrapper.transport.observers import Server
@@ -44,16 +44,19 @@ def our_errors(config: DynamoDBConfig) -> Iterator[None]:
         raise ValidationError(str(error), {"endpoint_url": "not a URL"}, error) from error
 
 
-def endpoint_of(config: DynamoDBConfig, client: BaseClient | None = None) -> Endpoint:
-    """Return where requests go, for messages."""
-    url = config.endpoint_url or (client.meta.endpoint_url if client else "the region's endpoint")
+def endpoint_of(config: DynamoDBConfig, place: BaseClient | str = "the region's endpoint") -> Endpoint:
+    """Return where requests go, for messages; the place is that of a client, or a text."""
+    url = config.endpoint_url or (place if isinstance(place, str) else place.meta.endpoint_url)
     return Endpoint(url, config.connect_timeout_seconds, config.timeout_seconds)
 
 
-def server_of(config: DynamoDBConfig, client: BaseClient | None) -> Server:
-    """Return where requests go, for observers; what nobody knows before there is a client is None."""
-    region = config.region_name if client is None else client.meta.region_name
-    url = config.endpoint_url if client is None or config.endpoint_url is not None else client.meta.endpoint_url
+def server_of(config: DynamoDBConfig, client: BaseClient | None, endpoint: Endpoint | None = None) -> Server:
+    """Return where requests go, for observers; what nobody knows before there is a client or a route is None."""
+    region, url = config.region_name, config.endpoint_url
+    if client is not None:
+        region, url = client.meta.region_name, url or client.meta.endpoint_url
+    elif endpoint is not None:
+        url = endpoint.url
     if url is None or config.is_embedded:
         return Server(None, None, region)
     parts = urlsplit(url)
@@ -108,6 +111,13 @@ def new_lane_client(session: Session, config: DynamoDBConfig) -> BaseClient:
     verify_answers(client)
     note_sending(client)
     return _embedded_if_asked(client, config)
+
+
+def no_credentials(config: DynamoDBConfig) -> DynamoDBWrapperError:
+    """Return the error of a request that there are no credentials for."""
+    from botocore.exceptions import NoCredentialsError
+
+    return from_botocore(NoCredentialsError(), None, endpoint_of(config))
 
 
 def new_boto3_session(session: Session) -> boto3.Session:

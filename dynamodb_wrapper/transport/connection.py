@@ -10,13 +10,15 @@ How long a connection lives:
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+import time
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from dynamodb_wrapper.exceptions import ConnectionError
+from dynamodb_wrapper.exceptions import ConnectionError, ValidationError
+from dynamodb_wrapper.operations.effects import Call
 from dynamodb_wrapper.transport import clients
 from dynamodb_wrapper.transport.botocore_lane import BotocoreLane
-from dynamodb_wrapper.transport.deadlines import Abandonable
+from dynamodb_wrapper.transport.deadlines import Abandonable, checked_timeout
 from dynamodb_wrapper.transport.direct_lane import DirectLane
 from dynamodb_wrapper.transport.drivers import Lane, SyncDriver
 from dynamodb_wrapper.transport.failures import Hint, Verdict, hinted
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.service_resource import DynamoDBServiceResource, Table
 
     from dynamodb_wrapper.config import DynamoDBConfig
-    from dynamodb_wrapper.transport.async_driver import AsyncDriver
+    from dynamodb_wrapper.transport.async_driver import AsyncDriver, AsyncLane
     from dynamodb_wrapper.transport.errors import Endpoint
 
 _lock = ForkSafeLock()
@@ -79,7 +81,8 @@ class Connection:
         """Open nothing yet. Use `connection_for`, which shares connections."""
         self.config = config
         self._abandonable = Abandonable(at_most=config.max_pool_connections)
-        self._routes = Routes(lambda: self.client, self._endpoint)
+        self._routes = Routes(config, lambda: self.client, self._endpoint, has_opened=self._has_opened)
+        self._botocore_lane = BotocoreLane(lambda: self.client, self._endpoint, self._abandonable)
         self._lane, self._direct = self._new_lane()
         self._policy = RetryPolicy(config.max_attempts)
         self.driver = SyncDriver(
@@ -179,7 +182,43 @@ class Connection:
         One ``ListTables`` (``DescribeTable`` for a table) without retries. Credentials that AWS knows but does not
         allow to do that are healthy.
         """
-        return self.driver.health_report(timeout_seconds=timeout_seconds, table_name=table_name)
+        return self.with_lane(self.driver.health_report(timeout_seconds=timeout_seconds, table_name=table_name))
+
+    def warm_up(self, *, connections: int = 1, timeout_seconds: float = 5.0) -> None:
+        """Do ahead what the first request would wait for, without sending one: it costs nothing at DynamoDB.
+
+        Credentials are fetched, the host is looked up, certificates are read, and connections opened, TLS included, one
+        after another. Where botocore sends requests (see `health_report`), its client is made and the credentials
+        fetched; botocore opens its connections with the first requests.
+
+        Args:
+            connections: How many to open, as many as will be needed at the same time; at most ``max_pool_connections``.
+                They are closed when unused for 60 seconds.
+            timeout_seconds: The time for all of it.
+
+        Raises:
+            ConnectionError: The endpoint cannot be reached, or not in time (then a `DeadlineExceededError`).
+            CredentialsError: There are none, or they cannot be fetched. Whether AWS accepts them, a request tells.
+            ValidationError: An argument is out of range, or no region is known.
+        """
+        ends_at = time.monotonic() + self._checked(connections, timeout_seconds)
+        self._abandonable.run(self._prepare, ends_at - time.monotonic())
+        self._lane.open_ahead(connections, ends_at - time.monotonic())
+
+    async def async_warm_up(self, *, connections: int = 1, timeout_seconds: float = 5.0) -> None:
+        """Do what `warm_up` does, for the running event loop, which goes on meanwhile."""
+        from asyncio import to_thread
+
+        ends_at = time.monotonic() + self._checked(connections, timeout_seconds)
+        await to_thread(self._abandonable.run, self._prepare, ends_at - time.monotonic())
+        await self.async_driver.lane.open_ahead(connections, ends_at - time.monotonic())
+
+    def with_lane(self, report: HealthReport) -> HealthReport:
+        """Return a report that says what sends requests on items at this moment, and why."""
+        opened, chosen = self._open, 'transport is "botocore" in the configuration'
+        client = None if opened is None else opened.client
+        why = chosen if self._direct is None else self._routes.why_botocore(client)
+        return replace(report, transport="direct" if why is None else "botocore", why_botocore=why)
 
     def close(self) -> None:
         """Close the sockets and refuse further use; closing twice is fine."""
@@ -214,10 +253,9 @@ class Connection:
     def _new_async_driver(self) -> AsyncDriver:
         # Not needed by programs without an event loop, and asyncio takes its time to be imported.
         from dynamodb_wrapper.transport.async_driver import AsyncDriver
-        from dynamodb_wrapper.transport.thread_lane import ThreadLane
 
         return AsyncDriver(
-            ThreadLane(self._lane, at_most=self.config.max_pool_connections),
+            self._new_async_lane(),
             self._policy,
             timeout=self.config.deadline_seconds,
             reports_capacity=self.config.report_capacity,
@@ -225,16 +263,46 @@ class Connection:
         )
 
     def _new_lane(self) -> tuple[Lane, DirectLane | None]:
-        botocore_lane = BotocoreLane(lambda: self.client, self._endpoint, self._abandonable)
         if self.config.transport == "botocore":
-            return botocore_lane, None
+            return self._botocore_lane, None
         direct_lane = DirectLane(
-            self._routes, self._abandonable, fallback=botocore_lane, max_connections=self.config.max_pool_connections
+            self._routes,
+            self._abandonable,
+            fallback=self._botocore_lane,
+            max_connections=self.config.max_pool_connections,
         )
         return direct_lane, direct_lane
 
-    def _endpoint(self, client: BaseClient) -> Endpoint:
-        return clients.endpoint_of(self.config, client)
+    def _new_async_lane(self) -> AsyncLane:
+        from dynamodb_wrapper.transport.async_direct_lane import AsyncDirectLane
+        from dynamodb_wrapper.transport.thread_lane import ThreadLane
+
+        most = self.config.max_pool_connections
+        thread_lane = ThreadLane(self._botocore_lane, at_most=most)
+        if self.config.transport == "botocore":
+            return thread_lane
+        return AsyncDirectLane(self._routes, fallback=thread_lane, max_connections=most)
+
+    def _endpoint(self, place: BaseClient | str) -> Endpoint:
+        return clients.endpoint_of(self.config, place)
+
+    def _checked(self, connections: object, timeout_seconds: float) -> float:
+        most = self.config.max_pool_connections
+        if isinstance(connections, bool) or not isinstance(connections, int) or not 1 <= connections <= most:
+            problem = f"is {connections!r}: must be a whole number from 1 to {most} (max_pool_connections)"
+            raise ValidationError(f"connections {problem}", {"connections": problem})
+        return checked_timeout("timeout_seconds", timeout_seconds)
+
+    def _prepare(self) -> None:
+        """Have a route and keys; without any, raise what a request would."""
+        if self._direct is None:
+            _ = self.client
+        if self._routes.find(Call("GetItem", {})) is None:
+            raise clients.no_credentials(self.config)
+
+    def _has_opened(self) -> bool:
+        """Whether there is a session of botocore's, which users may have changed, or it has to say what is wrong."""
+        return self._open is not None or self._closed
 
     def _opened(self) -> _Open:
         if self._closed:
@@ -246,7 +314,8 @@ class Connection:
 
     def _server(self) -> Server:
         opened = self._open
-        return clients.server_of(self.config, None if opened is None else opened.client)
+        client = None if opened is None else opened.client
+        return clients.server_of(self.config, client, self._routes.endpoint if client is None else None)
 
 
 def _wire_key(config: DynamoDBConfig) -> tuple[object, ...]:

@@ -21,6 +21,8 @@ from dynamodb_wrapper.transport.routes import Route, Routes
 if TYPE_CHECKING:
     from dynamodb_wrapper.transport.drivers import Lane
 
+_ANY = Call("GetItem", {})
+
 
 class DirectLane:
     """Sends a call once, over its own connections; safe under threads and after a fork."""
@@ -63,6 +65,17 @@ class DirectLane:
             error.context.update(context_of(call))
             raise
 
+    def open_ahead(self, connections: int, time_left: float) -> int:
+        """Open connections before they are needed, and return how many are ready; none where botocore sends requests.
+
+        Raises:
+            ConnectionError: None could be opened, or not in so many seconds.
+        """
+        found = self._routes.find(_ANY)
+        if found is None or not found[0].is_for(_ANY):
+            return self._fallback.open_ahead(connections, time_left)
+        return self._pool(found[0]).open_ahead(connections, time_left)
+
     def disconnect(self) -> None:
         """Close the connections; the next call opens new ones."""
         with self._lock:
@@ -77,7 +90,8 @@ class DirectLane:
     def _new_pool(self, route: Route) -> Pool:
         with self._lock:
             old = self._open
-            if old is not None and old[0] is route:
+            if old is not None and (old[0] is route or old[0].shares_connections_with(route)):
+                self._open = route, old[1]
                 return old[1]
             pool = Pool(route.endpoint, route.address, tls=route.tls, at_most=self._max_connections)
             self._open = route, pool

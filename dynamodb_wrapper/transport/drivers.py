@@ -35,6 +35,14 @@ class Lane(Protocol):
         """
         ...
 
+    def open_ahead(self, connections: int, time_left: float) -> int:
+        """Open connections before they are needed, and return how many are ready; 0 where that is not ours to do.
+
+        Raises:
+            ConnectionError: None could be opened, or not in so many seconds.
+        """
+        ...
+
 
 class SyncDriver(Driver[Lane]):
     """Runs flows in the calling thread, and those that run together in threads of their own.

@@ -7,12 +7,13 @@ botocore: that is slower, never wrong.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Protocol, cast
 from urllib.parse import SplitResult, urlsplit
 
+from dynamodb_wrapper.transport.places import PLAIN_PATH, Place, UnknownPlaceError
 from dynamodb_wrapper.transport.signing import Keys
 
 if TYPE_CHECKING:
@@ -65,40 +66,9 @@ _OWN_HANDLERS = frozenset(
 _NO_DISCOVERY = "block_endpoint_discovery_required_operations"  # which DynamoDB has none of
 _NO_SIGNATURE = "disable_signing"  # botocore's, for users to register
 
-_PLAIN_PATH = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*/?")  # of which there is one way to sign it
+_PLAIN_PATH = re.compile(PLAIN_PATH)
 
 _INTERNALS = "this version of botocore is not built as expected"
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where botocore would send requests, and how it would sign them.
-
-    Attributes:
-        scheme: ``http`` or ``https``.
-        host: Without brackets.
-        port: Always known.
-        path: At least ``/``.
-        region: Signed for.
-        service: Signed for.
-        ca_bundle: The file or directory of the certificates to trust.
-        is_by_account: Whether another account's requests go to another place.
-        app_id: What the user calls the application in ``User-Agent``, or None.
-    """
-
-    scheme: str
-    host: str
-    port: int
-    path: str
-    region: str
-    service: str
-    ca_bundle: str
-    is_by_account: bool
-    app_id: str | None
-
-
-class UnknownPlaceError(Exception):
-    """The direct lane does not go where the client goes; the message says why."""
 
 
 class Guard:
@@ -133,7 +103,7 @@ class Guard:
 
     def _who_listens(self, operation: str, sleeping: list[Any]) -> str | None:
         if operation not in OPERATIONS:
-            return f"{operation} is not an operation on items"
+            return _about_tables(operation)
         try:
             find: Callable[[str], Any] = self._client.meta.events._emitter._handlers.prefix_search
             for event in _EVENTS:
@@ -145,6 +115,81 @@ class Guard:
         except (AttributeError, TypeError):
             return _INTERNALS
         return None
+
+
+class ClientlessGuard:
+    """Tells, where no client was made yet, what keeps a call from the direct lane: ask `nobody_listens` first."""
+
+    def why_not_direct(self, operation: str) -> str | None:
+        """Return who or what needs botocore for an operation, or None when nobody does."""
+        return None if operation in OPERATIONS else _about_tables(operation)
+
+
+def nobody_listens() -> bool:
+    """Return whether nobody would listen to a client that was made at this moment.
+
+    Where botocore is not even loaded, nobody does: whoever wraps it, mocks it, or registers with it loads it.
+    """
+    if "botocore.client" not in sys.modules:
+        return True
+    global _loaded
+    try:
+        loaded = _loaded
+        if loaded is None or not loaded.is_current():
+            loaded = _loaded = _Loaded()
+        return loaded.is_untouched and (not loaded.sleeping or not any(one.enabled for one in loaded.sleeping))
+    except (AttributeError, TypeError, IndexError):  # it is being loaded, or is not built as expected
+        return False
+
+
+class _Loaded:
+    """What was found out about one state of botocore's modules: replaced, not changed, when that state does."""
+
+    __slots__ = ("_functions", "_handlers", "is_untouched", "sleeping")
+
+    def __init__(self) -> None:
+        self.sleeping: list[Any] = []
+        self._functions = _functions_of_clients()
+        self._handlers = list(_builtin_handlers())
+        self.is_untouched = all(map(_is_botocores, self._functions)) and all(map(self._is_harmless, self._handlers))
+
+    def is_current(self) -> bool:
+        """Return whether it is still that state."""
+        now, then = _functions_of_clients(), self._functions
+        # By identity: what wraps a function may say that it equals it. Spelt out, because every call asks.
+        are_same = now[0] is then[0] and now[1] is then[1] and now[2] is then[2] and now[3] is then[3]
+        return are_same and now[4] is then[4] and _builtin_handlers() == self._handlers
+
+    def _is_harmless(self, entry: Any) -> bool:
+        event, handler = entry[:2]
+        if _sleeps(handler):
+            self.sleeping.append(handler)
+            return True
+        if getattr(handler, "__name__", None) == _NO_SIGNATURE:  # botocore has it for services that need none
+            return event.count(".") == 2 and ".dynamodb" not in event and "*" not in event
+        return str(getattr(handler, "__module__", None)).startswith("botocore.")
+
+
+_loaded: _Loaded | None = None
+
+
+def _builtin_handlers() -> list[Any]:
+    """Return what botocore registers with every session."""
+    handlers = sys.modules.get("botocore.handlers")
+    return [] if handlers is None else cast("list[Any]", handlers.BUILTIN_HANDLERS)
+
+
+def _functions_of_clients() -> tuple[Any, Any, Any, Any, Any]:
+    """Return what clients are made by, and what they send requests with: what tools wrap that listen to clients."""
+    client, session = sys.modules["botocore.client"], sys.modules.get("botocore.session")
+    base, made = client.BaseClient, client.ClientCreator.create_client
+    if session is None:
+        return base._make_api_call, base.__init__, made, None, None
+    return base._make_api_call, base.__init__, made, session.Session.__init__, session.Session.create_client
+
+
+def _about_tables(operation: str) -> str:
+    return f"{operation} is not an operation on items"
 
 
 class _View:

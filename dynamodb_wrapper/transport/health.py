@@ -43,6 +43,8 @@ class HealthReport:
             nobody looked at them.
         error: What is wrong, in one sentence without secrets, or None.
         checked_at: When it was asked, aware, in UTC.
+        transport: What sends requests on items at this moment: ``"direct"`` or ``"botocore"``; None when nobody looked.
+        why_botocore: Why botocore does, in words for people; None when it does not.
     """
 
     healthy: bool
@@ -53,6 +55,8 @@ class HealthReport:
     credentials: Credentials
     error: str | None
     checked_at: datetime
+    transport: Literal["direct", "botocore"] | None = None
+    why_botocore: str | None = None
 
     def as_dict(self) -> dict[str, bool | float | str | None]:
         """Return the report as plain values that JSON knows; ``checked_at`` as ISO 8601 text."""
@@ -65,6 +69,8 @@ class HealthReport:
             "credentials": self.credentials,
             "error": self.error,
             "checked_at": self.checked_at.isoformat(),
+            "transport": self.transport,
+            "why_botocore": self.why_botocore,
         }
 
 

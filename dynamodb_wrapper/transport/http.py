@@ -20,7 +20,7 @@ MOST_BODY_BYTES = 64 * 1024 * 1024
 """DynamoDB answers with 16 MB at most (``BatchGetItem``)."""
 
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: [^\r\n\0]*)?\r\n")
-_FIELD = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\r\n\0]*)\r\n")
+_FIELDS = re.compile(r"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\r\n\0]*\r\n)*")
 _LENGTH = re.compile(r"[0-9]{1,15}")
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*(?:;[^\r\n\0]*)?\r\n")
 _BODILESS = (204, 304)
@@ -183,17 +183,13 @@ def _head(arrived: _Arrived, most: int) -> Generator[int, bytes, tuple[int, byte
 
 def _headers(status: int, lines: bytes) -> dict[str, str]:
     text = lines.decode("latin-1")
-    headers: dict[str, str] = {}
-    end = 0
-    for field in _FIELD.finditer(text):
-        if field.start() != end:
-            break
-        end = field.end()
-        name, value = field.groups()
-        name, value = name.lower(), value.rstrip(" \t")
-        headers[name] = f"{headers[name]}, {value}" if name in headers else value
-    if end != len(text):
+    if _FIELDS.fullmatch(text) is None:
         raise damaged("one of its headers is not a header", status)
+    headers: dict[str, str] = {}
+    for line in text.split("\r\n")[:-1]:
+        name, _, value = line.partition(":")
+        name, value = name.lower(), value.strip(" \t")
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
     return headers
 
 

@@ -9,12 +9,11 @@ import time
 from collections import deque
 from math import inf
 
-from dynamodb_wrapper.exceptions import ConnectionError, DeadlineExceededError
 from dynamodb_wrapper.transport import http
-from dynamodb_wrapper.transport.errors import HANDSHAKE_FAILURES, Endpoint
-from dynamodb_wrapper.transport.failures import Hint, Verdict, hinted
+from dynamodb_wrapper.transport.errors import Endpoint
 from dynamodb_wrapper.transport.forks import ForkSafeLock
-from dynamodb_wrapper.transport.sockets import MOST_IDLE_SECONDS, Clock, Lookup, Stream, Tls
+from dynamodb_wrapper.transport.mishaps import Mishaps
+from dynamodb_wrapper.transport.sockets import MOST_IDLE_SECONDS, Clock, Lookup, Stream, Tls, new_socket
 
 
 class _Waiter:
@@ -57,6 +56,7 @@ class Pool:
         self._tls = tls
         self._at_most = at_most
         self._clock = clock
+        self._mishaps = Mishaps(endpoint, at_most)
         self._lookup = Lookup(self._host, self._port)
         self._lock = ForkSafeLock()
         self._open = 0
@@ -83,6 +83,26 @@ class Pool:
             if stream is not None and kept is None:
                 stream.close()
             self._give_back(kept)
+
+    def open_ahead(self, count: int, seconds: float) -> int:
+        """Open connections until so many are there to be used, or all that may be; return how many are.
+
+        One after another, within so many seconds in all and within the endpoint's time limit for each.
+
+        Raises:
+            ConnectionError: One could not be opened; those before it are there.
+        """
+        ends_at = self._clock() + seconds
+        held: list[Stream | None] = []
+        try:
+            while len(held) < count and (self._idle or self._open < self._at_most):
+                held.append(self._take(ends_at))
+                if held[-1] is None:
+                    held[-1] = self._connect(ends_at)
+            return len(held)
+        finally:
+            for stream in held:
+                self._give_back(stream)
 
     def close(self) -> None:
         """Close the idle connections, and those in use when they are given back; closing twice is fine."""
@@ -124,8 +144,7 @@ class Pool:
             if not is_served:
                 self._leave_queue(waiter)
         if not is_served:
-            text = f"all {self._at_most} connections (max_pool_connections) to {self._endpoint} were in use"
-            raise self._late(text, "for", seconds, Verdict.SAFE, is_last=is_last)
+            raise self._mishaps.not_its_turn(seconds, is_last=is_last)
         return waiter.stream
 
     def _leave_queue(self, waiter: _Waiter) -> None:
@@ -163,35 +182,25 @@ class Pool:
     def _exchange(self, stream: Stream, request: bytes, ends_at: float) -> http.Answer:
         seconds, is_last = self._limited(self._endpoint.timeout_seconds, ends_at)
         if seconds <= 0:
-            text = f"the request was not sent to {self._endpoint}, as no time was left"
-            raise hinted(DeadlineExceededError(text), Hint(Verdict.SAFE))
+            raise self._mishaps.no_time()
         ends_at = self._clock() + seconds
         try:
             if not stream.send(request, seconds):
-                text = f"the connection to {self._endpoint} was closed before the request was sent"
-                raise self._failed(text, Verdict.SAFE)
+                raise self._mishaps.closed_before()
             return stream.receive(ends_at, self._clock)
         except TimeoutError as error:
-            text = "no answer came" if is_last else f"DynamoDB did not answer at {self._endpoint}"
-            raise self._late(text, "within", seconds, Verdict.LOST, error, is_last=is_last) from error
+            raise self._mishaps.not_answered(seconds, error, is_last=is_last) from error
         except (EOFError, OSError) as error:
-            text = f"the connection to {self._endpoint} was closed before the answer had arrived whole"
-            raise self._failed(text, Verdict.LOST, error) from error
+            raise self._mishaps.cut_off(error) from error
 
     def _connect(self, ends_at: float) -> Stream:
         seconds, is_last = self._limited(self._endpoint.connect_timeout_seconds, ends_at)
         try:
             connected = self._opened(self._clock() + seconds)
         except TimeoutError as error:
-            text = f"DynamoDB did not accept a connection at {self._endpoint}"
-            raise self._late(text, "within", seconds, Verdict.SAFE, error, is_last=is_last) from error
-        except ssl.SSLError as error:
-            final = any(reason in str(error) for reason in HANDSHAKE_FAILURES)
-            text = f"no secure connection to {self._endpoint}: {error}"
-            raise self._failed(text, Verdict.FINAL if final else Verdict.SAFE, error) from error
+            raise self._mishaps.not_accepted(seconds, error, is_last=is_last) from error
         except OSError as error:
-            text = f"DynamoDB could not be reached at {self._endpoint}: {error}"
-            raise self._failed(text, Verdict.SAFE, error) from error
+            raise self._mishaps.not_made(error) from error
         return Stream(connected, self._clock())
 
     def _opened(self, ends_at: float) -> socket.socket:
@@ -204,10 +213,8 @@ class Pool:
         addresses = self._lookup.addresses(self._left(ends_at))
         failure = OSError("the host has no address")
         for tried, (family, kind, protocol, _, address) in enumerate(addresses):
-            connected = socket.socket(family, kind, protocol)
+            connected = new_socket(family, kind, protocol)
             try:
-                connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
                 connected.settimeout(self._left(ends_at) / (len(addresses) - tried))  # each gets its share
                 connected.connect(address)
             except OSError as error:
@@ -238,21 +245,3 @@ class Pool:
         """Return how long something may take, and whether that is all the time left of the call."""
         left = ends_at - self._clock()
         return min(seconds, left), left <= seconds
-
-    def _late(
-        self,
-        text: str,
-        preposition: str,
-        seconds: float,
-        verdict: Verdict,
-        error: BaseException | None = None,
-        *,
-        is_last: bool,
-    ) -> ConnectionError:
-        if is_last:
-            text = f"{text} {preposition} the {max(0.0, seconds):.3g} s that were left of the time limit"
-            return hinted(DeadlineExceededError(text, error), Hint(verdict))
-        return self._failed(f"{text} {preposition} {seconds:.3g} s", verdict, error)
-
-    def _failed(self, text: str, verdict: Verdict, error: BaseException | None = None) -> ConnectionError:
-        return hinted(ConnectionError(text, error), Hint(verdict))

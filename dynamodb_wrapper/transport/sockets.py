@@ -5,7 +5,6 @@ from __future__ import annotations
 import select
 import socket
 import ssl
-import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
@@ -14,6 +13,7 @@ from dynamodb_wrapper.exceptions import ConnectionError
 from dynamodb_wrapper.transport import http
 from dynamodb_wrapper.transport.failures import Hint, Verdict, hinted
 from dynamodb_wrapper.transport.forks import ForkSafeLock
+from dynamodb_wrapper.transport.shared_work import SharedWork
 
 MOST_IDLE_SECONDS = 60.0
 """How long a connection may be unused; what stands between drops silent ones after some minutes."""
@@ -36,8 +36,13 @@ class Tls:
         self._lock = ForkSafeLock()
         self._context: ssl.SSLContext | None = None
 
+    @property
+    def loaded(self) -> ssl.SSLContext | None:
+        """What `context` returns, if that takes no time."""
+        return self._context
+
     def context(self) -> ssl.SSLContext:
-        """Return the context that all connections share.
+        """Return the context that all connections share; the first time that takes as long as reading a large file.
 
         Raises:
             ConnectionError: The certificates cannot be read.
@@ -74,7 +79,7 @@ class Stream:
     def __init__(self, connected: socket.socket, now: float) -> None:
         self._socket = connected
         self._is_tls = isinstance(connected, ssl.SSLSocket)
-        self._poll = _new_poll(connected)
+        self._poll = new_poll(connected)
         self.opened_at = self.idle_since = now
 
     def is_usable(self, now: float) -> bool:
@@ -132,7 +137,19 @@ class Stream:
         self._socket.close()
 
 
-def _new_poll(connected: socket.socket) -> Callable[[], bool]:
+def new_socket(family: int, kind: int, protocol: int) -> socket.socket:
+    """Return a socket that sends at once, and that the system watches while nothing goes over it."""
+    made = socket.socket(family, kind, protocol)
+    try:
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    except BaseException:
+        made.close()
+        raise
+    return made
+
+
+def new_poll(connected: socket.socket) -> Callable[[], bool]:
     """Return a function that tells whether there is something to read, the end included."""
     if not hasattr(select, "poll"):  # Windows
         return lambda: bool(select.select([connected], [], [], 0)[0])
@@ -144,15 +161,17 @@ def _new_poll(connected: socket.socket) -> Callable[[], bool]:
 class Lookup:
     """Looks up the addresses of a host, each time anew, for everybody who asks meanwhile.
 
-    Name resolution heeds no time limit, so it has a thread of its own, which is left behind when the time is over.
-    There is one at a time, so that an outage does not pile them up.
+    Name resolution heeds no time limit, so it has a thread of its own.
     """
 
     def __init__(self, host: str, port: int) -> None:
         self._host = host
         self._port = port
-        self._lock = ForkSafeLock()
-        self._running: Future[list[Any]] | None = None
+        self._work = SharedWork[list[Any]]("dynamodb-lookup")
+
+    def begun(self) -> Future[list[Any]]:
+        """Return what is to become what `addresses` returns."""
+        return self._work.outcome(self._look_up)
 
     def addresses(self, seconds: float) -> list[Any]:
         """Return what `socket.getaddrinfo` returns.
@@ -161,23 +180,10 @@ class Lookup:
             TimeoutError: It takes too long.
             OSError: There is no such host, or nobody to ask.
         """
-        with self._lock:
-            future = self._running
-            if future is None:
-                future = self._running = Future()
-                threading.Thread(target=self._look_up, args=(future,), daemon=True, name="dynamodb-lookup").start()
-        return future.result(seconds)
+        return self.begun().result(seconds)
 
-    def _look_up(self, future: Future[list[Any]]) -> None:
+    def _look_up(self) -> list[Any]:
         try:
-            found = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+            return socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError) as error:  # the latter of names that cannot be a host's
-            self._end_of_lookup()
-            future.set_exception(OSError(str(error)))
-        else:
-            self._end_of_lookup()
-            future.set_result(found)
-
-    def _end_of_lookup(self) -> None:
-        with self._lock:
-            self._running = None
+            raise OSError(str(error)) from error

@@ -53,6 +53,10 @@ class ThreadLane:
         _abandon(answer)
         raise late
 
+    async def open_ahead(self, connections: int, time_left: float) -> int:
+        """Do what the blocking lane does, in a thread."""
+        return await asyncio.to_thread(self._lane.open_ahead, connections, time_left)
+
     async def aclose(self) -> None:
         """Let idle threads end now, and the others after their call; the next call has new ones."""
         self.forget()

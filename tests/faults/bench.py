@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,16 +12,18 @@ from pydantic import BaseModel
 
 from dynamodb_wrapper import BaseDynamoRepository
 from dynamodb_wrapper.transport import connection_for
+from dynamodb_wrapper.transport.async_driver import AsyncDriver
 from dynamodb_wrapper.transport.drivers import SyncDriver
 from dynamodb_wrapper.transport.retry import RetryPolicy
 from tests import servers
+from tests.contract import skins
 from tests.contract.shop import Orders, PlainOrders
 from tests.faults.proxy import Proxy
 
 R = TypeVar("R", bound="BaseDynamoRepository[Any]")
 
-TRANSPORTS = ("botocore", "direct")
-"""The lanes that every case runs with."""
+LANES = tuple((skin, transport) for skin in skins.SKINS for transport in ("botocore", "direct"))
+"""The skins and the transports that every case runs with."""
 
 SHORT = 0.25
 """Seconds to wait for an answer where none will come."""
@@ -92,8 +95,9 @@ class Bench:
     def through(self, repository_class: type[R], **settings: Any) -> R:
         """A repository that reaches its table through the proxy, with a retry quota of its own."""
         config = self.server.config(endpoint_url=self.proxy.url, transport=self.transport, **settings)
-        connection = connection_for(config)
-        connection.driver = SyncDriver(connection._lane, RetryPolicy(config.max_attempts), sleep=self._pause)
+        connection, policy = connection_for(config), RetryPolicy(config.max_attempts)
+        connection.driver = SyncDriver(connection._lane, policy, sleep=self._pause)
+        connection._async_driver = AsyncDriver(connection.async_driver.lane, policy, sleep=self._async_pause)
         return repository_class(config)
 
     def behind(self, repository_class: type[R]) -> R:
@@ -104,3 +108,7 @@ class Bench:
         self.pauses.append(seconds)
         if self.pace:
             time.sleep(seconds * self.pace)
+
+    async def _async_pause(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        await asyncio.sleep(seconds * self.pace)

@@ -21,6 +21,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
+
 from dynamodb_wrapper import (
     Add,
     Append,
@@ -31,6 +33,7 @@ from dynamodb_wrapper import (
     transact_write,
 )
 from tests import servers
+from tests.contract import skins
 from tests.contract.shop import Order, Orders, PlainOrders, order
 from tests.faults import rules
 from tests.faults.bench import Account, Accounts, Bench, Counter, Counters
@@ -289,18 +292,32 @@ class Soak:
 
 
 def soak(
-    running: servers.RunningServer, *, transport: str, seconds: float, threads: int, seed: int, fault_rate: float
+    running: servers.RunningServer,
+    *,
+    skin: str,
+    transport: str,
+    seconds: float,
+    threads: int,
+    seed: int,
+    fault_rate: float,
 ) -> Report:
-    """Run on a server, through a proxy of its own, and clean up."""
+    """Run on a server, through a proxy of its own, and clean up.
+
+    With the async skin each thread waits for a task, and all tasks are on one event loop.
+    """
     assert running.endpoint_url is not None
     bench = Bench(Proxy(running.endpoint_url), servers.Server(running), transport, pace=PACE)
+    loop = skins.Loop()
     try:
         bench.make_tables()
-        return Soak(bench).run(seconds=seconds, threads=threads, seed=seed, fault_rate=fault_rate)
+        with pytest.MonkeyPatch.context() as patch:
+            skins.use(skin, loop, sys.modules[__name__], patch)
+            return Soak(bench).run(seconds=seconds, threads=threads, seed=seed, fault_rate=fault_rate)
     finally:
         bench.proxy.calm()
         bench.server.clean_up()
         bench.proxy.close()
+        loop.close()
 
 
 def main() -> int:
@@ -309,12 +326,14 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=8)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--fault-rate", type=float, default=0.1)
+    parser.add_argument("--skin", default="sync", choices=skins.SKINS)
     parser.add_argument("--transport", default="botocore")
     parser.add_argument("--server", default="ministack", choices=["ministack", "endpoint"])
     options = parser.parse_args()
     with servers.STARTERS[options.server]() as running:
         report = soak(
             running,
+            skin=options.skin,
             transport=options.transport,
             seconds=options.seconds,
             threads=options.threads,

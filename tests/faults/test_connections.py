@@ -89,12 +89,11 @@ def test_a_server_that_goes_away_and_comes_back(bench: Bench) -> None:
     key = uuid4().hex
     bench.behind(PlainOrders).create(order(key, "o1"))
     orders = bench.through(PlainOrders, timeout_seconds=1.0, connect_timeout_seconds=1.0)
-    connection = connection_for(orders.config)
-    assert connection.health_check()
+    assert orders.health_check()
     bench.proxy.go_away()
     try:
         started = time.monotonic()
-        assert not connection.health_check(timeout_seconds=1.0)
+        assert not orders.health_check(timeout_seconds=1.0)
         with pytest.raises(ConnectionError) as caught:
             orders.get(key, "o1")
         # It was never sent, so it is certain that nothing was applied, though an increment cannot be repeated.
@@ -106,7 +105,7 @@ def test_a_server_that_goes_away_and_comes_back(bench: Bench) -> None:
     assert bench.proxy.url in str(caught.value)
     assert caught.value.context["attempts"] == refused.value.context["attempts"] == 4
     assert "lost_answers" not in refused.value.context
-    assert connection.health_check()
+    assert orders.health_check()
     assert orders.patch(key, "o1", count=Add(1)).count == 1
 
 
@@ -166,13 +165,12 @@ def test_a_server_that_never_answers_takes_no_longer_than_its_attempts(bench: Be
 
 def test_health_is_told_within_its_time_limit(bench: Bench) -> None:
     orders = bench.through(Orders)
-    connection = connection_for(orders.config)
     bench.proxy.inject(rules.hang(applied=False), times=1)
     started = time.monotonic()
-    assert not connection.health_check(timeout_seconds=0.2)
+    assert not orders.health_check(timeout_seconds=0.2)
     assert time.monotonic() - started < 1
     bench.proxy.release()
-    assert connection.health_check()
+    assert orders.health_check()
 
 
 # --- credentials ----------------------------------------------------------------------------------------------------

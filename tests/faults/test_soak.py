@@ -5,15 +5,16 @@ from __future__ import annotations
 import pytest
 
 from tests import servers
-from tests.faults.bench import TRANSPORTS
+from tests.faults.bench import LANES
 from tests.faults.soak import Told, soak
 
 
-@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize("lane", LANES, ids="-".join)
 def test_nothing_is_lost_or_doubled_under_random_faults(
-    ministack_server: servers.RunningServer, transport: str
+    ministack_server: servers.RunningServer, lane: tuple[str, str]
 ) -> None:
-    report = soak(ministack_server, transport=transport, seconds=5, threads=8, seed=1, fault_rate=0.1)
+    skin, transport = lane
+    report = soak(ministack_server, skin=skin, transport=transport, seconds=5, threads=8, seed=1, fault_rate=0.1)
     assert report.is_clean, str(report)
     assert report.faults.total() > 20, str(report)
     told = sum(report.told.values(), start=type(report.faults)())

@@ -597,7 +597,9 @@ def test_a_report_of_health(server: CannedServer) -> None:
     connection = connection_for(config(server.url))
     server.script = [ok({"TableNames": []})]
     report = connection.health_report()
-    assert report == HealthReport(True, True, report.latency_ms, None, None, "ok", None, report.checked_at)
+    seen = report.latency_ms, report.checked_at
+    why_botocore = None if TRANSPORT == "direct" else 'transport is "botocore" in the configuration'
+    assert report == HealthReport(True, True, seen[0], None, None, "ok", None, seen[1], TRANSPORT, why_botocore)
     assert report.latency_ms is not None
     assert report.latency_ms > 0
     assert report.checked_at.tzinfo is not None
@@ -977,11 +979,17 @@ def test_an_observer_hears_where_a_request_went(server: CannedServer) -> None:
     assert all(json.loads(body)["ReturnConsumedCapacity"] == "INDEXES" for _, body in server.requests)
 
 
-def test_the_address_at_aws_is_known_from_the_client(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_address_at_aws_is_known_from_the_client_where_the_region_does_not_tell(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ireland = Server("dynamodb.eu-west-1.amazonaws.com", 443, "eu-west-1")
+    assert connection_for(config(None, region_name="eu-west-1"))._server() == ireland
+    reset_connection()
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "2")  # which botocore reads
     connection = connection_for(config(None, region_name="eu-west-1"))
     assert connection._server() == Server(None, None, "eu-west-1")
     _ = connection.client
-    assert connection._server() == Server("dynamodb.eu-west-1.amazonaws.com", 443, "eu-west-1")
+    assert connection._server() == ireland
 
 
 # --- boto3's own objects ---------------------------------------------------------------------------------------------

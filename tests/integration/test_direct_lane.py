@@ -145,10 +145,16 @@ def why_not(connection: Connection, operation: str = "GetItem") -> str | None:
     return connection._routes.why_not_direct(operation)
 
 
+def route_of(connection: Connection) -> Any:
+    found = connection._routes.find(GET)
+    assert found is not None
+    assert found[0].is_for(GET)
+    return found[0]
+
+
 def pool_of(connection: Connection) -> Any:
     lane: Any = connection._direct
-    assert why_not(connection) is None
-    return lane._pool(connection._routes._route)
+    return lane._pool(route_of(connection))
 
 
 def is_direct(recorded: tuple[dict[str, str], bytes]) -> bool:
@@ -279,6 +285,16 @@ def test_binary_in_what_goes_back_into_requests(server: Recorder) -> None:
     assert answer["UnprocessedItems"] == {"BS": [{"B": {"BS": [b"\x00", b"\xff"]}}]}
     server.answers = [http({"Item": {"p": {"BS": ["AA=="]}}})]
     assert send(connection)["Item"] == {"p": {"BS": [b"\x00"]}}
+
+
+def test_an_operation_that_answers_nothing(server: Recorder) -> None:
+    """Tagging a table has no answer; whatever else has none was cut off."""
+    server.answers = [b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"]
+    connection = connect(server.url, retries=0)
+    tagging = Call("TagResource", {"ResourceArn": "arn:aws:dynamodb:us-east-1:1:table/t", "Tags": []})
+    assert send(connection, tagging).keys() == {"ResponseMetadata"}
+    with pytest.raises(CorruptResponseError):
+        send(connection)
 
 
 @pytest.mark.parametrize(
@@ -779,8 +795,7 @@ knows_accounts = pytest.mark.skipif(
 
 
 def place(connection: Connection) -> tuple[str, int, str]:
-    assert why_not(connection) is None
-    route: Any = connection._routes._route
+    route = route_of(connection)
     return route._host, route.address[1], route._signer._region
 
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from dynamodb_wrapper import BaseDynamoRepository, PartialItem
 from dynamodb_wrapper.operations.batches import BatchProgress
-from dynamodb_wrapper.repositories.batching import Batch
+from dynamodb_wrapper.repositories.collecting import Batch
 from dynamodb_wrapper.repositories.loading import Loaded, Loader
 
 

@@ -45,6 +45,7 @@ from dynamodb_wrapper.codec import (
     check_item_size,
     from_json,
     item_bytes,
+    to_json,
 )
 from dynamodb_wrapper.exceptions import (
     DeclarationError,
@@ -975,12 +976,12 @@ def sized(total: int) -> dict[str, Any]:
 @pytest.mark.parametrize("total", [100, MAX_ITEM_BYTES - 1, MAX_ITEM_BYTES])
 def test_items_up_to_400_kb_are_taken(total: int) -> None:
     assert item_bytes(sized(total)) == total
-    check_item_size(sized(total), table_name="t", key={"id": "é"})
+    assert check_item_size(sized(total), table_name="t", key=str) >= total
 
 
 def test_an_item_over_400_kb_names_its_largest_attribute() -> None:
     with pytest.raises(ItemTooLargeError, match=r"409,601 bytes .* holds 409,600; .*'big'") as caught:
-        check_item_size(sized(MAX_ITEM_BYTES + 1), table_name="orders", key={"id": "é"})
+        check_item_size(sized(MAX_ITEM_BYTES + 1), table_name="orders", key=lambda: {"id": "é"})
     assert caught.value.context == {"table_name": "orders", "key": {"id": "é"}}
     assert list(caught.value.errors) == ["big"]
 
@@ -1000,10 +1001,25 @@ def nested(wraps: int) -> Any:
 
 def test_values_may_be_nested_32_levels_deep() -> None:
     # As AWS counts (recorded from it): 31 lists and maps around a leaf are taken, 32 are not.
-    item_bytes({"deep": stored(nested(31))})
-    with pytest.raises(ValidationError, match=r"deep = .* more than 32 levels") as caught:
-        item_bytes({"deep": stored(nested(32))})
-    assert list(caught.value.errors) == ["deep"]
+    def checked(item: Any) -> int:
+        return check_item_size(item, table_name="t", key=str)
+
+    wide = {"wide": stored([nested(30)] * 40)}
+    for check in (item_bytes, checked):
+        check({"deep": stored(nested(31)), **wide})
+        for item in ({"deep": stored(nested(32))}, {"deep": stored(nested(32)), **wide}):
+            with pytest.raises(ValidationError, match=r"deep = .* more than 32 levels") as caught:
+                check(item)
+            assert list(caught.value.errors) == ["deep"]
+
+
+def test_an_item_whose_json_is_long_may_still_be_small() -> None:
+    item = stored({"flags": [True] * 100_000})["M"]
+    assert len(to_json(item)) > MAX_ITEM_BYTES > item_bytes(item)
+    assert check_item_size(item, table_name="t", key=str) == len(to_json(item))
+    assert check_item_size({"e": {"S": "é"}}, table_name="t", key=str) == 3 * len('{"e":{"S":"é"}}'.encode())
+    with pytest.raises(ItemTooLargeError):
+        check_item_size(stored({"flags": [True] * 250_000})["M"], table_name="t", key=str)
 
 
 def test_half_a_surrogate_pair_is_refused_by_name() -> None:

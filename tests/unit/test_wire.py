@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import string
 from decimal import Decimal
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dynamodb_wrapper.codec import RefusedValueError, TimeRules, WireEncoder, from_json, read_any, to_json
+from dynamodb_wrapper.codec import RefusedValueError, TimeRules, WireEncoder, from_json, item_bytes, read_any, to_json
 from dynamodb_wrapper.codec.wire import number_text, read_number
 from dynamodb_wrapper.exceptions import ValidationError
 
@@ -97,5 +98,47 @@ def test_long_values_are_cut_in_messages() -> None:
 
 
 def test_only_wire_values_are_written_as_json() -> None:
-    with pytest.raises(TypeError, match="Decimal"):
-        to_json({"N": Decimal(1)})
+    with pytest.raises(TypeError, match="object"):
+        to_json({"N": object()})
+
+
+ODD = st.text(st.sampled_from('"\\/BS:[]{}\x00\x1f\x7f\u00e9\u2028\U0001f600'), max_size=8)
+
+
+@given(VALUES | ODD, st.dictionaries(st.sampled_from(["B", "BS", "M", "BOOL"]) | ODD, VALUES | ODD, max_size=3))
+def test_json_is_that_of_the_standard_library_byte_for_byte(value: Any, attributes: dict[str, Any]) -> None:
+    wire = {"TableName": "t", "Limit": 10, "Item": ENCODER.encode(attributes)["M"], "Other": ENCODER.encode(value)}
+    expected = json.dumps(
+        wire, default=lambda raw: base64.b64encode(raw).decode(), ensure_ascii=False, separators=(",", ":")
+    )
+    assert to_json(wire) == expected.encode()
+
+
+@given(st.dictionaries(st.text(max_size=5) | ODD, VALUES | ODD, max_size=4))
+def test_an_item_never_takes_more_bytes_than_its_json(attributes: dict[str, Any]) -> None:
+    item = ENCODER.encode(attributes)["M"]
+    assert item_bytes(item) <= len(to_json(item))
+
+
+@pytest.mark.parametrize(
+    "wire",
+    [
+        {"S": ""},
+        {"N": "0"},
+        {"N": "-1"},
+        {"N": "-123"},
+        {"B": b""},
+        {"B": b"1"},
+        {"BOOL": True},
+        {"NULL": True},
+        {"L": []},
+        {"L": [{"L": []}, {"S": ""}]},
+        {"M": {}},
+        {"M": {"": {"M": {}}}},
+        {"SS": [""]},
+        {"NS": ["-1", "1"]},
+        {"BS": [b"", b"1"]},
+    ],
+)
+def test_the_smallest_values_of_each_type_take_no_more_bytes_than_their_json(wire: Any) -> None:
+    assert item_bytes({"": wire}) <= len(to_json({"": wire}))
