@@ -32,9 +32,6 @@ _MEMBERS: Mapping[str, Mapping[str, type]] = {
 }
 """What an answer must have, by operation; not all of it whatever was asked for, see `_is_left_out`."""
 
-WITHOUT_ANSWER = frozenset(("TagResource", "UntagResource"))
-"""Operations whose answer has no body."""
-
 _MAY_HAVE: Mapping[str, type] = {
     "Attributes": dict,
     "Item": dict,

@@ -32,7 +32,7 @@ from dynamodb_wrapper.transport.guard import (
     nobody_listens,
     place_of,
 )
-from dynamodb_wrapper.transport.integrity import WITHOUT_ANSWER, checked_answer, checked_body
+from dynamodb_wrapper.transport.integrity import checked_answer, checked_body
 from dynamodb_wrapper.transport.places import Place, UnknownPlaceError, plain_keys, plain_place
 from dynamodb_wrapper.transport.signing import Signer
 from dynamodb_wrapper.transport.sockets import Tls
@@ -296,12 +296,11 @@ class Route:
         Raises:
             DynamoDBWrapperError: DynamoDB refused the request, or the answer is none of DynamoDB's.
         """
-        says_nothing = call.operation in WITHOUT_ANSWER
-        plain = checked_body(answer.status, answer.headers, answer.body, may_be_empty=says_nothing)
+        plain = checked_body(answer.status, answer.headers, answer.body)
         if call.read is not None and answer.status < 300 and (read := call.read(plain)) is not None:
             read["ResponseMetadata"] = answers.metadata(answer)
             return read
-        parsed = answers.parsed(answer, plain or b"{}")
+        parsed = answers.parsed(answer, plain)
         if answer.status < 300:
             return answers.checked_items(call, checked_answer(call, parsed))
         refusal = from_refusal(parsed, call, self.endpoint)

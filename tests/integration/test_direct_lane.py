@@ -287,16 +287,6 @@ def test_binary_in_what_goes_back_into_requests(server: Recorder) -> None:
     assert send(connection)["Item"] == {"p": {"BS": [b"\x00"]}}
 
 
-def test_an_operation_that_answers_nothing(server: Recorder) -> None:
-    """Tagging a table has no answer; whatever else has none was cut off."""
-    server.answers = [b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"]
-    connection = connect(server.url, retries=0)
-    tagging = Call("TagResource", {"ResourceArn": "arn:aws:dynamodb:us-east-1:1:table/t", "Tags": []})
-    assert send(connection, tagging).keys() == {"ResponseMetadata"}
-    with pytest.raises(CorruptResponseError):
-        send(connection)
-
-
 @pytest.mark.parametrize(
     "body", [b"[]", b"nope", b"\xff", b'{"Item":{"p":{"B":"?"}}}', b"[" * 100_000], ids=lambda body: repr(body[:20])
 )
