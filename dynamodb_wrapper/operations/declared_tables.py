@@ -10,7 +10,7 @@ from dynamodb_wrapper.exceptions import DeclarationError
 from dynamodb_wrapper.operations.declaration import Index
 from dynamodb_wrapper.operations.effects import Params
 from dynamodb_wrapper.operations.entity import Entity
-from dynamodb_wrapper.operations.table_options import TableOptions
+from dynamodb_wrapper.operations.table_options import LONGEST_RECOVERY_DAYS, TableOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +116,16 @@ def encryption_params(options: TableOptions) -> Params:
         return {"Enabled": False}
     named = {} if options.own_kms_key is None else {"KMSMasterKeyId": options.own_kms_key}
     return {"Enabled": True, "SSEType": "KMS", **named}
+
+
+def recovery_params(days: int, actual: int) -> Params:
+    """Return the ``PointInTimeRecoverySpecification`` for so many days, where there are ``actual`` ones now.
+
+    AWS's default is not named where it is one: botocore before 1.36 knows no days.
+    """
+    if days == 0 or (actual == 0 and days == LONGEST_RECOVERY_DAYS):
+        return {"PointInTimeRecoveryEnabled": days > 0}
+    return {"PointInTimeRecoveryEnabled": True, "RecoveryPeriodInDays": days}
 
 
 def tag_params(options: TableOptions) -> list[Params]:

@@ -6,7 +6,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from dynamodb_wrapper.operations.declared_tables import DeclaredTable, capacity_params, encryption_params, tag_params
+from dynamodb_wrapper.operations.declared_tables import (
+    DeclaredTable,
+    capacity_params,
+    encryption_params,
+    recovery_params,
+    tag_params,
+)
 from dynamodb_wrapper.operations.effects import Params
 from dynamodb_wrapper.operations.table_diff import Aspect, Permission, Step, TableDifference
 
@@ -246,9 +252,7 @@ class _Comparison:
         if declared is None or actual is None or declared == actual:
             return
         why = "backups older than that are lost, and do not come back" if declared < actual else None
-        specification: Params = {"PointInTimeRecoveryEnabled": bool(declared)}
-        if declared:
-            specification["RecoveryPeriodInDays"] = declared
+        specification = recovery_params(declared, actual)
         step = Step(
             "UpdateContinuousBackups",
             {"TableName": self._declared.name, "PointInTimeRecoverySpecification": specification},

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from dynamodb_wrapper.exceptions import TableInUseError, TableNotFoundError, ValidationError
-from dynamodb_wrapper.operations.declared_tables import declared_table, table_params
+from dynamodb_wrapper.operations.declared_tables import declared_table, recovery_params, table_params
 from dynamodb_wrapper.operations.effects import Flow, call, sleep
 from dynamodb_wrapper.operations.entity import Entity
 from dynamodb_wrapper.operations.table_comparison import other_structure
@@ -145,12 +145,11 @@ def recovery_days(entity: Entity[Any]) -> Flow[int]:
 def _ensure_recovery(entity: Entity[Any]) -> Flow[None]:
     """Turn on the declared continuous backups where they are off; they are never turned off here."""
     days = entity.declaration.options.recovery_days
-    if not days or (yield from recovery_days(entity)) >= days:
+    if not days or (there := (yield from recovery_days(entity))) >= days:
         return
-    specification = {"PointInTimeRecoveryEnabled": True, "RecoveryPeriodInDays": days}
     yield from call(
         "UpdateContinuousBackups",
-        {"TableName": entity.table_name, "PointInTimeRecoverySpecification": specification},
+        {"TableName": entity.table_name, "PointInTimeRecoverySpecification": recovery_params(days, there)},
     )
 
 

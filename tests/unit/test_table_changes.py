@@ -182,7 +182,8 @@ class FakeTable:
 
     def UpdateContinuousBackups(self, params: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
         specification = params["PointInTimeRecoverySpecification"]
-        self.recovery_days = specification.get("RecoveryPeriodInDays", 0)
+        is_on = specification["PointInTimeRecoveryEnabled"]
+        self.recovery_days = specification.get("RecoveryPeriodInDays", 35) if is_on else 0
         return {}
 
     def TagResource(self, params: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
@@ -420,6 +421,24 @@ def test_backups_are_compared_where_they_are_declared() -> None:
     assert found(TableOptions(point_in_time_recovery=False), nothing, recovery_days=35) == [
         ("point-in-time recovery", "off", "35 days", "disable")
     ]
+
+
+@pytest.mark.parametrize(
+    ("declared", "actual", "specification"),
+    [
+        (True, 0, {"PointInTimeRecoveryEnabled": True}),
+        (True, 7, {"PointInTimeRecoveryEnabled": True, "RecoveryPeriodInDays": 35}),
+        (7, 0, {"PointInTimeRecoveryEnabled": True, "RecoveryPeriodInDays": 7}),
+        (False, 7, {"PointInTimeRecoveryEnabled": False}),
+    ],
+)
+def test_days_of_backups_are_named_where_they_are_no_default(
+    declared: int | bool, actual: int, specification: dict[str, Any]
+) -> None:
+    entity = entity_of(Plain, TableOptions(point_in_time_recovery=declared))
+    fake = FakeTable.of(entity_of(Plain), recovery_days=actual)
+    assert apply(fake, entity, disable=True).left == ()
+    assert [each["PointInTimeRecoverySpecification"] for each in fake.changes] == [specification]
 
 
 def test_a_table_of_before_there_was_a_billing_mode_is_provisioned() -> None:
