@@ -16,7 +16,7 @@ from pydantic import AwareDatetime, BaseModel, FutureDatetime, NaiveDatetime, Pa
 from dynamodb_wrapper.codec import Derived, EpochSeconds, ModelCodec, StoredForm, TimeRules
 from dynamodb_wrapper.codec.pydantic_internals import has_model_serializer
 from dynamodb_wrapper.exceptions import DeclarationError
-from dynamodb_wrapper.operations.table_options import TableOptions as TableOptions  # declared beside the rest
+from dynamodb_wrapper.operations.table_options import TableOptions
 
 T = TypeVar("T", bound=BaseModel)
 

@@ -10,14 +10,8 @@ from pydantic import BaseModel
 
 from dynamodb_wrapper.codec import Derived, StoredForm
 from dynamodb_wrapper.exceptions import DeclarationError
-from dynamodb_wrapper.operations.declaration import (
-    DATETIMES,
-    Declaration,
-    TableOptions,
-    Unique,
-    classes_of,
-    merged_indexes,
-)
+from dynamodb_wrapper.operations.declaration import DATETIMES, Declaration, Unique, classes_of, merged_indexes
+from dynamodb_wrapper.operations.table_options import TableOptions
 from dynamodb_wrapper.repositories.patterns import AccessPattern, ParentPattern
 
 if TYPE_CHECKING:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -301,19 +298,6 @@ def test_a_configuration_says_which_provider_it_needs() -> None:
     ]
     assert (indexes["by_size"]["hash_key"], indexes["by_size"]["range_key"]) == ("size", "raw")
     assert everything["warm_throughput"] == {"read_units_per_second": 13000, "write_units_per_second": 5000}
-
-
-def test_terraform_itself_takes_a_configuration(tmp_path: Path) -> None:
-    """Where there is Terraform, and a directory of its plugins in TERRAFORM_PLUGINS."""
-    terraform, plugins = shutil.which("terraform"), os.environ.get("TERRAFORM_PLUGINS")
-    if terraform is None or plugins is None:
-        pytest.skip("no terraform, or no TERRAFORM_PLUGINS")
-    repositories = [each for each in ALL if type(each) not in (Everything, Replicated)]
-    (tmp_path / "main.tf.json").write_text(json.dumps(terraform_configuration(repositories)))
-    for arguments in (["init", f"-plugin-dir={plugins}"], ["validate", "-json"]):
-        ran = subprocess.run([terraform, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False)
-        assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert json.loads(ran.stdout)["diagnostics"] == []
 
 
 # --- policies -------------------------------------------------------------------------------------------------------
