@@ -77,7 +77,8 @@ REPOSITORY_METHODS = words("""
     get_many put_many delete_many batch loader parallel_scan
     read_tree find_orphans move_subtree delete_subtree
     put_request create_request update_request patch_request delete_request check_request get_request ensure_unique
-    with_options health_report close
+    with_options health_report close warm_up
+    table_diff apply_table cloudformation terraform describe
 """)
 
 QUERY_METHODS = words("where project limit page_size descending consistent page first one count explain __iter__")
@@ -272,7 +273,7 @@ def test_the_first_answer_loads_only_what_reading_needs(tmp_path: Path) -> None:
     flows = {name for name in loaded if name.startswith("dynamodb_wrapper.operations.")}
     assert flows == {
         f"dynamodb_wrapper.operations.{name}"
-        for name in ("capacity", "declaration", "effects", "entity", "items", "requests")
+        for name in ("capacity", "declaration", "effects", "entity", "items", "requests", "table_options")
     }
     assert [name for name in loaded if ".async_" in name or ".client." in name or ".models." in name] == []
     assert "dynamodb_wrapper.repositories.query" not in loaded
