@@ -14,6 +14,7 @@ import logging
 import os
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -164,8 +165,9 @@ class Meter:
         job: The job it belongs to.
         config: The configuration of this process.
         pace: Is told of throttling.
-        counts: What was counted so far.
         partition: The number of the task's partition.
+        attempt: Spark's number of this attempt.
+        report: What it did, once it has ended.
     """
 
     job: Job
@@ -173,23 +175,30 @@ class Meter:
     pace: Pace
     partition: int = -1
     attempt: int = 0
-    counts: Counts = field(default_factory=Counts)
     report: TaskReport | None = None
+    _totals: Counter[str] = field(default_factory=Counter)
 
     def __enter__(self) -> Self:
         context = TaskContext.get()
         if context is not None:
             self.partition = context.partitionId()
             self.attempt = context.taskAttemptId()
-        self._lock = threading.Lock()
+        self._lock, self._capacity = threading.Lock(), 0.0
         self._started_at, self._started = datetime.now(UTC), time.monotonic()
         self._subscription = observe(self._saw)
         return self
 
-    def count(self, **more: float) -> None:
-        """Add to the counts; from any thread."""
+    @property
+    def counts(self) -> Counts:
+        """What was counted so far."""
         with self._lock:
-            self.counts += Counts(**more)  # type: ignore[arg-type]  # whole numbers where they must be
+            return Counts(**self._totals, capacity=self._capacity)
+
+    def count(self, *, capacity: float = 0.0, **more: int) -> None:
+        """Add to the counts, by their names; from any thread."""
+        with self._lock:
+            self._capacity += capacity
+            self._totals.update(more)
 
     def _saw(self, event: RequestEvent) -> None:
         if self.job.table_name not in event.table_names:

@@ -82,7 +82,9 @@ def _hosts(spark: SparkSession) -> int:
     """Return on how many machines there are executors now; 1 when nobody can tell."""
     try:
         status = spark.sparkContext._jsc.sc().getExecutorMemoryStatus().keys().mkString(",")
-        hosts = {address.rpartition(":")[0] for address in str(status).split(",")}
+        hosts = [address.rpartition(":")[0] for address in str(status).split(",")]
+        if (driver := spark.conf.get("spark.driver.host")) in hosts:
+            hosts.remove(str(driver))  # its own entry; an executor beside it has another
     except Exception:  # noqa: BLE001 - likewise; and it is an inner interface of Spark's
         return 1
-    return max(len(hosts), 1)
+    return max(len(set(hosts)), 1)

@@ -74,7 +74,7 @@ def test_a_repository_names_table_keys_and_schema(spark: SparkSession, server: S
         order = Order(
             pk="c1", sk=7, status=Status.PAID, total=Decimal("12.50"), placed_at=placed, tags={"a", "b"},
             codes={1, 2**40}, address=Address(street="x", zip="1"), prices={"eur": 0.1}, lines=[1, 2], blob=b"\x00",
-            expires_at=placed,
+            expires_at=placed.replace(year=2090),  # the server deletes what has expired
         )  # fmt: skip
         orders.create(order)
         orders.create(Order(pk="c2", sk=8))
@@ -90,7 +90,9 @@ def test_a_repository_names_table_keys_and_schema(spark: SparkSession, server: S
         assert [same_sets(item) for item in stored(server, orders.table_name)] == [same_sets(item) for item in before]
         assert orders.get_or_raise("c1", 7) == order
         # A computed column has lost its metadata; the repository still knows.
-        computed = frame.selectExpr("pk", "sk", "transform(tags, t -> upper(t)) as tags", "placed_at as expires_at")
+        computed = frame.selectExpr(
+            "pk", "sk", "transform(tags, t -> upper(t)) as tags", "expires_at + interval 1 day as expires_at"
+        )
         assert computed.schema["tags"].metadata == {}
         write(computed, server, repository="tests.spark.shop:Orders", write_mode="update", nulls="skip").save()
         assert orders.get_or_raise("c1", 7).tags == {"A", "B"}
