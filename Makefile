@@ -25,7 +25,7 @@ ENDPOINT ?=
 TRANSPORT ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types floors fmt docs bench contract property soak faults lowest spark lock clean
+.PHONY: help demo test check lint types floors fmt docs bench contract property soak faults lowest spark pipeline lock clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -93,6 +93,9 @@ spark: $(SPARK) $(MINISTACK) ## The Spark source and sink: types and tests with 
 	@.venv-spark/bin/mypy dynamodb_wrapper/spark
 	@echo "==> tests with Spark"
 	@.venv-spark/bin/python -m pytest tests/spark tests/test_docs.py -k spark
+
+pipeline: $(SPARK) $(MINISTACK) ## A pipeline through Spark into DynamoDB, a run that fails, and both run logs (needs Java)
+	@.venv-spark/bin/python -m examples.flights_pipeline
 
 lock: .venv-lock ## Resolve the dependencies anew (needs a package index)
 	@echo "==> requirements/*.lock"

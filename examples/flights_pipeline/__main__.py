@@ -78,7 +78,7 @@ def show(console: Console, title: str, run: PipelineRunLog) -> None:
     facts.add_row("wrote", ", ".join(run.output_tables))
     facts.add_row("records", f"{run.total_records_processed:,} processed, {run.total_records_failed:,} rejected")
     if run.error_type:
-        facts.add_row("error", Text(f"{run.error_type}: {_first_lines(run.error_message or '')}", style="red"))
+        facts.add_row("error", Text(f"{run.error_type}: {_telling_line(run.error_message or '')}", style="red"))
     console.print(facts)
     stages = Table("stage", "status", "seconds", "records", box=None, title="stages", title_justify="left")
     for stage in run.stages:
@@ -99,8 +99,10 @@ def show(console: Console, title: str, run: PipelineRunLog) -> None:
     console.print()
 
 
-def _first_lines(text: str, most: int = 3) -> str:
-    return "\n".join(text.splitlines()[:most])
+def _telling_line(message: str) -> str:
+    """Return the line of a message that says what was wrong: the last one of a traceback, else the first."""
+    lines = [line for line in message.splitlines() if line.strip()]
+    return lines[-1 if "Traceback" in message else 0] if lines else ""
 
 
 if __name__ == "__main__":

@@ -68,7 +68,12 @@ def _describe(integration: SparkDynamoDBIntegration, folder: Path) -> None:
         "Flights out of New York",
         source_type="csv",
         destination_type="dynamodb",
-        spark_config={"spark.sql.shuffle.partitions": 4, "spark.sql.session.timeZone": "UTC"},
+        spark_config={
+            "spark.sql.shuffle.partitions": 4,
+            "spark.sql.session.timeZone": "UTC",
+            "spark.log.level": "OFF",  # what fails is in the log of runs
+            "spark.ui.showConsoleProgress": False,
+        },
     )
     create, config = integration.tables.create_table_config, integration.config
     kinds: tuple[tuple[type[BaseDynamoRepository[Any]], str], ...] = (
