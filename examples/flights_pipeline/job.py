@@ -21,7 +21,8 @@ def run(integration: SparkDynamoDBIntegration, days: Collection[date], *, broken
         with integration.stage(run_id, "load") as stage:
             flights = flights_of(integration.read_table(spark, "flights-csv", run_id), days)
             if broken:
-                flights = flights.withColumn("air_minutes", f.when(f.col("dest") == "LAX", f.lit(float("nan"))))
+                minutes = f.when(f.col("dest") == "LAX", f.lit(float("nan"))).otherwise(f.col("air_minutes"))
+                flights = flights.withColumn("air_minutes", minutes)
             stage.records_processed = integration.write_table(flights, "flights-dynamodb", run_id)
         with integration.stage(run_id, "enrich and sum up") as stage:
             summary = summary_of(integration, spark, run_id).cache()
