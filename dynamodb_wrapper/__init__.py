@@ -70,6 +70,7 @@ if TYPE_CHECKING:
         RunStatus,
         StageInfo,
         TableConfig,
+        TableMetrics,
         TableType,
     )
     from dynamodb_wrapper.operations.batches import BatchProgress
@@ -161,7 +162,7 @@ else:
             "dynamodb_wrapper.expressions": "Add Append Condition Delete F Prepend Remove SetIfMissing",
             "dynamodb_wrapper.models": """
                 DataFormat DataQualityResult LogLevel PipelineConfig PipelineRunEvent PipelineRunLog RunStatus
-                StageInfo TableConfig TableType
+                StageInfo TableConfig TableMetrics TableType
             """,
             "dynamodb_wrapper.operations.batches": "BatchProgress",
             "dynamodb_wrapper.operations.capacity": "ConsumedCapacity TableCapacity",
@@ -278,6 +279,7 @@ __all__ = [
     "TableDiff",
     "TableDifference",
     "TableInUseError",
+    "TableMetrics",
     "TableNotFoundError",
     "TableOptions",
     "TableType",

@@ -67,6 +67,12 @@ SUB_PACKAGES = {
     "utils": """
         TimezoneManager get_timezone_manager set_global_timezone configure_timezone_from_config now_in_tz utcnow
         to_user_timezone convert_utc_to_user_tz to_utc ensure_timezone_aware validate_timezone_string
+        SparkDynamoDBIntegration
+    """,
+    "spark": """
+        SparkDynamoDBIntegration SparkMissingError register require_java require_spark spark_schema
+        create_spark_session_with_dynamodb get_pipeline_config_for_spark get_table_configs_for_spark
+        log_pipeline_run_from_spark
     """,
 }
 

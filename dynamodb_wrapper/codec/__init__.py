@@ -11,7 +11,7 @@ from dynamodb_wrapper.codec.shapes import Member, Shape, Step
 from dynamodb_wrapper.codec.stored import EpochSeconds, KeyedList, StoredForm
 from dynamodb_wrapper.codec.targets import Target
 from dynamodb_wrapper.codec.wire import Item, RefusedValueError, TimeRules, Wire, WireEncoder, read_any
-from dynamodb_wrapper.codec.wire_json import from_json, to_json
+from dynamodb_wrapper.codec.wire_json import from_json, to_json, with_bytes
 
 __all__ = [
     "MAX_ITEM_BYTES",
@@ -37,4 +37,5 @@ __all__ = [
     "item_bytes",
     "read_any",
     "to_json",
+    "with_bytes",
 ]

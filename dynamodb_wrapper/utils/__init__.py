@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from dynamodb_wrapper.utils.timezone import (
     TimezoneManager,
     configure_timezone_from_config,
@@ -16,7 +18,11 @@ from dynamodb_wrapper.utils.timezone import (
     validate_timezone_string,
 )
 
+if TYPE_CHECKING:
+    from dynamodb_wrapper.spark import SparkDynamoDBIntegration
+
 __all__ = [
+    "SparkDynamoDBIntegration",
     "TimezoneManager",
     "configure_timezone_from_config",
     "convert_utc_to_user_tz",
@@ -29,3 +35,11 @@ __all__ = [
     "utcnow",
     "validate_timezone_string",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name == "SparkDynamoDBIntegration":  # of the highest floor: it is known here by an old name of its place
+        from dynamodb_wrapper.spark import SparkDynamoDBIntegration
+
+        return SparkDynamoDBIntegration
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
