@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from dynamodb_wrapper.utils.lazy import exported
 from dynamodb_wrapper.utils.timezone import (
     TimezoneManager,
     configure_timezone_from_config,
@@ -20,6 +21,8 @@ from dynamodb_wrapper.utils.timezone import (
 
 if TYPE_CHECKING:
     from dynamodb_wrapper.spark import SparkDynamoDBIntegration
+else:  # of the highest floor, and known here by an old name of its place
+    __getattr__, __dir__ = exported(__name__, {"dynamodb_wrapper.spark": "SparkDynamoDBIntegration"})
 
 __all__ = [
     "SparkDynamoDBIntegration",
@@ -35,11 +38,3 @@ __all__ = [
     "utcnow",
     "validate_timezone_string",
 ]
-
-
-def __getattr__(name: str) -> object:
-    if name == "SparkDynamoDBIntegration":  # of the highest floor: it is known here by an old name of its place
-        from dynamodb_wrapper.spark import SparkDynamoDBIntegration
-
-        return SparkDynamoDBIntegration
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

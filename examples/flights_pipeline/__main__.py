@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -100,9 +101,10 @@ def show(console: Console, title: str, run: PipelineRunLog) -> None:
 
 
 def _telling_line(message: str) -> str:
-    """Return the line of a message that says what was wrong: the last one of a traceback, else the first."""
+    """Return the line of a message that says what was wrong: that of the error in a traceback, else the first."""
     lines = [line for line in message.splitlines() if line.strip()]
-    return lines[-1 if "Traceback" in message else 0] if lines else ""
+    errors = [line for line in lines if re.match(r"[\w.]+(Error|Exception): ", line)]
+    return next(reversed(errors), lines[0] if lines else "")
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ def test_the_pipeline_of_flights(
     delays = CarrierDelayRepository(integration.config).list_all()
     assert sum(delay.flights for delay in delays) == len(expected)
     assert all(delay.carrier_name for delay in delays)
-    assert [result.passed for result in good.data_quality_results][0]
+    assert good.data_quality_results[0].passed
 
     assert (bad.status, bad.total_records_failed) == (RunStatus.FAILED, _flights_to("LAX", expected.values()))
     assert "NaN" in str(bad.error_message)
