@@ -102,7 +102,7 @@ lock: .venv-lock ## Resolve the dependencies anew (needs a package index)
 	@$(COMPILE) --upgrade --extra embedded --extra opentelemetry --extra demo --group dev pyproject.toml -o requirements/dev.lock
 	@$(COMPILE) --upgrade --group build -c requirements/dev.lock -o requirements/build.lock
 	@$(COMPILE) --upgrade --resolution lowest-direct --extra embedded --group test pyproject.toml -o requirements/lowest.lock
-	@$(COMPILE) --upgrade --no-config --extra spark --extra embedded --group spark pyproject.toml -o requirements/spark.lock
+	@$(COMPILE) --upgrade --no-config --extra spark --extra demo --group spark pyproject.toml -o requirements/spark.lock
 	@$(COMPILE) --upgrade requirements/ministack.in -o requirements/ministack.lock
 
 clean: ## Remove environments, caches and built things
