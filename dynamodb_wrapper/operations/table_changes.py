@@ -78,7 +78,8 @@ def _apply(
         differences = yield from _differences(entity)
         tried = {*map(_identity, done), *refused}
         possible = [each for each in differences if _identity(each) not in tried and _is_asked(each, asked, skip)]
-        if not possible:
+        is_another_table = any(each.aspect == "key" for each in differences)  # whoever it belongs to, it is not this
+        if is_another_table or not possible:
             return _outcome(done, refused, differences, skip)
         change = possible[0]
         progress(f"changing {change.what}")

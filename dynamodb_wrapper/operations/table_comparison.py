@@ -97,6 +97,9 @@ class _Comparison:
             why = "local indexes are made and deleted with the table: copy the items into a new table"
             return self._difference("indexes", what, declared, actual, why_not=why)
         if actual is not None:
+            if declared is not None and (other := self._of_other_type(name, self._kept())):
+                why = f"{other} has another type in the table's key or a local index, so it could not be built anew"
+                return self._difference("indexes", what, declared, actual, why_not=why)
             why = "its queries fail until it is built anew" if declared else "other programs may query it"
             updates = [{"Delete": {"IndexName": name}}]
             step = self._update(GlobalSecondaryIndexUpdates=updates)
@@ -104,11 +107,11 @@ class _Comparison:
         return self._missing_index(what, name, declared)
 
     def _missing_index(self, what: str, name: str, declared: str | None) -> TableDifference:
-        index = next(index for index in self._declared.global_indexes if index["IndexName"] == name)
+        index = self._declared_index(name)
         attributes = {part["AttributeName"] for part in index["KeySchema"]}
         there, wanted = _types(self._table), _types(self._declared.params)
-        if other := sorted(name for name in attributes if there.get(name, wanted[name]) != wanted[name]):
-            why = f"{', '.join(other)} has another type in the table's key, or in another index"
+        if other := self._of_other_type(name, there):
+            why = f"{other} has another type in the table's key, or in another index"
             return self._difference("indexes", what, declared, None, why_not=why)
         types = there | {name: wanted[name] for name in attributes}
         step = self._update(
@@ -116,6 +119,19 @@ class _Comparison:
             GlobalSecondaryIndexUpdates=[{"Create": self._fitted(index)}],
         )
         return self._difference("indexes", what, declared, None, step)
+
+    def _declared_index(self, name: str) -> Params:
+        return next(index for index in self._declared.global_indexes if index["IndexName"] == name)
+
+    def _of_other_type(self, name: str, there: Mapping[str, str]) -> str:
+        """Return the attributes of a declared index that have another type there."""
+        wanted = _types(self._declared.params)
+        parts = [part["AttributeName"] for part in self._declared_index(name)["KeySchema"]]
+        return ", ".join(sorted(part for part in parts if there.get(part, wanted[part]) != wanted[part]))
+
+    def _kept(self) -> dict[str, str]:
+        """Return the types that the table has for life: those of its key and its local indexes."""
+        return _types({**self._table, "GlobalSecondaryIndexes": ()})
 
     def _fitted(self, index: Params) -> Params:
         """Return an index with capacity as the table is billed now, which may not be as it is declared."""
@@ -344,7 +360,11 @@ def _told(step: Step) -> str:
 
 
 def _types(table: Mapping[str, Any]) -> dict[str, str]:
-    return {part["AttributeName"]: part["AttributeType"] for part in table["AttributeDefinitions"]}
+    """Return the types of the attributes that are in a key; one of an index that is gone may still be described."""
+    indexes = [*(table.get("GlobalSecondaryIndexes") or ()), *(table.get("LocalSecondaryIndexes") or ())]
+    used = {part["AttributeName"] for each in (table, *indexes) for part in each["KeySchema"]}
+    types = {part["AttributeName"]: part["AttributeType"] for part in table["AttributeDefinitions"]}
+    return {name: tag for name, tag in types.items() if name in used}
 
 
 def _key(table: Mapping[str, Any], schema: list[Params] | None = None) -> str:

@@ -28,7 +28,7 @@ def create_table(entity: Entity[Any], *, wait_seconds: float, progress: Progress
     yield from call("CreateTable", table_params(entity), repeatable=False)
     yield from wait_until(entity, "ACTIVE", wait_seconds=wait_seconds, progress=progress)
     yield from _ensure_ttl(entity)
-    yield from _ensure_recovery(entity)
+    yield from _ensure_recovery(entity, wait_seconds=wait_seconds)
 
 
 def ensure_table(entity: Entity[Any], *, wait_seconds: float, progress: Progress) -> Flow[bool]:
@@ -50,7 +50,7 @@ def ensure_table(entity: Entity[Any], *, wait_seconds: float, progress: Progress
         _refuse_other(entity, table)
     yield from wait_until(entity, "ACTIVE", wait_seconds=wait_seconds, progress=progress)
     yield from _ensure_ttl(entity)
-    yield from _ensure_recovery(entity)
+    yield from _ensure_recovery(entity, wait_seconds=wait_seconds)
     return made_here
 
 
@@ -142,15 +142,27 @@ def recovery_days(entity: Entity[Any]) -> Flow[int]:
     return int(description.get("RecoveryPeriodInDays", LONGEST_RECOVERY_DAYS))
 
 
-def _ensure_recovery(entity: Entity[Any]) -> Flow[None]:
-    """Turn on the declared continuous backups where they are off; they are never turned off here."""
+def _ensure_recovery(entity: Entity[Any], *, wait_seconds: float) -> Flow[None]:
+    """Turn on the declared continuous backups where they are off; they are never turned off here.
+
+    For a while after a table was made, AWS says that backups are being enabled, and asks to come back later.
+    """
     days = entity.declaration.options.recovery_days
     if not days or (there := (yield from recovery_days(entity))) >= days:
         return
-    yield from call(
-        "UpdateContinuousBackups",
-        {"TableName": entity.table_name, "PointInTimeRecoverySpecification": recovery_params(days, there)},
-    )
+    specification = {"TableName": entity.table_name, "PointInTimeRecoverySpecification": recovery_params(days, there)}
+    waited, pause = 0.0, _POLL_SECONDS
+    while True:
+        try:
+            yield from call("UpdateContinuousBackups", specification)
+        except TableInUseError:
+            if waited >= wait_seconds:
+                raise
+        else:
+            return
+        yield from sleep(pause)
+        waited += pause
+        pause = min(pause * 1.5, _LONGEST_POLL_SECONDS)
 
 
 def described(entity: Entity[Any]) -> Flow[dict[str, Any] | None]:

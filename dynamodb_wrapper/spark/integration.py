@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from dynamodb_wrapper.config import DynamoDBConfig
-from dynamodb_wrapper.exceptions import ConditionFailedError, ItemAlreadyExistsError
+from dynamodb_wrapper.exceptions import ConditionFailedError, DynamoDBWrapperError, ItemAlreadyExistsError
 from dynamodb_wrapper.expressions import Add, Append, F, Path
 from dynamodb_wrapper.models import DataFormat, PipelineConfig, PipelineRunLog, RunStatus, StageInfo, TableConfig
 from dynamodb_wrapper.repositories import (
@@ -120,9 +120,10 @@ class SparkDynamoDBIntegration:
         return table_options.read(session, table, **self._place_of(table), **self._report_to(table, run_id))
 
     def write_table(self, df: DataFrame, table_id: str, run_id: str | None = None, mode: str | None = None) -> int:
-        """Write a frame into a table, bring its statistics up to date, and return how many rows there were.
+        """Write a frame into a table, bring its statistics up to date, and return how many rows the frame had.
 
-        The rows are counted while they are written; nothing is computed twice.
+        The rows are counted while they are written; nothing is computed twice. Of a DynamoDB table only the time is
+        noted: how many items it has, rows that replace and delete others do not tell.
 
         Args:
             df: The rows.
@@ -131,17 +132,24 @@ class SparkDynamoDBIntegration:
             mode: Instead of the table's own: append, overwrite, ...
 
         Raises:
-            ItemNotFoundError: There is no such table, or no such run.
+            ItemNotFoundError: There is no such table, or no such run; nothing was written.
             ValidationError: The table's configuration makes no sense.
+            DynamoDBWrapperError: The statistics could not be noted; a note on it says that the rows are written.
         """
         table = self.tables.get_or_raise(table_id)
+        if run_id is not None:
+            self._note_table(run_id, "output_tables", table)
         frame = counting.observed(df)
         used = table_options.write(frame, table, mode=mode, **self._place_of(table), **self._report_to(table, run_id))
         rows = counting.counted_rows(frame)
         if rows is None and used == "ignore":
             return 0  # there was something there already
         rows = df.count() if rows is None else rows
-        self._note_written(table, df.sparkSession, rows, run_id, replaces=used == "overwrite")
+        try:
+            self._note_written(table, df.sparkSession, rows, run_id, replaces=used == "overwrite")
+        except DynamoDBWrapperError as error:
+            error.add_note(f"{rows} rows are written to table {table_id!r}; only its statistics could not be noted")
+            raise
         return rows
 
     def observed(self, df: DataFrame) -> DataFrame:
@@ -171,6 +179,8 @@ class SparkDynamoDBIntegration:
         """
         table = self.tables.get_or_raise(table_id)
         rows = counting.counted_rows(df)
+        if run_id is not None:
+            self._note_table(run_id, "output_tables", table)
         self._note_written(table, df.sparkSession, df.count() if rows is None else rows, run_id, replaces=not appended)
         return self.tables.get_or_raise(table_id, consistent=True)
 
@@ -257,10 +267,9 @@ class SparkDynamoDBIntegration:
         self, table: TableConfig, session: SparkSession, rows: int, run_id: str | None, *, replaces: bool
     ) -> None:
         size = table_options.size_bytes(session, table)
-        statistics: dict[str | Path, object] = {
-            "record_count": rows if replaces else Add(rows),
-            "last_updated_data": utcnow(),
-        }
+        statistics: dict[str | Path, object] = {"last_updated_data": utcnow()}
+        if table.data_format != DataFormat.DYNAMODB:
+            statistics["record_count"] = rows if replaces else Add(rows)
         if size is not None:
             statistics["size_bytes"] = size
         if run_id is None:
@@ -276,7 +285,6 @@ class SparkDynamoDBIntegration:
                 self.runs.patch_request(run_id, changes=processed),
             ]
         )
-        self._note_table(run_id, "output_tables", table)
 
 
 def get_pipeline_config_for_spark(pipeline_id: str, config: DynamoDBConfig | None = None) -> PipelineConfig:
@@ -325,7 +333,7 @@ def log_pipeline_run_from_spark(
     Raises:
         ValidationError: There is no such status or field, or a value is wrong.
     """
-    runs = SparkDynamoDBIntegration(config).runs
+    runs, status = SparkDynamoDBIntegration(config).runs, RunStatus.of(status)
     if not runs.exists(run_id):
         with suppress(ItemAlreadyExistsError):  # somebody was faster
             runs.create_run_log(run_id, pipeline_id, trigger_type, **facts())

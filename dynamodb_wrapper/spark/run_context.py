@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import platform
+import re
 import sys
 import threading
 import traceback
@@ -13,11 +14,16 @@ from contextlib import contextmanager
 from contextvars import copy_context
 from datetime import UTC, datetime
 from decimal import Decimal
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 from uuid import uuid4
 
-from dynamodb_wrapper.exceptions import ConditionFailedError, DynamoDBWrapperError, ItemNotFoundError
+from dynamodb_wrapper.exceptions import (
+    ConditionFailedError,
+    DynamoDBWrapperError,
+    ItemNotFoundError,
+    ItemTooLargeError,
+    ValidationError,
+)
 from dynamodb_wrapper.expressions import Remove
 from dynamodb_wrapper.models import PipelineRunLog, RunStatus, StageInfo
 from dynamodb_wrapper.operations.runs import STALE
@@ -31,6 +37,15 @@ _MOST_TRACE_CHARACTERS = 60_000
 """What is kept of an error: an item of DynamoDB holds 400 KB, and a character takes up to four bytes."""
 
 _CANCELLING = (KeyboardInterrupt, asyncio.CancelledError, GeneratorExit)
+
+_HIDDEN = "*** hidden ***"
+_SECRET = re.compile(  # names
+    r"(?i)secret|passw|pwd|passphrase|token|(access|account|api|private|storage)[._-]?key|credential|private|"
+    r"jaas|\bsas\b|authorization|connection[._-]?string"
+)
+_SECRET_INSIDE = re.compile(  # values
+    r"(?i)(secret|passw(or)?d|pwd|token|access_?key|account_?key|signature|sig)[\"']?\s*[=:]|://[^/\s]*:[^/\s]*@"
+)
 
 _log = logging.getLogger(__name__)
 
@@ -65,15 +80,18 @@ def recorded_run(
         DynamoDBWrapperError: The run could not be noted at its start, so that the block has not begun; or its success
             could not be, which a note on the error says. That a failure could not be is a note on the block's error.
     """
+    heartbeat = _Heartbeat(runs, heartbeat_seconds)
     run_id = new_run_id(pipeline_id)
     runs.create_run_log(run_id, pipeline_id, trigger_type, **{"heartbeat_at": datetime.now(UTC), **facts(), **fields})
     runs.update_run_status(run_id, RunStatus.RUNNING)
-    with _Heartbeat(runs, run_id, heartbeat_seconds):
-        try:
-            yield run_id
-        except BaseException as error:
-            _try(_note_end, runs, run_id, error, at_end, cause=error)
-            raise
+    try:  # the thread begins inside: an interrupt while it starts must stop it, or the run would seem to live
+        heartbeat.begin(run_id)
+        yield run_id
+    except BaseException as error:
+        _try(_note_end, runs, run_id, error, at_end, cause=error)
+        raise
+    finally:
+        heartbeat.stop()
     try:
         _note_success(runs, run_id, at_end)
     except DynamoDBWrapperError as error:
@@ -94,7 +112,8 @@ def recorded_stage(runs: PipelineRunLogsRepository, run_id: str, stage_name: str
         yield stage
     except BaseException as error:
         stage.status = status_of(error)
-        stage.error_message = message_of(error)
+        if stage.status != RunStatus.SUCCESS:  # sys.exit(0)
+            stage.error_message = message_of(error)
         raise
     else:
         if not stage.status.is_terminal:
@@ -122,7 +141,11 @@ def status_of(error: BaseException) -> RunStatus:
 
 def message_of(error: BaseException) -> str:
     """Return an exception's message, or its type when it has none, shortened to what a run holds."""
-    return _shortened(str(error) or type(error).__name__, _MOST_MESSAGE_CHARACTERS)
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 - the error is what is to be told, not a fault of its own
+        text = ""
+    return _shortened(_storable(text or type(error).__name__), _MOST_MESSAGE_CHARACTERS)
 
 
 def error_fields(error: BaseException) -> dict[str, Any]:
@@ -132,7 +155,7 @@ def error_fields(error: BaseException) -> dict[str, Any]:
     return {
         "error_message": message_of(error),
         "error_type": kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}",
-        "error_stack_trace": _shortened(trace, _MOST_TRACE_CHARACTERS),
+        "error_stack_trace": _shortened(_storable(trace), _MOST_TRACE_CHARACTERS),
     }
 
 
@@ -154,22 +177,23 @@ def facts() -> dict[str, Any]:
 class _Heartbeat:
     """Signs of life of a run, from a thread, as long as the block lasts."""
 
-    def __init__(self, runs: PipelineRunLogsRepository, run_id: str, every_seconds: float) -> None:
+    def __init__(self, runs: PipelineRunLogsRepository, every_seconds: Any) -> None:
+        if not isinstance(every_seconds, int | float) or not 0 < every_seconds <= threading.TIMEOUT_MAX:
+            problem = f"must be a number of seconds above 0, not {every_seconds!r}"
+            raise ValidationError(f"heartbeat_seconds {problem}", {"heartbeat_seconds": problem})
         self._runs = runs
-        self._run_id = run_id
+        self._run_id = ""
         self._every_seconds = every_seconds
         self._stopped = threading.Event()
-        self._thread = threading.Thread(
-            target=copy_context().run, args=(self._beat,), daemon=True, name="run-heartbeat"
-        )
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
+    def begin(self, run_id: str) -> None:
+        """Give them from now on."""
+        self._run_id = run_id
+        target = copy_context().run
+        threading.Thread(target=target, args=(self._beat,), daemon=True, name="run-heartbeat").start()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def stop(self) -> None:
+        """Give no more; stopping twice is fine."""
         self._stopped.set()  # not waited for: a sign of life after the end is refused
 
     def _beat(self) -> None:
@@ -201,13 +225,17 @@ def _note_end(runs: PipelineRunLogsRepository, run_id: str, error: BaseException
     if status == RunStatus.SUCCESS:
         _note_success(runs, run_id, at_end)
     else:
-        runs.update_run_status(run_id, status, **error_fields(error), **facts(), **_known(at_end, run_id))
+        told, known = error_fields(error), {**facts(), **_known(at_end, run_id)}
+        try:
+            runs.update_run_status(run_id, status, **told, **known)
+        except ItemTooLargeError:  # the run's end matters more than what led to it
+            runs.update_run_status(run_id, status, told["error_message"][:500], error_type=told["error_type"])
 
 
 def _known(at_end: AtEnd, run_id: str) -> dict[str, Any]:
     try:
         return dict(at_end(run_id))
-    except DynamoDBWrapperError as error:
+    except Exception as error:  # noqa: BLE001 - what is known besides must not keep the run from ending
         _log.warning("what the tasks of run %s did could not be summed up: %s", run_id, error)
         return {}
 
@@ -228,11 +256,16 @@ def _try(write: Any, *arguments: object, cause: BaseException | None = None) -> 
     cause = cause or sys.exception()
     try:
         write(*arguments)
-    except DynamoDBWrapperError as error:
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is not the work's
         message = f"the run log could not be written: {error}"
         _log.warning("%s", message)
         if cause is not None:
             cause.add_note(message)
+
+
+def _storable(text: str) -> str:
+    """Return a text that DynamoDB can hold: names of files that are no UTF-8 have lone surrogates in messages."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def _shortened(text: str, most: int) -> str:
@@ -244,13 +277,13 @@ def _shortened(text: str, most: int) -> str:
 
 
 def redacted(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings for the log, with the values of those hidden whose names tell of secrets, as Spark does it."""
-    words = ("secret", "password", "token", "access.key", "accesskey", "access_key", "credential", "private")
-    return {
-        name: "*** hidden ***"
-        if any(word in name.lower() for word in words)
-        else redacted(value)
-        if isinstance(value, Mapping)
-        else value
-        for name, value in settings.items()
-    }
+    """Return settings for the log, with the values hidden that are secrets by their name or by what is in them."""
+    return {name: _HIDDEN if _SECRET.search(name) else _redacted(value) for name, value in settings.items()}
+
+
+def _redacted(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return redacted(value)
+    if isinstance(value, list | tuple):
+        return [_redacted(element) for element in value]
+    return _HIDDEN if isinstance(value, str) and _SECRET_INSIDE.search(value) else value

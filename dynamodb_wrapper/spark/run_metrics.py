@@ -24,7 +24,7 @@ NOTE = f"{__name__}:note_task"
 """What option ``metrics`` says, so that tasks report to their run."""
 
 _SUMMED = ("bytes", "requests", "attempts", "throttles")
-_OF_LAST_ATTEMPT = ("rows_read", "rows_written", "rows_rejected", "rows_retried")
+_ROWS = ("rows_read", "rows_written", "rows_rejected", "rows_retried")
 
 
 class _Events(PipelineRunEventsRepository):
@@ -56,7 +56,8 @@ def note_task(report: TaskReport | JobReport, config: DynamoDBConfig) -> None:
 def summary(events: PipelineRunEventsRepository, run_id: str) -> list[TableMetrics]:
     """Return what the tasks of a run did, by table and operation.
 
-    Capacity, requests and bytes are those of all attempts. Rows are those of the last attempt at each partition,
+    Capacity, requests and bytes are those of all attempts. Rows that were read are those of all attempts that did not
+    fail; rows that were written are those of the last one at each partition that did not, or else of the last one,
     because an attempt does its partition's rows again.
     """
     reports = [event.message for event in events.query(reports_of(run_id))]
@@ -73,16 +74,19 @@ def summed(reports: Iterable[dict[str, Any]]) -> list[TableMetrics]:
 
 def _metrics(table_name: str, operation: str, reports: list[dict[str, Any]]) -> TableMetrics:
     last: dict[tuple[str, int], dict[str, Any]] = {}
-    for report in sorted(reports, key=lambda report: int(report["attempt"])):
+    for report in sorted(reports, key=lambda report: (report["outcome"] != "failed", int(report["attempt"]))):
         last[report["job_id"], int(report["partition"])] = report
+    # A frame that is used twice is read twice, in one job: each attempt that did not fail has read its rows.
+    good = [report for report in reports if report["outcome"] != "failed"]
+    counted = good if operation == "read" else list(last.values())
     return TableMetrics(
         table_name=table_name,
         operation=operation,
         tasks=len(last),
-        failed_attempts=sum(report["outcome"] == "failed" for report in reports),
+        failed_attempts=len(reports) - len(good),
         capacity=sum((Decimal(str(report["counts"]["capacity"])) for report in reports), Decimal(0)),
         **{name: sum(int(report["counts"][name]) for report in reports) for name in _SUMMED},
-        **{name: sum(int(report["counts"][name]) for report in last.values()) for name in _OF_LAST_ATTEMPT},
+        **{name: sum(int(report["counts"][name]) for report in counted) for name in _ROWS},
     )
 
 

@@ -14,7 +14,7 @@ from uuid import uuid4
 
 import pytest
 
-from dynamodb_wrapper import ConnectionError, ItemNotFoundError, PipelineRunLogsRepository, RunStatus
+from dynamodb_wrapper import ConnectionError, ItemNotFoundError, PipelineRunLogsRepository, RunStatus, ValidationError
 from dynamodb_wrapper.spark.integration import SparkDynamoDBIntegration, log_pipeline_run_from_spark
 from dynamodb_wrapper.spark.run_context import error_fields, recorded_run, redacted
 from dynamodb_wrapper.spark.run_metrics import destination, note_task, summed
@@ -202,11 +202,21 @@ def test_errors_are_shortened_in_the_middle() -> None:
 
 
 def test_secrets_are_not_in_the_snapshot() -> None:
-    settings = {"spark.hadoop.fs.s3a.Secret.key": "x", "a": {"apiToken": "x", "rows": 5}, "path": "p"}
+    settings = {
+        "spark.hadoop.fs.s3a.Secret.key": "x",
+        "a": {"apiToken": "x", "rows": 5},
+        "path": "p",
+        "sources": [{"passwd": "x", "url": "jdbc:pg://h/db?user=a&password=x"}, "s3://bucket/keys"],
+        "fs.azure.account.key.a.net": "x",
+        "primary_key_columns": ["id"],
+    }
     assert redacted(settings) == {
         "spark.hadoop.fs.s3a.Secret.key": "*** hidden ***",
         "a": {"apiToken": "*** hidden ***", "rows": 5},
         "path": "p",
+        "sources": [{"passwd": "*** hidden ***", "url": "*** hidden ***"}, "s3://bucket/keys"],
+        "fs.azure.account.key.a.net": "*** hidden ***",
+        "primary_key_columns": ["id"],
     }
 
 
@@ -244,6 +254,75 @@ def test_rows_are_those_of_the_last_attempt_and_costs_of_all() -> None:
     assert (sums.table_name, sums.operation, sums.tasks, sums.failed_attempts) == ("flights", "write", 2, 1)
     assert (sums.rows_written, sums.rows_rejected) == (21, 0)
     assert (sums.capacity, sums.requests, sums.throttles) == (Decimal("25.5"), 5, 3)
+
+
+def test_an_attempt_that_failed_later_does_not_undo_one_that_did_not() -> None:
+    (sums,) = summed([report(0, 3, rows_written=1000), report(0, 4, "failed", rows_written=10)])
+    assert (sums.rows_written, sums.tasks, sums.failed_attempts) == (1000, 1, 1)
+
+
+def test_a_frame_that_is_used_twice_is_read_twice() -> None:
+    reads = [{**report(0, number, rows_read=100, capacity=5.0), "operation": "read"} for number in (1, 2)]
+    (sums,) = summed(reads)
+    assert (sums.rows_read, sums.capacity, sums.tasks) == (200, Decimal("10.0"), 1)
+
+
+class UnspeakableError(Exception):
+    """As if its own message were wrong."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+@pytest.mark.parametrize("error", [UnspeakableError(), FileNotFoundError("caf\udce9.csv"), KeyError("\x00")])
+def test_errors_that_are_hard_to_tell(integration: SparkDynamoDBIntegration, error: Exception) -> None:
+    with pytest.raises(type(error)) as seen, integration.pipeline_run_context("p1") as run_id:
+        raise error
+    assert seen.value is error
+    run = integration.runs.get_or_raise(run_id)
+    assert run.status == RunStatus.FAILED
+    assert run.error_message
+    assert run.error_stack_trace
+
+
+def test_a_run_that_is_nearly_full_still_ends(integration: SparkDynamoDBIntegration) -> None:
+    def job(run_id: str) -> None:
+        integration.runs.patch(run_id, config_snapshot={"much": "x" * 380_000})
+        raise ValueError("boom " * 10_000)
+
+    with pytest.raises(ValueError, match="boom"), integration.pipeline_run_context("p1") as run_id:
+        job(run_id)
+    run = integration.runs.get_or_raise(run_id)
+    assert (run.status, run.error_type, run.error_stack_trace) == (RunStatus.FAILED, "ValueError", None)
+    assert str(run.error_message).startswith("boom boom")
+
+
+def test_sums_that_cannot_be_made_do_not_hide_the_error(
+    integration: SparkDynamoDBIntegration, caplog: pytest.LogCaptureFixture
+) -> None:
+    def at_end(run_id: str) -> dict[str, Any]:
+        raise KeyError("attempt")
+
+    with pytest.raises(ZeroDivisionError), recorded_run(integration.runs, "p1", "manual", at_end=at_end) as run_id:
+        _ = 1 / 0
+    assert integration.runs.get_or_raise(run_id).status == RunStatus.FAILED
+    assert "could not be summed up" in caplog.text
+
+
+@pytest.mark.parametrize("seconds", [0, -1, "30", float("nan")])
+def test_heartbeats_that_are_none(integration: SparkDynamoDBIntegration, seconds: Any) -> None:
+    with (
+        pytest.raises(ValidationError, match="heartbeat_seconds"),
+        integration.pipeline_run_context("p1", heartbeat_seconds=seconds),
+    ):
+        pytest.fail("it does not begin")
+    assert integration.runs.list_all() == []
+
+
+def test_a_status_that_is_none_creates_no_run(integration: SparkDynamoDBIntegration) -> None:
+    with pytest.raises(ValidationError, match="succes"):
+        log_pipeline_run_from_spark("r1", "p1", "succes", config=integration.config)
+    assert not integration.runs.exists("r1")
 
 
 @dataclass(frozen=True)

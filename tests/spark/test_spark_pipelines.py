@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from dynamodb_wrapper import RunStatus, ValidationError
+from dynamodb_wrapper import ItemNotFoundError, RunStatus, ValidationError
 from dynamodb_wrapper.spark import SparkDynamoDBIntegration, create_spark_session_with_dynamodb
 from tests import servers
 from tests.spark.conftest import stored
@@ -131,7 +131,7 @@ def test_a_run_knows_what_its_tasks_did(
     assert by_operation["write"].capacity >= 60
     assert by_operation["read"].rows_read == 60
     assert {metrics.table_name for metrics in run.table_metrics} == {table}
-    assert integration.tables.get_or_raise(table_id).record_count == 60
+    assert integration.tables.get_or_raise(table_id).last_updated_data is not None
 
 
 def test_a_run_that_fails_in_a_task(
@@ -153,6 +153,13 @@ def test_a_run_that_fails_in_a_task(
     assert metrics.rows_written == len(stored(server, table)) == 9
     assert metrics.failed_attempts >= 1
     assert integration.tables.get_or_raise(table_id).record_count is None
+
+
+def test_a_run_that_there_is_not(integration: SparkDynamoDBIntegration, spark: SparkSession, tmp_path: Path) -> None:
+    table_id = files(integration, tmp_path)
+    with pytest.raises(ItemNotFoundError):
+        integration.write_table(spark.range(3), table_id, "no-such-run")
+    assert not (tmp_path / table_id).exists()
 
 
 def test_configurations_that_make_no_sense(
