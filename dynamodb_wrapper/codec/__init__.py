@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dynamodb_wrapper.codec.derived import Derived
+from dynamodb_wrapper.codec.evolution import Evolution, SchemaOptions, Stamp, check_chain, upcaster_names
 from dynamodb_wrapper.codec.measure import MAX_ITEM_BYTES, check_item_size, item_bytes
 from dynamodb_wrapper.codec.model import ModelCodec, explain
 from dynamodb_wrapper.codec.one_pass import Explanation
@@ -17,6 +18,7 @@ __all__ = [
     "MAX_ITEM_BYTES",
     "Derived",
     "EpochSeconds",
+    "Evolution",
     "Explanation",
     "Item",
     "KeyedList",
@@ -24,17 +26,21 @@ __all__ = [
     "ModelCodec",
     "PartialItem",
     "RefusedValueError",
+    "SchemaOptions",
     "Shape",
+    "Stamp",
     "Step",
     "StoredForm",
     "Target",
     "TimeRules",
     "Wire",
     "WireEncoder",
+    "check_chain",
     "check_item_size",
     "explain",
     "from_json",
     "item_bytes",
     "read_any",
     "to_json",
+    "upcaster_names",
 ]

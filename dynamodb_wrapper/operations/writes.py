@@ -302,6 +302,8 @@ def _settled_at(entity: Entity[T], model: T, time: datetime | None, *, version: 
     settled: dict[str, object] = {}
     if declaration.version is not None:
         settled[declaration.version] = version
+    if declaration.schema_version is not None and entity.evolution is not None:
+        settled[declaration.schema_version] = entity.evolution.current
     settled.update(_whole_expiry(entity, model))
     if time is None or not (declaration.created_at or declaration.updated_at):
         return settled
