@@ -8,13 +8,14 @@ from dynamodb_wrapper.codec.measure import MAX_ITEM_BYTES, check_item_size, item
 from dynamodb_wrapper.codec.model import ModelCodec, explain
 from dynamodb_wrapper.codec.one_pass import Explanation
 from dynamodb_wrapper.codec.partial import PartialItem
-from dynamodb_wrapper.codec.shapes import Member, Shape, Step
+from dynamodb_wrapper.codec.shapes import ANY, Member, Shape, Step
 from dynamodb_wrapper.codec.stored import EpochSeconds, KeyedList, StoredForm
 from dynamodb_wrapper.codec.targets import Target
 from dynamodb_wrapper.codec.wire import Item, RefusedValueError, TimeRules, Wire, WireEncoder, read_any
 from dynamodb_wrapper.codec.wire_json import from_json, to_json
 
 __all__ = [
+    "ANY",
     "MAX_ITEM_BYTES",
     "Derived",
     "EpochSeconds",

@@ -279,6 +279,11 @@ class Entity(Generic[T]):
             error.context.update(self.located(item))
             raise
 
+    @cached_property
+    def writes_back(self) -> bool:
+        """Whether older items that are read are to be written back."""
+        return self.evolution is not None and self.evolution.options.write_back
+
     def current_item(self, item: Mapping[str, Wire]) -> Mapping[str, Wire]:
         """Return an item as it is in the current schema version; without versions, as it is.
 
