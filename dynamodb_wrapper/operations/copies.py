@@ -121,6 +121,8 @@ class Copying:
         if model is None:
             return None
         item = self.target.encode(model)
+        if (stamp := self.target.codec.stamp) is not None:  # the model may have it as a field, and not have set it
+            item[stamp.attribute] = {"N": str(stamp.version)}
         for name, wire in current.items():
             if not (_knows(self.source, name) or _knows(self.target, name)):
                 item.setdefault(name, wire)

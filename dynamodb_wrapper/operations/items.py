@@ -52,7 +52,7 @@ def create_in_zone(entity: Entity[T], model: T, zone: str | None) -> Flow[T]:
     They become aware on the model too: the next write would take them to be in the configured zone, another instant.
     """
     zoned = entity.in_zones(assumed=zone)
-    as_read = zoned.decode(zoned.encode(model)) if zone is not None else model
+    as_read = zoned.codec.decode(zoned.encode(model)) if zone is not None else model
     fields = type(as_read).model_fields
     aware = {name: getattr(as_read, name) for name in fields if getattr(as_read, name) != getattr(model, name)}
     created = yield from create(zoned, model)

@@ -135,7 +135,7 @@ READS: dict[str, Callable[[Any], Any]] = {
     "parallel_scan": lambda plans: list(plans.parallel_scan(3)),
     "transact_get": lambda plans: transact_get([plans.get_request(key) for key in "abc"]),
     "with_timezone": lambda plans: plans.list_all_with_timezone("Europe/Berlin"),
-    "trees": lambda plans: [plans.read_tree(key).value for key in "abc"],
+    "trees": lambda plans: [plans.read_tree(key).item for key in "abc"],
     "filtered": lambda plans: plans.scan().where(F.team == "t").all(),
 }
 
@@ -216,7 +216,7 @@ def test_a_patch_of_an_older_item_is_of_the_current_version(plans: Plans) -> Non
 
 
 def test_a_patch_compares_with_the_current_version(plans: Plans) -> None:
-    assert plans.patch("a", {"price.cents": 160}, when=F.price.cents == 150).price.cents == 160
+    assert plans.patch("a", changes={"price.cents": 160}, when=F.price.cents == 150).price.cents == 160
     with pytest.raises(ConditionFailedError) as caught:
         plans.patch("b", hits=1, when=F.title == "other")
     assert seen([caught.value.item]) == {"b": ("Beta", 200)}
@@ -244,7 +244,7 @@ def test_a_transaction_patches_older_items(plans: Plans) -> None:
 def test_a_tree_moves_older_nodes(plans: Plans) -> None:
     moved = plans.move_subtree("a", "c")
     assert (moved.parent, moved.title) == ("c", "Alpha")
-    assert [node.value.id for node in plans.read_tree("c").children] == ["a"]
+    assert [node.item.id for node in plans.read_tree("c").children] == ["a"]
 
 
 class Frozen(BaseModel):
@@ -315,7 +315,7 @@ def test_older_items_are_written_back_when_asked(make: Make, plans: Plans, way: 
 
 def test_the_version_of_an_item_that_cannot_be_read_is_no_secret(plans: Plans) -> None:
     plans.table.put_item(Item={"id": "d", "nom": "?"})
-    with pytest.raises(ValidationError, match="upcast_v1_v2 failed .* KeyError: 'name'") as caught:
+    with pytest.raises(ValidationError, match=r"upcast_v1_v2 failed .* KeyError: 'name'") as caught:
         plans.get("d")
     assert caught.value.context["key"] == {"id": "d"}
 
@@ -344,7 +344,7 @@ def test_a_table_is_migrated_in_place(plans: Plans) -> None:
     assert dry.is_done
     done = plans.migrate(segments=3)
     assert (done.rewritten, done.current, done.newer, done.failed) == (122, 1, 1, 1)
-    assert done.write_units >= 122
+    assert done.write_units >= 61  # moto says half of what AWS does
     assert done.read_units > 0
     again = plans.migrate(segments=1)
     assert (again.rewritten, again.current, again.failed) == (0, 123, 1)
@@ -376,39 +376,6 @@ def test_a_migration_goes_on_from_its_checkpoint(plans: Plans) -> None:
     assert told[0].rewritten + rest.rewritten == 252
     with pytest.raises(InvalidCursorError):
         plans.migrate(segments=2, checkpoint=told[0].checkpoint)
-
-
-class Named(BaseModel):
-    id: str
-    email: str
-
-
-class NamedOnce(BaseDynamoRepository[Named]):
-    table_name = "named"
-    primary_key = "id"
-    unique = ("email",)
-
-
-class NamedNow(NamedOnce):
-    schema_version = 2
-    unique = (Unique("email"),)
-
-    @staticmethod
-    def upcast_v1_v2(item: dict[str, Any]) -> dict[str, Any]:
-        item["email"] = item["email"].lower()
-        return item
-
-
-def test_migrating_keeps_values_unique(make: Make) -> None:
-    once, now = make(NamedOnce), make(NamedNow)
-    for key, email in (("1", "A@x"), ("2", "b@x"), ("3", "B@x")):
-        once.create(Named(id=key, email=email))
-    report = now.migrate()
-    assert (report.scanned, report.rewritten, report.failed) == (3, 2, 1)
-    assert isinstance(report.failures[0].error, UniqueViolationError)
-    with pytest.raises(UniqueViolationError):
-        now.create(Named(id="4", email="a@x"))
-    once.create(Named(id="5", email="A@x"))  # the value as it was before is free
 
 
 # --- copying ----------------------------------------------------------------------------------------------------------
@@ -539,11 +506,45 @@ def locking(locking_server: servers.RunningServer) -> Iterator[Server]:
     server.clean_up()
 
 
+class Named(BaseModel):
+    id: str
+    email: str
+
+
+class NamedOnce(BaseDynamoRepository[Named]):
+    table_name = "named"
+    primary_key = "id"
+    unique = ("email",)
+
+
+class NamedNow(NamedOnce):
+    schema_version = 2
+    unique = (Unique("email"),)
+
+    @staticmethod
+    def upcast_v1_v2(item: dict[str, Any]) -> dict[str, Any]:
+        item["email"] = item["email"].lower()
+        return item
+
+
+def test_migrating_keeps_values_unique(locking: Server) -> None:
+    once, now = NamedOnce(locking.config()), NamedNow(locking.config())
+    once.ensure_table()
+    for key, email in (("1", "A@x"), ("2", "b@x"), ("3", "B@x")):
+        once.create(Named(id=key, email=email))
+    report = now.migrate()
+    assert (report.scanned, report.rewritten, report.failed) == (3, 2, 1)
+    assert isinstance(report.failures[0].error, UniqueViolationError)
+    with pytest.raises(UniqueViolationError):
+        now.create(Named(id="4", email="a@x"))
+    once.create(Named(id="5", email="A@x"))  # the value as it was before is free
+
+
 KEYS = [f"k{number}" for number in range(12)]
 
 
 def hit(repository: Any, key: str, name: str, done: dict[str, int]) -> None:
-    repository.patch(key, {name: Add(1), "seen": Add({name})})
+    repository.patch(key, changes={name: Add(1), "seen": Add({name})})
     done[key] += 1
 
 
@@ -624,7 +625,7 @@ Plans(config).migrate(segments=2, checkpoint=file.read_text() or None, progress=
 def test_killed_and_resumed_a_migration_does_the_rest(running_server: Any, plans: Plans, tmp_path: Path) -> None:
     if running_server.name == "embedded":
         pytest.skip("it lives in one process")
-    fill(plans, 700)
+    fill(plans, 450)
     file = tmp_path / "checkpoint"
     file.write_text("")
     secret = plans.config.aws_secret_access_key
@@ -642,7 +643,7 @@ def test_killed_and_resumed_a_migration_does_the_rest(running_server: Any, plans
             cwd=Path(__file__).parents[2],
         )
         assert done.returncode == (9 if dies_after else 0), done.stderr
-        scanned.append(int(done.stdout.split("\\n")[-2].split()[0]))
-    assert sum(scanned) == 703
+        scanned.append(int(done.stdout.split("\n")[-2].split()[0]))
+    assert sum(scanned) == 453
     assert file.read_text() == ""
     assert plans.migrate().rewritten == 0

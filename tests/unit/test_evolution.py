@@ -24,7 +24,7 @@ from dynamodb_wrapper.exceptions import (
     WriteOutcomeUnknownError,
 )
 from dynamodb_wrapper.operations import evolving, items, migrations, patches
-from dynamodb_wrapper.operations.copies import is_same
+from dynamodb_wrapper.operations.copies import Copying, is_same
 from dynamodb_wrapper.operations.effects import Call, Effect, Flow, Now, Sleep, Together
 from dynamodb_wrapper.operations.evolving import Outcome
 from dynamodb_wrapper.operations.passes import PassOptions
@@ -247,6 +247,14 @@ def test_the_version_may_be_a_field_of_the_model() -> None:
     assert entity.decode({"id": {"S": "a"}}).form == 2
     call, _ = first_call(items.create(entity, Versioned(id="a", name="b")))
     assert call.params["Item"]["v"] == {"N": "2"}
+    created = Server().run(items.create_in_zone(entity, Versioned(id="a", name="b"), "Europe/Berlin"))
+    assert created.form == 2
+    target = type("Target", (Repository,), {"table_name": "t2"})(CONFIG)._entity
+    assert Copying(entity, target, None).item({"id": {"S": "a"}}) == {
+        "id": {"S": "a"},
+        "name": {"S": "?"},
+        "v": {"N": "2"},
+    }
     with pytest.raises(ValidationError, match="schema version"):
         first_call(patches.patch(entity, ("a", None), None, {"form": 5}, when=None, upsert=False))
 
