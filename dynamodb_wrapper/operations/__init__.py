@@ -15,8 +15,9 @@ if not TYPE_CHECKING:
         __name__,
         {},
         modules="""
-        adoption batch_rounds batches bulk capacity cursors declaration document_batches document_keywords
-        document_trees documents dynamodb_keywords effects entity items parents patches pipelines queries
-        requests run_messages runs scans selection subtrees tables transactions trees unique writes
+        adoption batch_rounds batches bulk capacity copies cursors declaration document_batches document_keywords
+        document_trees documents dynamodb_keywords effects entity evolving items migrations parents passes patches
+        pipelines queries requests run_messages runs scans selection subtrees tables transactions trees unique versions
+        writes
         """,
     )

@@ -10,11 +10,10 @@ from pydantic import BaseModel
 from dynamodb_wrapper import expressions
 from dynamodb_wrapper.codec import Item, PartialItem, Step, read_any
 from dynamodb_wrapper.exceptions import ExpressionError, ItemNotFoundError
-from dynamodb_wrapper.operations import evolving, transactions, writes
+from dynamodb_wrapper.operations import evolving, transactions, versions, writes
 from dynamodb_wrapper.operations.effects import AnswerReader, Flow
 from dynamodb_wrapper.operations.entity import Entity
 from dynamodb_wrapper.operations.requests import Get, Read
-from dynamodb_wrapper.operations.versions import pruned
 
 if TYPE_CHECKING:
     from dynamodb_wrapper.expressions import AnyCondition, Path
@@ -198,7 +197,7 @@ class Projection:
 
     def current(self, item: Item) -> Item:
         """Return an item, or what was read of it, in the current schema version."""
-        return pruned(self._entity.current_item(item), self.places) if self.reads_whole else item
+        return versions.pruned(self._entity.current_item(item), self.places) if self.reads_whole else item
 
     def decode(self, item: Item) -> PartialItem:
         """Return what was asked for, without the keys that were read along."""

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel
 
-from dynamodb_wrapper.operations import copies, migrations
-from dynamodb_wrapper.operations.copies import CopyReport
-from dynamodb_wrapper.operations.migrations import MigrationReport
-from dynamodb_wrapper.operations.passes import PassOptions
+from dynamodb_wrapper.operations import copies, migrations, passes
 from dynamodb_wrapper.repositories.foundation import RepositoryFoundation
 from dynamodb_wrapper.repositories.migrating import CopyFoundation
 
 if TYPE_CHECKING:
+    from dynamodb_wrapper.operations.copies import CopyReport
+    from dynamodb_wrapper.operations.migrations import MigrationReport
     from dynamodb_wrapper.transport.async_driver import AsyncDriver
 
 T = TypeVar("T", bound=BaseModel)
@@ -54,7 +53,10 @@ class AsyncMigrationMethods(CopyFoundation[T]):
         """
         return await self._driver.reporting().run(
             migrations.migrate(
-                self._entity, PassOptions(segments, checkpoint, units_per_second), dry_run=dry_run, progress=progress
+                self._entity,
+                passes.PassOptions(segments, checkpoint, units_per_second),
+                dry_run=dry_run,
+                progress=progress,
             ),
             each_request=True,
         )
@@ -90,7 +92,9 @@ class AsyncMigrationMethods(CopyFoundation[T]):
         """
         return await self._driver.reporting().run(
             copies.copy(
-                self._copying(target, transform), PassOptions(segments, checkpoint, units_per_second), progress=progress
+                self._copying(target, transform),
+                passes.PassOptions(segments, checkpoint, units_per_second),
+                progress=progress,
             ),
             each_request=True,
         )
@@ -124,7 +128,9 @@ class AsyncMigrationMethods(CopyFoundation[T]):
         """
         return await self._driver.reporting().run(
             copies.compare(
-                self._copying(target, transform), PassOptions(segments, checkpoint, units_per_second), progress=progress
+                self._copying(target, transform),
+                passes.PassOptions(segments, checkpoint, units_per_second),
+                progress=progress,
             ),
             each_request=True,
         )

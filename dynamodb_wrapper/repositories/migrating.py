@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel
 
 from dynamodb_wrapper.exceptions import ValidationError
-from dynamodb_wrapper.operations import copies, migrations
-from dynamodb_wrapper.operations.copies import Copying, CopyReport
-from dynamodb_wrapper.operations.migrations import MigrationReport
-from dynamodb_wrapper.operations.passes import PassOptions
+from dynamodb_wrapper.operations import copies, migrations, passes
 from dynamodb_wrapper.repositories.foundation import RepositoryFoundation
 from dynamodb_wrapper.transport import SyncDriver
+
+if TYPE_CHECKING:
+    from dynamodb_wrapper.operations.copies import Copying, CopyReport
+    from dynamodb_wrapper.operations.migrations import MigrationReport
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -27,7 +28,7 @@ class CopyFoundation(RepositoryFoundation[T]):
                 f"the table is copied to that of another repository with the same configuration, not to {target!r:.80}",
                 {"target": "no repository of this configuration"},
             )
-        return Copying(self._entity, target._entity, transform)
+        return copies.Copying(self._entity, target._entity, transform)
 
 
 class MigrationMethods(CopyFoundation[T]):
@@ -64,7 +65,10 @@ class MigrationMethods(CopyFoundation[T]):
         """
         return self._driver.reporting().run(
             migrations.migrate(
-                self._entity, PassOptions(segments, checkpoint, units_per_second), dry_run=dry_run, progress=progress
+                self._entity,
+                passes.PassOptions(segments, checkpoint, units_per_second),
+                dry_run=dry_run,
+                progress=progress,
             ),
             each_request=True,
         )
@@ -100,7 +104,9 @@ class MigrationMethods(CopyFoundation[T]):
         """
         return self._driver.reporting().run(
             copies.copy(
-                self._copying(target, transform), PassOptions(segments, checkpoint, units_per_second), progress=progress
+                self._copying(target, transform),
+                passes.PassOptions(segments, checkpoint, units_per_second),
+                progress=progress,
             ),
             each_request=True,
         )
@@ -134,7 +140,9 @@ class MigrationMethods(CopyFoundation[T]):
         """
         return self._driver.reporting().run(
             copies.compare(
-                self._copying(target, transform), PassOptions(segments, checkpoint, units_per_second), progress=progress
+                self._copying(target, transform),
+                passes.PassOptions(segments, checkpoint, units_per_second),
+                progress=progress,
             ),
             each_request=True,
         )
