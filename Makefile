@@ -12,6 +12,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 MINISTACK := .venv-ministack/.ready
 LOWEST := .venv-lowest/.ready
+SPARK := .venv-spark/.ready
 PIP_INSTALL := -m pip install -qq --disable-pip-version-check
 # The locks are complete, so pip need not resolve; what has no wheel is built with the tools in build.lock.
 LOCKED := $(PIP_INSTALL) --require-hashes --no-deps --no-build-isolation
@@ -24,7 +25,7 @@ ENDPOINT ?=
 TRANSPORT ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types floors fmt docs bench contract property soak faults lowest lock clean
+.PHONY: help demo test check lint types floors fmt docs bench contract property soak faults lowest spark pipeline lock clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -87,15 +88,25 @@ lowest: $(LOWEST) ## Unit and contract tests (on moto) with the oldest supported
 	@echo "==> tests with the oldest dependencies"
 	@CONTRACT_SERVERS=moto .venv-lowest/bin/python -m pytest -n $(WORKERS) -o filterwarnings=default tests/unit tests/contract
 
+spark: $(SPARK) $(MINISTACK) ## The Spark source and sink: types and tests with pyspark itself (needs Java 17 or 21)
+	@echo "==> mypy with pyspark"
+	@.venv-spark/bin/mypy dynamodb_wrapper/spark
+	@echo "==> tests with Spark"
+	@.venv-spark/bin/python -m pytest tests/spark tests/test_docs.py -k spark
+
+pipeline: $(SPARK) $(MINISTACK) ## A pipeline through Spark into DynamoDB, a run that fails, and both run logs (needs Java)
+	@.venv-spark/bin/python -m examples.flights_pipeline
+
 lock: .venv-lock ## Resolve the dependencies anew (needs a package index)
 	@echo "==> requirements/*.lock"
-	@$(COMPILE) --upgrade --all-extras --group dev pyproject.toml -o requirements/dev.lock
+	@$(COMPILE) --upgrade --extra embedded --extra opentelemetry --extra demo --group dev pyproject.toml -o requirements/dev.lock
 	@$(COMPILE) --upgrade --group build -c requirements/dev.lock -o requirements/build.lock
 	@$(COMPILE) --upgrade --resolution lowest-direct --extra embedded --group test pyproject.toml -o requirements/lowest.lock
+	@$(COMPILE) --upgrade --no-config --extra spark --extra demo --group spark pyproject.toml -o requirements/spark.lock
 	@$(COMPILE) --upgrade requirements/ministack.in -o requirements/ministack.lock
 
 clean: ## Remove environments, caches and built things
-	rm -rf .venv .venv-ministack .venv-lowest .venv-lock .venv-bench-* site dist .coverage .coverage.* .hypothesis .mypy_cache \
+	rm -rf .venv .venv-ministack .venv-lowest .venv-spark .venv-lock .venv-bench-* site dist .coverage .coverage.* .hypothesis .mypy_cache \
 	    .pytest_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -120,6 +131,13 @@ $(LOWEST): pyproject.toml requirements/build.lock requirements/lowest.lock
 	@.venv-lowest/bin/python $(LOCKED) -r requirements/build.lock
 	@.venv-lowest/bin/python $(LOCKED) -r requirements/lowest.lock
 	@.venv-lowest/bin/python $(PIP_INSTALL) --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(SPARK): pyproject.toml requirements/build.lock requirements/spark.lock
+	$(call new_venv,$(PYTHON),.venv-spark)
+	@.venv-spark/bin/python $(LOCKED) -r requirements/build.lock
+	@.venv-spark/bin/python $(LOCKED) -r requirements/spark.lock
+	@.venv-spark/bin/python $(PIP_INSTALL) --no-deps --no-build-isolation -e .
 	@touch $@
 
 # An environment of its own, because ministack pins botocore.

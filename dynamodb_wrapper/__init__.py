@@ -70,12 +70,17 @@ if TYPE_CHECKING:
         RunStatus,
         StageInfo,
         TableConfig,
+        TableMetrics,
         TableType,
     )
     from dynamodb_wrapper.operations.batches import BatchProgress
     from dynamodb_wrapper.operations.capacity import ConsumedCapacity, TableCapacity
-    from dynamodb_wrapper.operations.declaration import TableOptions, Unique
+    from dynamodb_wrapper.operations.charts import EntityChart
+    from dynamodb_wrapper.operations.declaration import Unique
+    from dynamodb_wrapper.operations.explanations import QueryExplanation
     from dynamodb_wrapper.operations.queries import Page
+    from dynamodb_wrapper.operations.table_diff import TableChanges, TableDiff, TableDifference
+    from dynamodb_wrapper.operations.table_options import TableOptions
     from dynamodb_wrapper.operations.trees import TreeMetadata, TreeNode, TreeWithMetadata
     from dynamodb_wrapper.repositories import (
         AccessPattern,
@@ -107,6 +112,9 @@ if TYPE_CHECKING:
         async_transact_get,
         async_transact_write,
         async_transaction,
+        cloudformation_template,
+        iam_policy,
+        terraform_configuration,
         transact_get,
         transact_write,
         transaction,
@@ -154,12 +162,16 @@ else:
             "dynamodb_wrapper.expressions": "Add Append Condition Delete F Prepend Remove SetIfMissing",
             "dynamodb_wrapper.models": """
                 DataFormat DataQualityResult LogLevel PipelineConfig PipelineRunEvent PipelineRunLog RunStatus
-                StageInfo TableConfig TableType
+                StageInfo TableConfig TableMetrics TableType
             """,
             "dynamodb_wrapper.operations.batches": "BatchProgress",
             "dynamodb_wrapper.operations.capacity": "ConsumedCapacity TableCapacity",
-            "dynamodb_wrapper.operations.declaration": "TableOptions Unique",
+            "dynamodb_wrapper.operations.charts": "EntityChart",
+            "dynamodb_wrapper.operations.declaration": "Unique",
+            "dynamodb_wrapper.operations.explanations": "QueryExplanation",
             "dynamodb_wrapper.operations.queries": "Page",
+            "dynamodb_wrapper.operations.table_diff": "TableChanges TableDiff TableDifference",
+            "dynamodb_wrapper.operations.table_options": "TableOptions",
             "dynamodb_wrapper.operations.trees": "TreeMetadata TreeNode TreeWithMetadata",
             "dynamodb_wrapper.repositories": """
                 AccessPattern AsyncBaseDynamoRepository AsyncBatch AsyncLoaded AsyncLoader AsyncParallelScan
@@ -168,7 +180,7 @@ else:
                 Loaded Loader ParallelScan ParentPattern PipelineConfigRepository PipelineRunEventsRepository
                 PipelineRunLogsRepository Query TableConfigRepository Transaction WriteRequest
                 async_transact_get async_transact_write async_transaction transact_get transact_write
-                transaction
+                transaction cloudformation_template iam_policy terraform_configuration
             """,
             "dynamodb_wrapper.transport": """
                 AWSServices DynamoDBSingleton HealthReport RequestCounts RequestEvent RequestMetrics
@@ -221,6 +233,7 @@ __all__ = [
     "DynamoDBConfig",
     "DynamoDBSingleton",
     "DynamoDBWrapperError",
+    "EntityChart",
     "EpochSeconds",
     "ExpressionError",
     "F",
@@ -249,6 +262,7 @@ __all__ = [
     "PipelineRunLogsRepository",
     "Prepend",
     "Query",
+    "QueryExplanation",
     "Remove",
     "RequestCounts",
     "RequestEvent",
@@ -259,9 +273,13 @@ __all__ = [
     "StageInfo",
     "Subscription",
     "TableCapacity",
+    "TableChanges",
     "TableConfig",
     "TableConfigRepository",
+    "TableDiff",
+    "TableDifference",
     "TableInUseError",
+    "TableMetrics",
     "TableNotFoundError",
     "TableOptions",
     "TableType",
@@ -283,6 +301,7 @@ __all__ = [
     "async_transact_write",
     "async_transaction",
     "aws_services",
+    "cloudformation_template",
     "configure",
     "get_all_tables",
     "get_async_dynamodb_client",
@@ -294,9 +313,11 @@ __all__ = [
     "get_table",
     "health_check",
     "health_report",
+    "iam_policy",
     "observe",
     "register_tables",
     "reset_connection",
+    "terraform_configuration",
     "transact_get",
     "transact_write",
     "transaction",

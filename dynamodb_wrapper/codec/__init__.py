@@ -12,7 +12,7 @@ from dynamodb_wrapper.codec.shapes import ANY, Member, Shape, Step
 from dynamodb_wrapper.codec.stored import EpochSeconds, KeyedList, StoredForm
 from dynamodb_wrapper.codec.targets import Target
 from dynamodb_wrapper.codec.wire import Item, RefusedValueError, TimeRules, Wire, WireEncoder, read_any
-from dynamodb_wrapper.codec.wire_json import from_json, to_json
+from dynamodb_wrapper.codec.wire_json import from_json, to_json, with_bytes
 
 __all__ = [
     "ANY",
@@ -44,4 +44,5 @@ __all__ = [
     "read_any",
     "to_json",
     "upcaster_names",
+    "with_bytes",
 ]

@@ -16,11 +16,11 @@ from pydantic import AwareDatetime, BaseModel, FutureDatetime, NaiveDatetime, Pa
 from dynamodb_wrapper.codec import Derived, EpochSeconds, Evolution, ModelCodec, StoredForm, TimeRules
 from dynamodb_wrapper.codec.pydantic_internals import has_model_serializer
 from dynamodb_wrapper.exceptions import DeclarationError
+from dynamodb_wrapper.operations.table_options import TableOptions
 
 T = TypeVar("T", bound=BaseModel)
 
 Projection = Literal["ALL", "KEYS_ONLY"] | tuple[str, ...]
-StreamView = Literal["KEYS_ONLY", "NEW_IMAGE", "OLD_IMAGE", "NEW_AND_OLD_IMAGES"]
 
 MAX_KEY_PARTS = 4
 """AWS, "Multi-attribute keys": the most attributes in one half of an index key."""
@@ -79,33 +79,6 @@ class Unique:
         return (self.field, *((self.within,) if isinstance(self.within, str) else self.within))
 
 
-@dataclass(frozen=True, slots=True)
-class TableOptions:
-    """How the table is made by ``create_table``.
-
-    Attributes:
-        read_units: Provisioned read capacity; None (with ``write_units``) for on-demand billing, the default.
-        write_units: Provisioned write capacity.
-        stream: What DynamoDB Streams carries of each change; None for no stream.
-        deletion_protection: Whether DynamoDB refuses to delete the table.
-    """
-
-    read_units: int | None = None
-    write_units: int | None = None
-    stream: StreamView | None = None
-    deletion_protection: bool = False
-
-    def __post_init__(self) -> None:
-        if (self.read_units is None) != (self.write_units is None):
-            raise DeclarationError("read_units and write_units are given together, or neither (on-demand billing)")
-        given: dict[str, object] = {"read_units": self.read_units, "write_units": self.write_units}
-        for name, units in given.items():
-            if units is not None and (isinstance(units, bool) or not isinstance(units, int) or units < 1):
-                raise DeclarationError(f"{name} must be a whole number of at least 1, not {units!r}")
-        if self.stream is not None and self.stream not in get_args(StreamView):
-            raise DeclarationError(f"stream must be one of {', '.join(get_args(StreamView))}, not {self.stream!r}")
-
-
 @dataclass(frozen=True, eq=False)
 class Declaration:
     """A repository's table: its keys, indexes and the fields the library takes care of.
@@ -126,7 +99,7 @@ class Declaration:
     stored: Mapping[str, StoredForm] = field(default_factory=dict)
     derived: tuple[Derived, ...] = ()
     forbid_unknown: bool = False
-    options: TableOptions = TableOptions()
+    options: TableOptions = field(default_factory=TableOptions)
     unique: tuple[Unique, ...] = ()
     evolution: Evolution | None = None
     _codecs: dict[tuple[type[BaseModel], TimeRules], ModelCodec[Any]] = field(

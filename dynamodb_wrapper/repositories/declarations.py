@@ -10,14 +10,8 @@ from pydantic import BaseModel
 
 from dynamodb_wrapper.codec import Derived, Evolution, SchemaOptions, StoredForm, check_chain, upcaster_names
 from dynamodb_wrapper.exceptions import DeclarationError
-from dynamodb_wrapper.operations.declaration import (
-    DATETIMES,
-    Declaration,
-    TableOptions,
-    Unique,
-    classes_of,
-    merged_indexes,
-)
+from dynamodb_wrapper.operations.declaration import DATETIMES, Declaration, Unique, classes_of, merged_indexes
+from dynamodb_wrapper.operations.table_options import TableOptions
 from dynamodb_wrapper.repositories.patterns import AccessPattern, ParentPattern
 
 if TYPE_CHECKING:
@@ -194,14 +188,16 @@ def model_argument(cls: type, known: Mapping[Any, Any] | None = None) -> type[Ba
 
 
 def _patterns(cls: type) -> Iterable[AccessPattern]:
-    """Yield the access patterns of a class and its bases, an overridden one once."""
-    seen: set[str] = set()
+    return named_patterns(cls).values()
+
+
+def named_patterns(cls: type) -> dict[str, AccessPattern]:
+    """Return the access patterns of a class and its bases by their names, an overridden one once."""
+    found: dict[str, object] = {}
     for base in cls.__mro__:
         for name, value in vars(base).items():
-            if name not in seen:
-                seen.add(name)
-                if isinstance(value, AccessPattern):
-                    yield value
+            found.setdefault(name, value)
+    return {name: value for name, value in found.items() if isinstance(value, AccessPattern)}
 
 
 def declared_tree(cls: type, declaration: Declaration) -> ParentLink | None:

@@ -12,10 +12,11 @@ from dynamodb_wrapper import expressions
 from dynamodb_wrapper.codec import SchemaOptions, StoredForm, TimeRules
 from dynamodb_wrapper.config import DynamoDBConfig
 from dynamodb_wrapper.exceptions import DeclarationError, ValidationError
-from dynamodb_wrapper.operations import selection
-from dynamodb_wrapper.operations.declaration import Declaration, TableOptions, Unique
+from dynamodb_wrapper.operations import charts, selection
+from dynamodb_wrapper.operations.declaration import Declaration, Unique
 from dynamodb_wrapper.operations.entity import Entity
-from dynamodb_wrapper.repositories.declarations import Declared, declared_at_class_time
+from dynamodb_wrapper.operations.table_options import TableOptions
+from dynamodb_wrapper.repositories.declarations import Declared, declared_at_class_time, named_patterns
 from dynamodb_wrapper.transport import Connection, Driver, connection_for
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class RepositoryFoundation(Generic[T]):
             older ones are read through the methods ``upcast_v1_v2(item)``, ``upcast_v2_v3(item)`` and so on: each takes
             an item as a plain dict of stored attributes and returns it as the next version has it.
         schema_options: Where the version is kept, and what becomes of items of other versions.
-        table_options: Billing, stream and deletion protection for `create_table`.
+        table_options: Billing, stream, backups and whatever else a table is beside its items; see `TableOptions`.
         config: The configuration.
     """
 
@@ -142,6 +143,21 @@ class RepositoryFoundation(Generic[T]):
         limited = copy(self)
         limited._driver = self._driver.limited(timeout=timeout, max_attempts=max_attempts)
         return limited
+
+    def describe(self, *, page_size: int = 25, item_bytes: int | None = None) -> charts.EntityChart:
+        """Return the chart of what the table answers: patterns, keys, what is carried, and what a page costs.
+
+        It has ``to_text()``, ``to_markdown()``, ``to_json()`` and ``to_json_schema()``. AWS is not asked.
+
+        Args:
+            page_size: How many items a page has, for the estimate of read units.
+            item_bytes: How large an item is; without it, the estimate is that of the largest page, 1 MB.
+
+        Raises:
+            ValidationError: One of them is no positive number.
+        """
+        names = {name: pattern.index for name, pattern in named_patterns(type(self)).items()}
+        return charts.charted(self._entity, names, page_size=page_size, item_bytes=item_bytes)
 
     def _compiled(self) -> Connection:
         """Compile what reads and writes the model, and return the connection."""

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from dynamodb_wrapper.codec import with_bytes
 from dynamodb_wrapper.operations.effects import Call, Response
 from dynamodb_wrapper.transport.deadlines import Abandonable, begin_sending
 from dynamodb_wrapper.transport.errors import Endpoint, from_answer, from_botocore, from_credentials_service
@@ -59,7 +60,7 @@ class BotocoreLane:
 
         method = getattr(client, xform_name(call.operation))
         try:
-            response: Response = method(**call.params)
+            response: Response = method(**_parameters(call))
         except ClientError as error:
             if error.operation_name != call.operation:
                 raise from_credentials_service(error, call, self._endpoint(client)) from error
@@ -71,6 +72,13 @@ class BotocoreLane:
                 raise
             raise damaged(f"botocore cannot parse it: {type(error).__name__}") from error
         return checked_answer(call, response)
+
+
+def _parameters(call: Call) -> dict[str, Any]:
+    if call.body is None:
+        return call.params
+    parameters: dict[str, Any] = json.loads(call.body, object_hook=with_bytes)
+    return parameters
 
 
 def _was_raised_by_parser(error: Exception) -> bool:

@@ -7,12 +7,12 @@ import types
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from dynamodb_wrapper import BaseDynamoRepository, DeclarationError, DynamoDBConfig, Unique, ValidationError
 from dynamodb_wrapper.codec import Item, SchemaOptions, read_any, to_json
@@ -500,6 +500,20 @@ def test_what_an_upcaster_changes_is_stored_as_the_model_writes_it() -> None:
     assert form["cents"] == {"N": "5"}
     assert form["tags"] == {"SS": ["a", "b"]}
     assert form["address"]["M"] == {"city": {"S": "Bath"}, "planet": {"S": "Earth"}, "zip": {"NULL": True}}
+
+
+def test_an_item_keeps_its_key_whatever_the_model_makes_of_it() -> None:
+    class Tidy(BaseModel):
+        id: Annotated[str, AfterValidator(str.lower)]
+
+    class Tidies(BaseDynamoRepository[Tidy]):
+        table_name = "t"
+        primary_key = "id"
+        schema_version = 2
+        upcast_v1_v2 = staticmethod(dict)
+
+    with pytest.raises(ValidationError, match="another key"):
+        evolving.current_form(Tidies(CONFIG)._entity, {"id": {"S": "A"}})
 
 
 @pytest.mark.parametrize("error", [ThrottlingError("slow down"), refused({**V1, "euros": {"N": "2"}})])
