@@ -79,11 +79,11 @@ def current_form(entity: Entity[Any], stored: Item) -> Item:
     for name, wire in upcast.items():
         if name not in computed:
             item[name] = wire if wire == stored.get(name) or name not in written else _united(wire, written[name])
-    if entity.key_of(item) != entity.key_of(stored):  # what it is computed from has changed, or its spelling
+    if entity.key_of(item) != entity.key_of(stored):  # it is computed, and from what has changed
         readable = entity.readable_key(entity.key_of(item))
         raise ValidationError(
-            f"the current version of the item has another key, {readable!r:.120}, and no key changes in place; copy_to() "
-            "makes new keys"
+            f"the current version of the item has another key, {readable!r:.120}, and no key changes in place; "
+            "copy_to() makes new keys"
         )
     check_item_size(item, table_name=entity.table_name, key=lambda: entity.readable_key(entity.key_of(item)))
     return item
