@@ -225,12 +225,11 @@ class Evolution:
         encode = WireEncoder(self.times).encode
         item: Item = {}
         for name, value in values.items():
+            stored = before.get(name)
             try:
-                wire = encode(value)
+                item[name] = stored if stored is not None and _is_same(stored, value) else encode(value)
             except RefusedValueError as refused:
                 raise refused.at(name).as_validation_error(owner=upcaster) from None
-            stored = before.get(name)
-            item[name] = stored if stored is not None and _is_same(stored, value) else wire
         return item
 
 

@@ -29,6 +29,7 @@ from dynamodb_wrapper.operations.effects import Call, Effect, Flow, Now, Sleep, 
 from dynamodb_wrapper.operations.evolving import Outcome
 from dynamodb_wrapper.operations.passes import PassOptions
 from dynamodb_wrapper.operations.versions import pruned
+from tests.unit.test_one_pass import WIRES
 
 CONFIG = DynamoDBConfig.embedded("evolution-unit")
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
@@ -173,6 +174,26 @@ def test_what_an_upcaster_leaves_alone_keeps_its_form() -> None:
     }
     current = people().current_item({**V1, **odd})
     assert {name: current[name] for name in odd} == odd
+
+
+@given(st.dictionaries(st.text(min_size=1, max_size=3).map("x{}".format), WIRES, max_size=4))
+def test_nothing_that_can_be_stored_is_lost_on_the_way(others: Item) -> None:
+    current = people().current_item({**V1, **others})
+    assert {name: current[name] for name in others} == others
+
+
+@given(WIRES)
+def test_what_an_upcaster_moves_stays_what_it_is(wire: Any) -> None:
+    entity = failing(lambda item: {"id": item["id"], "new": [item["old"]]})
+    moved = entity.current_item({"id": {"S": "a"}, "old": wire})["new"]
+    assert read_any(moved) == [read_any(wire)]
+
+
+def test_items_without_a_version_may_be_of_a_later_one() -> None:
+    class Later(People):
+        schema_options = SchemaOptions(unversioned=2)
+
+    assert people(Later).decode({name: wire for name, wire in V2.items() if name != "schema_version"}).cents == 200
 
 
 def test_a_newer_item_is_refused_or_read() -> None:
@@ -482,6 +503,22 @@ def test_rewriting_looks_at_what_the_faster_writer_wrote() -> None:
 @pytest.mark.parametrize(("now", "outcome"), [(V3, Outcome.CURRENT), (V4, Outcome.CURRENT), (None, Outcome.GONE)])
 def test_rewriting_loses_to_other_writers(now: Item | None, outcome: Outcome) -> None:
     assert Server(refused(now)).run(evolving.rewrite(people(), V1)).outcome is outcome
+
+
+def test_rewriting_whose_answer_was_lost_is_known_by_what_is_stored() -> None:
+    error = refused({**evolving.current_form(people(), V1), "later": {"S": "by another writer"}})
+    error.context["lost_answers"] = 1
+    server = Server(error)
+    assert server.run(evolving.rewrite(people(), V1)).outcome is Outcome.REWRITTEN
+    assert len(server.calls) == 1
+
+
+def test_an_item_with_too_many_attributes_is_reported() -> None:
+    wide = {**V1, **{f"attribute{number}": {"N": "1"} for number in range(400)}}
+    server = Server({"Items": [wide, {**V1, "id": {"S": "b"}}]})
+    report, _ = migrate(server, segments=1)
+    assert (report.failed, report.rewritten) == (1, 1)
+    assert "4,096" in report.failures[0].reason
 
 
 def test_rewriting_keeps_what_the_model_does_not_know() -> None:
