@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from dynamodb_wrapper.codec import ANY, Item, Step, Target, Wire
+from dynamodb_wrapper.codec.pydantic_internals import has_model_serializer
 from dynamodb_wrapper.exceptions import ConditionFailedError, SchemaVersionError
 from dynamodb_wrapper.expressions import Condition, Encoded, Path, Remove, every
 from dynamodb_wrapper.operations.entity import Entity
@@ -57,7 +58,7 @@ def over_known(entity: Entity[T], put: Put) -> Put | Update:
     Only over an item of this schema version: in an older one there are attributes that are no more.
     """
     codec, condition = entity.codec, every(put.condition, of_this_schema(entity))
-    if codec.shape.open:  # such a model has all there is
+    if codec.shape.open or has_model_serializer(codec.model_class):  # such a model decides on all there is
         return replace(put, condition=condition)
     known = dict.fromkeys((*codec.shape.by_attribute, *sorted(codec.shape.computed), *put.item))
     known |= {entry.attribute: None for entry in codec.derived}
