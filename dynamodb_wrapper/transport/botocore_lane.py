@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any
 from dynamodb_wrapper.codec import with_bytes
 from dynamodb_wrapper.operations.effects import Call, Response
 from dynamodb_wrapper.transport.deadlines import Abandonable, begin_sending
-from dynamodb_wrapper.transport.errors import Endpoint, from_answer, from_botocore, from_credentials_service
+from dynamodb_wrapper.transport.errors import (
+    Endpoint,
+    from_answer,
+    from_botocore,
+    from_credentials_service,
+    without_credentials,
+)
 from dynamodb_wrapper.transport.integrity import checked_answer, checked_body, damaged
 
 if TYPE_CHECKING:
@@ -66,9 +72,10 @@ class BotocoreLane:
                 raise from_credentials_service(error, call, self._endpoint(client)) from error
             raise from_answer(error, call, self._endpoint(client)) from error
         except BotoCoreError as error:
-            raise from_botocore(error, call, self._endpoint(client)) from error
+            ours = without_credentials if _was_raised_in("botocore.credentials", error) else from_botocore
+            raise ours(error, call, self._endpoint(client)) from error
         except Exception as error:
-            if not _was_raised_by_parser(error):
+            if not _was_raised_in("botocore.parsers", error):  # an answer with a member of another type
                 raise
             raise damaged(f"botocore cannot parse it: {type(error).__name__}") from error
         return checked_answer(call, response)
@@ -81,11 +88,11 @@ def _parameters(call: Call) -> dict[str, Any]:
     return parameters
 
 
-def _was_raised_by_parser(error: Exception) -> bool:
-    """Whether botocore failed on an answer with a member of another type: with whatever error its parser runs into."""
+def _was_raised_in(module: str, error: Exception) -> bool:
+    """Whether it was in that module of botocore's, or in what it has called, that an error was raised."""
     traceback = error.__traceback__
     while traceback is not None:
-        if traceback.tb_frame.f_globals.get("__name__") == "botocore.parsers":
+        if traceback.tb_frame.f_globals.get("__name__") == module:
             return True
         traceback = traceback.tb_next
     return False

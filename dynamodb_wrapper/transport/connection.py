@@ -227,6 +227,8 @@ class Connection:
         with _lock:
             if _connections.get(_wire_key(self.config)) is self:
                 del _connections[_wire_key(self.config)]
+        if self._direct is not None:
+            self._direct.close()
         self.disconnect()
 
     def disconnect(self) -> None:
