@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from dynamodb_wrapper.codec.derived import Derived
+from dynamodb_wrapper.codec.evolution import Evolution, SchemaOptions, Stamp, check_chain, upcaster_names
 from dynamodb_wrapper.codec.measure import MAX_ITEM_BYTES, check_item_size, item_bytes
 from dynamodb_wrapper.codec.model import ModelCodec, explain
 from dynamodb_wrapper.codec.one_pass import Explanation
 from dynamodb_wrapper.codec.partial import PartialItem
-from dynamodb_wrapper.codec.shapes import Member, Shape, Step
+from dynamodb_wrapper.codec.shapes import ANY, Member, Shape, Step
 from dynamodb_wrapper.codec.stored import EpochSeconds, KeyedList, StoredForm
 from dynamodb_wrapper.codec.targets import Target
 from dynamodb_wrapper.codec.wire import Item, RefusedValueError, TimeRules, Wire, WireEncoder, read_any
 from dynamodb_wrapper.codec.wire_json import from_json, to_json, with_bytes
 
 __all__ = [
+    "ANY",
     "MAX_ITEM_BYTES",
     "Derived",
     "EpochSeconds",
+    "Evolution",
     "Explanation",
     "Item",
     "KeyedList",
@@ -24,18 +27,22 @@ __all__ = [
     "ModelCodec",
     "PartialItem",
     "RefusedValueError",
+    "SchemaOptions",
     "Shape",
+    "Stamp",
     "Step",
     "StoredForm",
     "Target",
     "TimeRules",
     "Wire",
     "WireEncoder",
+    "check_chain",
     "check_item_size",
     "explain",
     "from_json",
     "item_bytes",
     "read_any",
     "to_json",
+    "upcaster_names",
     "with_bytes",
 ]

@@ -15,9 +15,10 @@ if not TYPE_CHECKING:
         __name__,
         {},
         modules="""
-        adoption batch_rounds batches bulk capacity charts cursors declaration declared_tables document_batches
-        document_keywords document_trees documents dynamodb_keywords effects entity explanations items parents patches
-        pipelines policies queries requests run_messages runs scans selection subtrees table_changes table_comparison
-        table_diff table_options tables templates transactions trees unique writes
+        adoption batch_rounds batches bulk capacity charts copies cursors declaration declared_tables
+        document_batches document_keywords document_trees documents dynamodb_keywords effects entity evolving
+        explanations items migrations parents passes patches pipelines policies queries requests run_messages
+        runs scans selection subtrees table_changes table_comparison table_diff table_options tables templates
+        transactions trees unique versions writes
         """,
     )

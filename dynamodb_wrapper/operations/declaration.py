@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import AwareDatetime, BaseModel, FutureDatetime, NaiveDatetime, PastDatetime
 
-from dynamodb_wrapper.codec import Derived, EpochSeconds, ModelCodec, StoredForm, TimeRules
+from dynamodb_wrapper.codec import Derived, EpochSeconds, Evolution, ModelCodec, StoredForm, TimeRules
 from dynamodb_wrapper.codec.pydantic_internals import has_model_serializer
 from dynamodb_wrapper.exceptions import DeclarationError
 from dynamodb_wrapper.operations.table_options import TableOptions
@@ -101,6 +101,7 @@ class Declaration:
     forbid_unknown: bool = False
     options: TableOptions = field(default_factory=TableOptions)
     unique: tuple[Unique, ...] = ()
+    evolution: Evolution | None = None
     _codecs: dict[tuple[type[BaseModel], TimeRules], ModelCodec[Any]] = field(
         default_factory=dict, init=False, repr=False
     )
@@ -130,6 +131,7 @@ class Declaration:
         self._check_managed(codec, "created_at_attribute", self.created_at, DATETIMES, "a datetime")
         self._check_managed(codec, "updated_at_attribute", self.updated_at, DATETIMES, "a datetime")
         self._check_unique(codec)
+        self._check_evolution(codec)
 
     @cached_property
     def table_key(self) -> Index:
@@ -146,6 +148,7 @@ class Declaration:
                 stored=self.stored_forms,
                 derived=self.derived,
                 keep_unknown=self.forbid_unknown,
+                stamp=None if self.evolution is None else self.evolution.stamp,
             )
         return codec
 
@@ -236,6 +239,29 @@ class Declaration:
             raise self._wrong(f"unique {entry.field!r}: normalize is {entry.normalize!r:.80}, no function of a text")
         if entry.normalize is not None and member is not None and member.shape.tags - {"S"}:
             raise self._wrong(f"unique {entry.field!r} is no text, so there is nothing to normalize")
+
+    @cached_property
+    def schema_version(self) -> str | None:
+        """The field that has the schema version; None where models do not see it, or there is none."""
+        if self.evolution is None:
+            return None
+        name = self.evolution.options.attribute
+        fields = self.model_class.model_fields.items()
+        return next((field for field, info in fields if name in (field, info.serialization_alias, info.alias)), None)
+
+    def _check_evolution(self, codec: ModelCodec[Any]) -> None:
+        if self.evolution is None:
+            return
+        attribute = self.evolution.options.attribute
+        member = codec.member(attribute)
+        others = {self.version, self.ttl, self.created_at, self.updated_at, *self.table_key.fields} - {None}
+        is_taken = attribute in others or (member is not None and member.name in others)
+        if is_taken or any(entry.attribute == attribute for entry in self.derived):
+            raise self._wrong(f"the schema version is kept in {attribute!r}, which has another use already")
+        if member is not None and (member.attribute != attribute or member.shape.tags != {"N"}):
+            raise self._wrong(
+                f"the schema version is kept in the attribute {attribute!r}, and {member.name!r} is no int stored there"
+            )
 
     def _check_field(self, name: str, user: str) -> None:
         if name not in self.model_class.model_fields:

@@ -25,10 +25,11 @@ from dynamodb_wrapper.expressions import (
     as_condition,
     every,
 )
-from dynamodb_wrapper.operations import transactions, writes
+from dynamodb_wrapper.operations import evolving, writes
 from dynamodb_wrapper.operations.effects import Flow, now
 from dynamodb_wrapper.operations.entity import Entity
 from dynamodb_wrapper.operations.requests import Update
+from dynamodb_wrapper.operations.versions import of_this_schema, wrong_version
 from dynamodb_wrapper.operations.writes import Guarding, KeyValues, Write, is_present
 
 T = TypeVar("T", bound=BaseModel)
@@ -56,7 +57,7 @@ def patch(
         ValidationError: A value is not one for its field.
     """
     write = yield from patch_write(entity, key, changes, fields, when=when, upsert=upsert)
-    response = yield from transactions.send(write)
+    response = yield from evolving.send(write)
     return _patched(entity, response["Attributes"])
 
 
@@ -84,6 +85,8 @@ def patch_write(
     def refused(error: ConditionFailedError) -> DynamoDBWrapperError:
         if error.item is None and not upsert:
             return writes.not_found(entity, request.readable_key, error)
+        if (problem := wrong_version(entity, error)) is not None:
+            return problem
         message = "the condition of the patch was false"
         return writes.failed_condition(ConditionFailedError, message, entity, request.readable_key, error)
 
@@ -149,7 +152,7 @@ def patch_request(
     planned += list(_managed_changes(entity, planned, upsert=upsert, time=time))
     full = [(change.target, change.encoded or change.value) for change in planned]
     full += _derived_changes(entity, planned, key)
-    condition = every(None if upsert else is_present(entity), None if when is None else as_condition(when))
+    condition = every(_is_patchable(entity, upsert=upsert), None if when is None else as_condition(when))
     return Update(
         entity.table_name,
         entity.codec,
@@ -160,6 +163,14 @@ def patch_request(
         repeatable=entity.declaration.version is None,
         read=entity.codec.answer_reader("Attributes"),
     )
+
+
+def _is_patchable(entity: Entity[T], *, upsert: bool) -> Condition | None:
+    """Return the condition that there is an item of this schema version; or, in an upsert, no item."""
+    condition = of_this_schema(entity)
+    if upsert:
+        return None if condition is None else writes.is_absent(entity) | condition
+    return every(is_present(entity), condition)
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,7 +284,8 @@ def _refuse_fragment(entity: Entity[T], planned: Iterable[_Change]) -> None:
     declaration = entity.declaration
     given = {change.root for change in planned if change.is_plain or isinstance(change.value, SetIfMissing | Add)}
     given |= set(declaration.table_key.fields)
-    given |= {name for name in (declaration.version, declaration.created_at, declaration.updated_at) if name}
+    managed = (declaration.version, declaration.created_at, declaration.updated_at, declaration.schema_version)
+    given |= {name for name in managed if name}
     missing = [
         name
         for name, info in declaration.model_class.model_fields.items()
@@ -356,6 +368,8 @@ def _managed_changes(
 ) -> Iterable[_Change]:
     declaration, given = entity.declaration, {change.root for change in planned}
     managed: dict[str | None, object] = {declaration.version: Add(1)}
+    if entity.evolution is not None:
+        managed[entity.evolution.options.attribute] = entity.evolution.current
     if declaration.updated_at not in given:
         managed[declaration.updated_at] = time
     if upsert and declaration.created_at not in given:

@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from dynamodb_wrapper.codec import Item
 from dynamodb_wrapper.exceptions import ItemNotFoundError, MultipleItemsFoundError
+from dynamodb_wrapper.operations import evolving
 from dynamodb_wrapper.operations.capacity import ConsumedCapacity
 from dynamodb_wrapper.operations.cursors import write_cursor
 from dynamodb_wrapper.operations.effects import Flow, call, emit
@@ -59,6 +60,14 @@ def _batches_until(selection: Selection[R], wanted: int | None) -> Callable[[Ite
     return read
 
 
+def _results(selection: Selection[R], items: list[Any]) -> Flow[list[R]]:
+    """Return what items are read as; older ones are written back, where that is asked for."""
+    results = [selection.decode(item) for item in items]
+    if selection.entity.writes_back and selection.decode == selection.entity.decode:
+        yield from evolving.write_back(selection.entity, items)
+    return results
+
+
 def stream(selection: Selection[R]) -> Flow[None]:
     """Emit the results page by page; an empty page is not the end, only an absent ``LastEvaluatedKey`` is."""
     missing = selection.limit
@@ -66,7 +75,7 @@ def stream(selection: Selection[R]) -> Flow[None]:
     start_key = selection.start_key
     while True:
         batch = yield from read(start_key, missing)
-        yield from emit([selection.decode(item) for item in batch.items])
+        yield from emit((yield from _results(selection, batch.items)))
         if missing is not None:
             missing -= len(batch.items)
         if batch.resume_key is None or missing == 0:
@@ -91,7 +100,7 @@ def page(selection: Selection[R], size: int) -> Flow[Page[R]]:
     cursor = (
         None if resume_key is None else write_cursor(resume_key, selection.identity(), selection.entity.cursor_secret)
     )
-    return Page([selection.decode(item) for item in items], cursor, capacity)
+    return Page((yield from _results(selection, items)), cursor, capacity)
 
 
 def page_at(selection: Selection[R], size: int, cursor: str | None) -> Flow[Page[R]]:
@@ -146,7 +155,7 @@ def collected(selection: Selection[R]) -> Flow[list[R]]:
     read = _batches_until(selection, None)
     while True:
         batch = yield from read(start_key, None)
-        results += [selection.decode(item) for item in batch.items]
+        results += yield from _results(selection, batch.items)
         if batch.resume_key is None:
             return results
         start_key = batch.resume_key

@@ -14,6 +14,7 @@ from dynamodb_wrapper.operations import items, patches, queries
 from dynamodb_wrapper.operations.declaration import Index
 from dynamodb_wrapper.operations.dynamodb_keywords import with_keywords
 from dynamodb_wrapper.repositories.async_batching import AsyncBatchMethods
+from dynamodb_wrapper.repositories.async_migrating import AsyncMigrationMethods
 from dynamodb_wrapper.repositories.async_patterns import AsyncBoundAccessPattern
 from dynamodb_wrapper.repositories.async_query import AsyncQuery
 from dynamodb_wrapper.repositories.async_scanning import AsyncScanMethods
@@ -25,7 +26,12 @@ T = TypeVar("T", bound=BaseModel)
 
 
 class AsyncBaseDynamoRepository(
-    AsyncTransactionMethods[T], AsyncBatchMethods[T], AsyncScanMethods[T], AsyncTreeMethods[T], AsyncTableMethods[T]
+    AsyncTransactionMethods[T],
+    AsyncBatchMethods[T],
+    AsyncScanMethods[T],
+    AsyncTreeMethods[T],
+    AsyncMigrationMethods[T],
+    AsyncTableMethods[T],
 ):
     """Reads and writes models of one class in one table.
 

@@ -13,6 +13,7 @@ from dynamodb_wrapper.operations import dynamodb_keywords, items, patches, queri
 from dynamodb_wrapper.operations.declaration import Index
 from dynamodb_wrapper.repositories import query
 from dynamodb_wrapper.repositories.batching import BatchMethods
+from dynamodb_wrapper.repositories.migrating import MigrationMethods
 from dynamodb_wrapper.repositories.patterns import BoundAccessPattern
 from dynamodb_wrapper.repositories.scanning import ScanMethods
 from dynamodb_wrapper.repositories.tables import TableMethods
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
 T = TypeVar("T", bound=BaseModel)
 
 
-class BaseDynamoRepository(TransactionMethods[T], BatchMethods[T], ScanMethods[T], TreeMethods[T], TableMethods[T]):
+class BaseDynamoRepository(
+    TransactionMethods[T], BatchMethods[T], ScanMethods[T], TreeMethods[T], MigrationMethods[T], TableMethods[T]
+):
     """Reads and writes models of one class in one table.
 
     Declare the table in a subclass, with class attributes or with properties of the same names::

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 from pydantic import BaseModel
 
-from dynamodb_wrapper.codec import Derived, StoredForm
+from dynamodb_wrapper.codec import Derived, Evolution, SchemaOptions, StoredForm, check_chain, upcaster_names
 from dynamodb_wrapper.exceptions import DeclarationError
 from dynamodb_wrapper.operations.declaration import DATETIMES, Declaration, Unique, classes_of, merged_indexes
 from dynamodb_wrapper.operations.table_options import TableOptions
@@ -67,6 +67,7 @@ class Declared:
             forbid_unknown=bool(self.value("forbid_unknown_attributes")),
             options=self.value("table_options") or TableOptions(),
             unique=self._unique(),
+            evolution=self._evolution(),
         )
 
     def _model_class(self) -> Any:
@@ -78,6 +79,24 @@ class Declared:
             f"{self.owner.__name__}: model_class is {declared.__name__}, but the class is declared with "
             f"[{argument.__name__}]; name one model"
         )
+
+    def _evolution(self) -> Evolution | None:
+        current: Any = self.value("schema_version")
+        options: Any = self.value("schema_options")
+        names = upcaster_names(self.owner)
+        if not isinstance(options, SchemaOptions):
+            raise DeclarationError(f"{self.owner.__name__}: schema_options must be SchemaOptions(...), not {options!r}")
+        if current is None:
+            if names or options != SchemaOptions():
+                given = ", ".join(names) or "schema_options"
+                raise DeclarationError(f"{self.owner.__name__} declares {given}, but no schema_version")
+            return None
+        try:
+            check_chain(current, options, names)
+        except DeclarationError as error:
+            error.message = f"{self.owner.__name__}: {error.message}"
+            raise
+        return Evolution(current, options)
 
     def _unique(self) -> tuple[Unique, ...]:
         declared: Any = self.value("unique") or ()

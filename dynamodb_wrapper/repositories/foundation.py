@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 from pydantic import BaseModel
 
 from dynamodb_wrapper import expressions
-from dynamodb_wrapper.codec import StoredForm, TimeRules
+from dynamodb_wrapper.codec import SchemaOptions, StoredForm, TimeRules
 from dynamodb_wrapper.config import DynamoDBConfig
 from dynamodb_wrapper.exceptions import DeclarationError, ValidationError
 from dynamodb_wrapper.operations import charts, selection
@@ -49,6 +49,10 @@ class RepositoryFoundation(Generic[T]):
         unique: Fields of which no two items have the same value: names, or `Unique` for a value that is unique within
             that of another field, or compared in another form. Kept by guard items in the same table, written in
             the same transaction; a table with a text partition key only.
+        schema_version: The version of the model's stored form, counted from 1, or None. Items are written with it, and
+            older ones are read through the methods ``upcast_v1_v2(item)``, ``upcast_v2_v3(item)`` and so on: each takes
+            an item as a plain dict of stored attributes and returns it as the next version has it.
+        schema_options: Where the version is kept, and what becomes of items of other versions.
         table_options: Billing, stream, backups and whatever else a table is beside its items; see `TableOptions`.
         config: The configuration.
     """
@@ -66,6 +70,8 @@ class RepositoryFoundation(Generic[T]):
     stored_as: ClassVar[Mapping[str, StoredForm]] = {}
     forbid_unknown_attributes: ClassVar[bool] = False
     unique: ClassVar[Sequence[str | Unique]] = ()
+    schema_version: ClassVar[int | None] = None
+    schema_options: ClassVar[SchemaOptions] = SchemaOptions()
     table_options: ClassVar[TableOptions] = TableOptions()
 
     _declaration: ClassVar[Declaration | None] = None
@@ -107,6 +113,7 @@ class RepositoryFoundation(Generic[T]):
             declaration,
             declaration.codec_for(self.model_class, times),
             None if secret is None else secret.get_secret_value(),
+            None if declaration.evolution is None else declaration.evolution.bound(self, times),
         )
 
     def __repr__(self) -> str:
