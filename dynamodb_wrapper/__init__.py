@@ -17,7 +17,7 @@ if TYPE_CHECKING:
         get_async_dynamodb_client,
         get_dynamodb_client,
     )
-    from dynamodb_wrapper.codec import Derived, EpochSeconds, KeyedList, PartialItem
+    from dynamodb_wrapper.codec import Derived, EpochSeconds, KeyedList, PartialItem, SchemaOptions
     from dynamodb_wrapper.config import DynamoDBConfig
     from dynamodb_wrapper.exceptions import (
         AccessDeniedError,
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         ItemTooLargeError,
         LimitExceededError,
         MultipleItemsFoundError,
+        SchemaVersionError,
         ServerError,
         TableInUseError,
         TableNotFoundError,
@@ -76,8 +77,10 @@ if TYPE_CHECKING:
     from dynamodb_wrapper.operations.batches import BatchProgress
     from dynamodb_wrapper.operations.capacity import ConsumedCapacity, TableCapacity
     from dynamodb_wrapper.operations.charts import EntityChart
+    from dynamodb_wrapper.operations.copies import CopyReport
     from dynamodb_wrapper.operations.declaration import Unique
     from dynamodb_wrapper.operations.explanations import QueryExplanation
+    from dynamodb_wrapper.operations.migrations import MigrationExample, MigrationFailure, MigrationReport
     from dynamodb_wrapper.operations.queries import Page
     from dynamodb_wrapper.operations.table_diff import TableChanges, TableDiff, TableDifference
     from dynamodb_wrapper.operations.table_options import TableOptions
@@ -148,15 +151,15 @@ else:
             "dynamodb_wrapper.client": """
                 AsyncDocumentClient BatchSummary DocumentClient get_async_dynamodb_client get_dynamodb_client
             """,
-            "dynamodb_wrapper.codec": "Derived EpochSeconds KeyedList PartialItem",
+            "dynamodb_wrapper.codec": "Derived EpochSeconds KeyedList PartialItem SchemaOptions",
             "dynamodb_wrapper.config": "DynamoDBConfig",
             "dynamodb_wrapper.exceptions": """
                 AccessDeniedError BatchIncompleteError CancellationReason ConditionFailedError ConnectionError
                 CorruptResponseError CredentialsError DeadlineExceededError DeclarationError
                 DynamoDBWrapperError ExpressionError IdempotentParameterMismatchError InvalidCursorError
                 ItemAlreadyExistsError ItemNotFoundError ItemTooLargeError LimitExceededError
-                MultipleItemsFoundError ServerError TableInUseError TableNotFoundError ThrottlingError
-                ThrottlingReason TransactionCanceledError TransactionConflictError UniqueViolationError
+                MultipleItemsFoundError SchemaVersionError ServerError TableInUseError TableNotFoundError
+                ThrottlingError ThrottlingReason TransactionCanceledError TransactionConflictError UniqueViolationError
                 ValidationError VersionConflictError WriteOutcomeUnknownError
             """,
             "dynamodb_wrapper.expressions": "Add Append Condition Delete F Prepend Remove SetIfMissing",
@@ -167,8 +170,10 @@ else:
             "dynamodb_wrapper.operations.batches": "BatchProgress",
             "dynamodb_wrapper.operations.capacity": "ConsumedCapacity TableCapacity",
             "dynamodb_wrapper.operations.charts": "EntityChart",
+            "dynamodb_wrapper.operations.copies": "CopyReport",
             "dynamodb_wrapper.operations.declaration": "Unique",
             "dynamodb_wrapper.operations.explanations": "QueryExplanation",
+            "dynamodb_wrapper.operations.migrations": "MigrationExample MigrationFailure MigrationReport",
             "dynamodb_wrapper.operations.queries": "Page",
             "dynamodb_wrapper.operations.table_diff": "TableChanges TableDiff TableDifference",
             "dynamodb_wrapper.operations.table_options": "TableOptions",
@@ -221,6 +226,7 @@ __all__ = [
     "ConditionFailedError",
     "ConnectionError",
     "ConsumedCapacity",
+    "CopyReport",
     "CorruptResponseError",
     "CredentialsError",
     "DataFormat",
@@ -249,6 +255,9 @@ __all__ = [
     "Loaded",
     "Loader",
     "LogLevel",
+    "MigrationExample",
+    "MigrationFailure",
+    "MigrationReport",
     "MultipleItemsFoundError",
     "Page",
     "ParallelScan",
@@ -268,6 +277,8 @@ __all__ = [
     "RequestEvent",
     "RequestMetrics",
     "RunStatus",
+    "SchemaOptions",
+    "SchemaVersionError",
     "ServerError",
     "SetIfMissing",
     "StageInfo",
