@@ -145,7 +145,7 @@ class ShardReader:
             before = start.shards.get(shard, Position())
             if last.after is None or last.after == before.after:
                 continue
-            if last.first is not None and last.first != before.first:
+            if last.first is not None:
                 records += yield from self._again(shard, "AT_SEQUENCE_NUMBER", last.first, last.after)
             elif before.after is not None and last.since is None:
                 records += yield from self._again(shard, "AFTER_SEQUENCE_NUMBER", before.after, last.after)
