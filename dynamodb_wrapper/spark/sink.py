@@ -57,8 +57,9 @@ def planned_write(options: Options, schema: StructType, *, overwrites: bool, hos
     """
     if overwrites and options.overwrite is None:
         raise ValidationError(
-            'mode("overwrite") would have to delete what is in the table, and does not. mode("append") writes the '
-            'rows, each replacing an item with its key; option("overwrite", "replace_items") makes it mean that',
+            'mode("overwrite"), or outputMode("complete"), would have to delete what is in the table, and does not. '
+            '"append" writes the rows, each replacing an item with its key; option("overwrite", "replace_items") makes '
+            "it mean that",
             {"mode": "overwrite"},
         )
     config = config_of(options)
