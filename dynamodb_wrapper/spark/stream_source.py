@@ -19,6 +19,7 @@ from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import StructType
 
 from dynamodb_wrapper.exceptions import ValidationError
+from dynamodb_wrapper.operations.declaration import GUARD_PREFIX
 from dynamodb_wrapper.spark.changes import IMAGES_OF, change_item, check_schema, schema_of_changes
 from dynamodb_wrapper.spark.items import ItemReader
 from dynamodb_wrapper.spark.metrics import Job, Meter, logger, new_job_id
@@ -59,14 +60,16 @@ class ChangeReader(SimpleDataSourceStreamReader, SupportsTriggerAvailableNow):
     def __init__(self, options: Options, schema: StructType) -> None:
         check_schema(schema)
         self._options = options
-        table_name = options.table
+        table_name, stored = options.table, schema
+        self._guarded_key: str | None = None
         if options.repository is not None or options.model is not None:
             table = table_of(options, config_of(options))
-            table_name, schema = table.name, _as_stored(schema, table)
+            table_name, stored = table.name, _as_stored(schema, table)
+            self._guarded_key = table.keys[0] if table.has_guards else None
         assert table_name is not None  # checked by Options
-        columns_of(schema)
+        columns_of(stored)
         self._table_name = table_name
-        self._schema = schema
+        self._schema, self._stored = schema, stored
         self._shards: ShardReader | None = None
         self._until: datetime | None = None
         self._idle_since: float | None = None
@@ -149,6 +152,7 @@ class ChangeReader(SimpleDataSourceStreamReader, SupportsTriggerAvailableNow):
         return Offset(stream, beginning.shards, offset.gaps + 1)
 
     def _batches(self, records: list[Record]) -> list[pa.RecordBatch]:
+        records = [record for record in records if not self._is_guard(record)]
         if not records:
             return []
         config = config_of(self._options)
@@ -156,12 +160,19 @@ class ChangeReader(SimpleDataSourceStreamReader, SupportsTriggerAvailableNow):
         arrow = to_arrow_schema(self._schema, timezone="UTC")
         batches = []
         with Meter(job, config, Unlimited()) as meter, Quarantine(job, meter) as quarantine:
-            reader = ItemReader(columns_of(self._schema), self._options.on_mismatch, quarantine.take_item)
+            reader = ItemReader(columns_of(self._stored), self._options.on_mismatch, quarantine.take_item)
             for begin in range(0, len(records), _ROWS_A_BATCH):
                 items = [change_item(record) for record in records[begin : begin + _ROWS_A_BATCH]]
                 batches.append(reader.batch(items, arrow))
                 meter.count(rows_read=batches[-1].num_rows)
         return batches
+
+    def _is_guard(self, record: Record) -> bool:
+        """Whether a record is about an item that guards a unique value, and is no data."""
+        if self._guarded_key is None:
+            return False
+        key: str = record["dynamodb"]["Keys"][self._guarded_key].get("S", "")
+        return key.startswith(GUARD_PREFIX)
 
 
 def _as_stored(schema: StructType, table: Table) -> StructType:

@@ -20,6 +20,7 @@ from tests.faults import rules
 from tests.faults.proxy import Proxy
 from tests.servers import Server
 from tests.spark.conftest import SERVER, make_table, put, stored
+from tests.spark.shop import Member, Members
 from tests.spark.test_spark_tables import reports, wire
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ def test_a_copy_is_exact_through_restarts_and_a_batch_that_fails(
     put_one_by_one(server, origin, range(130, 140))
     run_once(copy, tmp_path, "dynamodb", **options)
     assert stored(server, table) == stored(server, origin)
-    # The batch that failed was done again just as it was, and its report replaced.
+    # The batch that failed was done again just as it was.
     jobs = [job for job in reports(tmp_path / "reports", "-job") if job["batch_id"] >= failing]
     written = {job["batch_id"]: job["counts"]["rows_written"] for job in jobs if job["counts"]["rows_written"]}
     assert written == {failing: 30, failing + 1: 10}
@@ -169,6 +170,29 @@ def test_latest_is_what_comes_after(server: Server) -> None:
         batches, same = one.read(end)
         assert (list(batches), same) == ([], end)
     assert 0.4 <= (dt.datetime.now(dt.UTC) - started).total_seconds() < 2
+
+
+@pytest.mark.usefixtures("credentials")
+def test_guards_of_unique_values_are_no_changes(server: Server) -> None:
+    from pyspark.sql.types import StructType
+
+    from dynamodb_wrapper.spark.stream_source import ChangeReader
+
+    members = Members(server.running.config(""))
+    members.create_table()
+    try:
+        stream: Any = {"StreamEnabled": True, "StreamViewType": BOTH}
+        server.client.update_table(TableName=members.table_name, StreamSpecification=stream)
+        members.create(Member(name="a", email="a@b.c"))
+        options = {
+            "repository": "tests.spark.shop:Members", "endpoint_url": str(server.endpoint_url),
+            "starting_position": "trim_horizon",
+        }  # fmt: skip
+        schema = change_schema(StructType.fromDDL("name string, email string"), keys=["name"])
+        one = ChangeReader(Options.of(options), schema)
+        assert [row["new"] for row in rows(one.read(one.initialOffset())[0])] == [{"name": "a", "email": "a@b.c"}]
+    finally:
+        members.delete_table()
 
 
 @pytest.mark.usefixtures("credentials")
