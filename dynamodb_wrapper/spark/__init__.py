@@ -13,11 +13,12 @@ from dynamodb_wrapper.spark.integration import (
     get_table_configs_for_spark,
     log_pipeline_run_from_spark,
 )
-from dynamodb_wrapper.spark.registration import register, spark_schema
+from dynamodb_wrapper.spark.registration import change_schema, register, spark_schema
 
 __all__ = [
     "SparkDynamoDBIntegration",
     "SparkMissingError",
+    "change_schema",
     "create_spark_session_with_dynamodb",
     "get_pipeline_config_for_spark",
     "get_table_configs_for_spark",

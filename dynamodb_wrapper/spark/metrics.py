@@ -85,6 +85,7 @@ class TaskReport:
         seconds: How long it took.
         outcome: ``ok``; ``stopped``, when Spark wanted no more rows; ``failed``.
         error: Why it failed.
+        batch_id: The number of the micro-batch, of a streaming write.
     """
 
     job_id: str
@@ -98,6 +99,7 @@ class TaskReport:
     seconds: float
     outcome: Literal["ok", "stopped", "failed"]
     error: str | None = None
+    batch_id: int | None = None
 
     @property
     def key(self) -> str:
@@ -122,6 +124,7 @@ class JobReport:
         counts: Those of ``tasks`` together. Attempts that failed are in their own reports only.
         tasks: The tasks that were written whole.
         unfinished: How many partitions were not.
+        batch_id: The number of the micro-batch, of a streaming write.
     """
 
     job_id: str
@@ -131,6 +134,7 @@ class JobReport:
     counts: Counts
     tasks: Sequence[TaskReport]
     unfinished: int = 0
+    batch_id: int | None = None
 
     @property
     def key(self) -> str:
@@ -155,6 +159,7 @@ class Job:
     operation: Operation
     table_name: str
     options: Options
+    batch_id: int | None = None
 
 
 @dataclass
@@ -228,6 +233,7 @@ class Meter:
             seconds=round(time.monotonic() - self._started, 3),
             outcome=outcome,
             error=None if outcome != "failed" else f"{type(error).__name__}: {error}",
+            batch_id=self.job.batch_id,
         )
         publish(self.report, self.job.options, self.config)
 
@@ -238,7 +244,7 @@ def job_report(job: Job, tasks: Iterable[TaskReport | None], *, outcome: Literal
     done = [task for task in every if task is not None]
     counts = sum((task.counts for task in done), Counts())
     unfinished = len(every) - len(done)
-    return JobReport(job.job_id, job.options.run_id, job.table_name, outcome, counts, done, unfinished)
+    return JobReport(job.job_id, job.options.run_id, job.table_name, outcome, counts, done, unfinished, job.batch_id)
 
 
 def publish(report: TaskReport | JobReport, options: Options, config: DynamoDBConfig) -> None:

@@ -17,8 +17,12 @@ WriteMode = Literal["put", "insert_only", "update", "delete"]
 Nulls = Literal["remove", "null", "skip"]
 OnMismatch = Literal["fail", "null", "quarantine"]
 OnRejected = Literal["fail", "quarantine"]
+StartingPosition = Literal["latest", "trim_horizon"]
+OnTrimmed = Literal["fail", "continue"]
 
 MAX_SEGMENTS = 1_000_000
+_SPARKS_OWN = ("checkpointlocation", "queryname")
+"""What Spark hands to a streaming sink along with its options."""
 _SECRET = ("secret", "password", "token", "access_key", "accesskey", "credential")
 
 
@@ -46,6 +50,12 @@ class Options:
         on_mismatch: What becomes of a value that its column cannot hold: ``fail`` names it, ``null`` reads null,
             ``quarantine`` writes its item under ``quarantine`` instead.
         sample: How many items the schema is inferred from, where none is given.
+        starting_position: Makes the source that of changes, for ``readStream``: from ``latest`` or from
+            ``trim_horizon`` on, where there is no checkpoint yet.
+        on_trimmed: What becomes of a streaming query when changes were lost from the stream before it read them: it is
+            to ``fail``, or to ``continue``, counting a gap.
+        max_records: About how many changes a micro-batch has at most; a shard gives at least one.
+        poll_seconds: How long to wait after there were no changes.
         write_mode: ``put`` replaces whole items, ``insert_only`` never replaces one, ``update`` changes the columns'
             attributes only, ``delete`` deletes the items with these keys.
         nulls: What a null of an ``update`` does: ``remove`` the attribute, store ``null``, or ``skip`` it.
@@ -80,6 +90,10 @@ class Options:
     page_size: int | None = None
     on_mismatch: OnMismatch = "fail"
     sample: int = 1000
+    starting_position: StartingPosition | None = None
+    on_trimmed: OnTrimmed = "fail"
+    max_records: int = 10_000
+    poll_seconds: float = 1.0
     write_mode: WriteMode = "put"
     nulls: Nulls = "remove"
     upsert: bool = False
@@ -101,7 +115,7 @@ class Options:
         Raises:
             ValidationError: One is unknown, secret or wrong, or two do not go together; names them.
         """
-        values = {name.lower(): value for name, value in given.items()}
+        values = {name.lower(): value for name, value in given.items() if name.lower() not in _SPARKS_OWN}
         if (path := values.pop("path", None)) is not None and values.setdefault("table", path) != path:
             raise _wrong("table", f"is {values['table']!r}, and the path is {path!r}: name one table")
         known = {field.name for field in fields(cls)}
@@ -190,7 +204,12 @@ def _one_of(choices: object) -> Callable[[str, str], Any]:
 _READERS: dict[str, Callable[[str, str], Any]] = {
     "consistent": _flag,
     "upsert": _flag,
-    **dict.fromkeys(("segments", "tasks", "prefetch", "page_size", "sample", "in_flight", "hosts"), _whole),
+    **dict.fromkeys(
+        ("segments", "tasks", "prefetch", "page_size", "sample", "max_records", "in_flight", "hosts"), _whole
+    ),
+    "starting_position": _one_of(StartingPosition),
+    "on_trimmed": _one_of(OnTrimmed),
+    "poll_seconds": _positive,
     "capacity": _positive,
     "capacity_percent": _percent,
     "on_mismatch": _one_of(OnMismatch),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ _log = logging.getLogger("dynamodb_wrapper.spark")
 
 
 def register(spark: SparkSession) -> None:
-    """Make ``spark.read.format("dynamodb")`` and ``df.write.format("dynamodb")`` work in a session.
+    """Make ``spark.read.format("dynamodb")`` and ``df.write.format("dynamodb")`` work in a session, and as streams.
 
     Takes note of how many tasks the session runs at a time, and on how many machines, as it is now: for the options
     ``tasks`` and ``hosts``, where they are not given. Registering again takes note again.
@@ -50,6 +50,26 @@ def spark_schema(model: type[BaseModel]) -> StructType:
     from dynamodb_wrapper.spark.schemas import model_schema
 
     return model_schema(model)
+
+
+def change_schema(
+    items: type[BaseModel] | StructType, *, keys: Sequence[str], images: Sequence[str] = ("new", "old")
+) -> StructType:
+    """Return the schema of a table's changes, for ``spark.readStream.format("dynamodb").schema(...)``.
+
+    Args:
+        items: The schema of the items, or their model. What is not in it is left out of ``new`` and ``old``.
+        keys: The attributes of the table's key: the partition key, and the sort key if there is one.
+        images: Which of ``new`` and ``old`` are wanted; those that the stream's view type has.
+
+    Raises:
+        SparkMissingError: pyspark 4.1 or pyarrow is missing.
+        ValidationError: A key is not in the schema, or a field of the model has no one type in Spark.
+    """
+    require_spark()
+    from dynamodb_wrapper.spark.changes import schema_of_changes
+
+    return schema_of_changes(spark_schema(items) if isinstance(items, type) else items, keys, images)
 
 
 @contextmanager

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
-from pyspark.sql.datasource import DataSourceArrowWriter, WriterCommitMessage
+from pyspark import TaskContext
+from pyspark.sql.datasource import DataSourceArrowWriter, DataSourceStreamArrowWriter, WriterCommitMessage
 from pyspark.sql.types import StructType
 
 from dynamodb_wrapper.exceptions import DynamoDBWrapperError, ValidationError
@@ -48,16 +49,17 @@ class Writing:
     limit: Limit | None
 
 
-def new_writer(options: Options, schema: StructType, *, overwrites: bool, hosts: int) -> DynamoDBWriter:
-    """Return what writes rows of a schema.
+def planned_write(options: Options, schema: StructType, *, overwrites: bool, hosts: int) -> Writing:
+    """Return the plan of a write of rows of a schema.
 
     Raises:
         ValidationError: Rows of this schema cannot be written to this table, or not so.
     """
     if overwrites and options.overwrite is None:
         raise ValidationError(
-            'mode("overwrite") would have to delete what is in the table, and does not. mode("append") writes the '
-            'rows, each replacing an item with its key; option("overwrite", "replace_items") makes it mean that',
+            'mode("overwrite"), or outputMode("complete"), would have to delete what is in the table, and does not. '
+            '"append" writes the rows, each replacing an item with its key; option("overwrite", "replace_items") makes '
+            "it mean that",
             {"mode": "overwrite"},
         )
     config = config_of(options)
@@ -74,7 +76,7 @@ def new_writer(options: Options, schema: StructType, *, overwrites: bool, hosts:
     units = capacity_of(options, table, "Write", config)
     job = Job(new_job_id(), "write", table.name, options)
     limit = None if units is None else Limit(units / hosts, job.job_id, _FIRST_WRITE_UNITS)
-    return DynamoDBWriter(Writing(job, table, stored, limit))
+    return Writing(job, table, stored, limit)
 
 
 def _check_keys(table: Table, schema: StructType) -> None:
@@ -182,6 +184,41 @@ class DynamoDBWriter(DataSourceArrowWriter):
                 "of %d partitions that were not finished",
                 job.job_id, report.counts.rows_written, report.partitions, job.table_name, report.unfinished,
             )  # fmt: skip
+
+
+class DynamoDBStreamWriter(DataSourceStreamArrowWriter):
+    """Writes the rows of each micro-batch, as the batch sink does, under an id that is the same when it is repeated."""
+
+    def __init__(self, writing: Writing) -> None:
+        self.writing = writing
+
+    def write(self, iterator: Iterator[pa.RecordBatch]) -> WriterCommitMessage:
+        """Write the rows of one task of a micro-batch, and return its report."""
+        writing = self.writing
+        context = TaskContext.get()
+        query = None if context is None else context.getLocalProperty("sql.streaming.queryId")
+        batch = None if context is None else context.getLocalProperty("streaming.sql.batchId")
+        if query is not None and batch is not None:
+            job = replace(writing.job, job_id=f"{query}-{batch}", batch_id=int(batch))
+            # One account for all micro-batches: so the rate holds across them, and there is one file on a machine.
+            limit = None if writing.limit is None else replace(writing.limit, account=query)
+            writing = replace(writing, job=job, limit=limit)
+        return DynamoDBWriter(writing).write(iterator)
+
+    def commit(self, messages: list[WriterCommitMessage | None], batchId: int) -> None:  # noqa: N803 - Spark's
+        """Report what was written of a micro-batch."""
+        self._ended(messages, batchId).commit(messages)
+
+    def abort(self, messages: list[WriterCommitMessage | None], batchId: int) -> None:  # noqa: N803 - Spark's
+        """Report what was written of a micro-batch by the tasks that ended; there is no way back."""
+        self._ended(messages, batchId).abort(messages)
+
+    def _ended(self, messages: Sequence[WriterCommitMessage | None], batch_id: int) -> DynamoDBWriter:
+        # This is another process than those of the tasks, and only they know the query.
+        known = [message.report.job_id for message in messages if isinstance(message, TaskDone)]
+        job_id = known[0] if known else f"{self.writing.job.job_id}-{batch_id}"
+        job = replace(self.writing.job, job_id=job_id, batch_id=batch_id)
+        return DynamoDBWriter(replace(self.writing, job=job, limit=None))
 
 
 def _rows(batch: pa.RecordBatch, encoder: RowEncoder, quarantine: Quarantine) -> Iterator[Row]:

@@ -8,10 +8,19 @@ from itertools import chain, repeat
 from typing import Any
 
 import pyarrow as pa
-from pyspark.sql.datasource import DataSource, DataSourceReader, DataSourceWriter, Filter, InputPartition
+from pyspark.sql.datasource import (
+    DataSource,
+    DataSourceReader,
+    DataSourceStreamWriter,
+    DataSourceWriter,
+    Filter,
+    InputPartition,
+    SimpleDataSourceStreamReader,
+)
 from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import StructType
 
+from dynamodb_wrapper.exceptions import ValidationError
 from dynamodb_wrapper.expressions import Condition, F
 from dynamodb_wrapper.operations.declaration import GUARD_PREFIX
 from dynamodb_wrapper.operations.effects import Flow, Params, call, emit, sleep
@@ -24,8 +33,9 @@ from dynamodb_wrapper.spark.pages import PageReader
 from dynamodb_wrapper.spark.quarantine import Quarantine
 from dynamodb_wrapper.spark.rate import Limit, Pace, Unlimited
 from dynamodb_wrapper.spark.schemas import as_stored, model_schema
-from dynamodb_wrapper.spark.sink import new_writer
-from dynamodb_wrapper.spark.tables import Table, capacity_of, config_of, driver_of, table_of
+from dynamodb_wrapper.spark.sink import DynamoDBStreamWriter, DynamoDBWriter, planned_write
+from dynamodb_wrapper.spark.stream_source import ChangeReader, stream_schema
+from dynamodb_wrapper.spark.tables import Table, capacity_of, config_of, describe, driver_of, table_of
 from dynamodb_wrapper.spark.types import columns_of
 
 _FIRST_PAGES = (100, 400, 1600, 6400)
@@ -37,7 +47,7 @@ Work = tuple[str, Params]
 
 
 class DynamoDBDataSource(DataSource):
-    """``spark.read.format("dynamodb")`` and ``df.write.format("dynamodb")``, once registered.
+    """``spark.read.format("dynamodb")`` and ``df.write.format("dynamodb")``, and as streams, once registered.
 
     Attributes:
         parallelism: How many tasks the cluster runs at a time, as far as `register` could tell.
@@ -57,15 +67,24 @@ class DynamoDBDataSource(DataSource):
         return "dynamodb"
 
     def schema(self) -> StructType:
-        """Return the schema of the model or repository; else the one inferred from a sample."""
+        """Return the schema of the model or repository, else the one inferred from a sample; or that of its changes."""
         config = config_of(self.chosen)
         table = table_of(self.chosen, config)
         if table.model is not None:
-            return model_schema(table.model, stored=table.stored)
-        return inferred_schema(table, self.chosen, driver_of(config))
+            items = model_schema(table.model, stored=table.stored)
+        else:
+            items = inferred_schema(table, self.chosen, driver_of(config))
+        # Spark does not tell whether it is for `read` or for `readStream`; the option does.
+        if self.chosen.starting_position is None:
+            return items
+        return stream_schema(table, items, describe(table.name, config))
 
     def reader(self, schema: StructType) -> DataSourceReader:
         """Return what reads the columns of a schema, which may be part of the model's, or another one."""
+        if self.chosen.starting_position is not None:
+            raise ValidationError(
+                'option("starting_position", ...) is for changes: spark.readStream', {"starting_position": "in a batch"}
+            )
         config = config_of(self.chosen)
         table = table_of(self.chosen, config)
         stored = schema if table.model is None else as_stored(schema, model_schema(table.model, stored=table.stored))
@@ -77,7 +96,19 @@ class DynamoDBDataSource(DataSource):
 
     def writer(self, schema: StructType, overwrite: bool) -> DataSourceWriter:  # noqa: FBT001 - Spark's signature
         """Return what writes rows of a schema."""
-        return new_writer(self.chosen, schema, overwrites=overwrite, hosts=self._hosts)
+        return DynamoDBWriter(planned_write(self.chosen, schema, overwrites=overwrite, hosts=self._hosts))
+
+    def simpleStreamReader(self, schema: StructType) -> SimpleDataSourceStreamReader:  # noqa: N802 - Spark's name
+        """Return what reads the changes of the table."""
+        return ChangeReader(self.chosen, schema)
+
+    def streamWriter(  # noqa: N802 - likewise
+        self,
+        schema: StructType,
+        overwrite: bool,  # noqa: FBT001 - likewise
+    ) -> DataSourceStreamWriter:
+        """Return what writes rows of a schema, micro-batch by micro-batch."""
+        return DynamoDBStreamWriter(planned_write(self.chosen, schema, overwrites=overwrite, hosts=self._hosts))
 
     @property
     def _hosts(self) -> int:

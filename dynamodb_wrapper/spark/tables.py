@@ -92,6 +92,11 @@ def driver_of(config: DynamoDBConfig) -> SyncDriver:
     return connection_for(config).driver.limited(timeout=inf)
 
 
+def streams_driver_of(config: DynamoDBConfig) -> SyncDriver:
+    """Return what runs flows over DynamoDB Streams, without a time limit for a whole flow."""
+    return connection_for(config).streams_driver.limited(timeout=inf)
+
+
 def repository_of(options: Options, config: DynamoDBConfig) -> BaseDynamoRepository[Any] | None:
     """Return the repository that the options name, if they do."""
     if options.repository is None:

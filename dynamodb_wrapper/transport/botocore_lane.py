@@ -103,13 +103,18 @@ def verify_answers(client: BaseClient) -> None:
 
     botocore lets an exception of this handler through to the caller of the client's method.
     """
-    client.meta.events.register("before-parse.dynamodb", _verify_answer)
+    client.meta.events.register(f"before-parse.{_event_name(client)}", _verify_answer)
 
 
 def note_sending(client: BaseClient) -> None:
     """Make the client ask, once a request is signed and before it is sent, whether it has been given up meanwhile."""
     # Last of this event, whose other handler signs: what holds a request up is the credentials.
-    client.meta.events.register_last("request-created.dynamodb", _note_sending)
+    client.meta.events.register_last(f"request-created.{_event_name(client)}", _note_sending)
+
+
+def _event_name(client: BaseClient) -> str:
+    name: str = client.meta.service_model.service_id.hyphenize()
+    return name
 
 
 def _note_sending(**_: object) -> None:
