@@ -23,7 +23,7 @@ from dynamodb_wrapper.spark.options import Options
 from dynamodb_wrapper.spark.pages import PageReader
 from dynamodb_wrapper.spark.quarantine import Quarantine
 from dynamodb_wrapper.spark.rate import Limit, Pace, Unlimited
-from dynamodb_wrapper.spark.schemas import as_stored, model_schema
+from dynamodb_wrapper.spark.schemas import as_stored, model_schema, require_nullable
 from dynamodb_wrapper.spark.sink import new_writer
 from dynamodb_wrapper.spark.tables import Table, capacity_of, config_of, driver_of, table_of
 from dynamodb_wrapper.spark.types import columns_of
@@ -66,6 +66,7 @@ class DynamoDBDataSource(DataSource):
 
     def reader(self, schema: StructType) -> DataSourceReader:
         """Return what reads the columns of a schema, which may be part of the model's, or another one."""
+        require_nullable(schema)
         config = config_of(self.chosen)
         table = table_of(self.chosen, config)
         stored = schema if table.model is None else as_stored(schema, model_schema(table.model, stored=table.stored))
