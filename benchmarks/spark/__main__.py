@@ -183,14 +183,15 @@ def rates(*, quick: bool) -> Iterator[tuple[str, int, float]]:
             candidate = Candidate(peer, tasks)
             try:
                 for case in CASES:
-                    print(f"{case} with {tasks} tasks", file=sys.stderr)
                     units = UNITS_A_SECOND * seconds
                     rows = round(units / SCAN_UNITS_PER_ROW) // 1000 * 1000 if case == "read" else units
                     rows -= rows % (tasks * 8)
                     counted(url)
                     took = candidate.measure(case, url, rows, partitions=tasks, capacity=UNITS_A_SECOND)["wall"]
                     counts = counted(url)
-                    yield case, tasks, counts["units"] / took if quick else counts["minute"] / 60
+                    rate = counts["units"] / took if quick else counts["minute"] / 60
+                    print(f"{case} with {tasks} tasks: {rate:,.1f} units a second", file=sys.stderr)
+                    yield case, tasks, rate
             finally:
                 candidate.close()
 
