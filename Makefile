@@ -25,10 +25,10 @@ ENDPOINT ?=
 TRANSPORT ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types floors fmt docs bench contract property soak faults lowest spark pipeline lock clean
+.PHONY: help demo test check lint types floors fmt docs bench bench-spark contract property soak faults lowest spark pipeline lock clean
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(READY) ## A guided tour on real data, on the embedded server: no account, no Docker
 	@$(BIN)/python -m examples.flights
@@ -65,6 +65,9 @@ docs: $(READY) ## The documentation, into site/
 BENCH ?=
 bench: $(READY) ## Benchmarks against the peers, each in an environment of its own; BENCH="--quick --only get,put" for less
 	@$(BIN)/python -m benchmarks $(BENCH)
+
+bench-spark: $(SPARK) ## Spark: rows/s and CPU a row against the peers; BENCH=--quick for less, BENCH=--rate for the rate limit
+	@.venv-spark/bin/python -m benchmarks.spark $(BENCH)
 
 contract: $(READY) $(MINISTACK) ## The contract suite; ENDPOINT=moto, ministack, embedded, aws or an http:// address, TRANSPORT=botocore
 	@$(if $(TRANSPORT),CONTRACT_TRANSPORT=$(TRANSPORT)) $(if $(ENDPOINT),CONTRACT_SERVERS=$(if $(findstring ://,$(ENDPOINT)),endpoint DYNAMODB_ENDPOINT_URL=$(ENDPOINT),$(ENDPOINT))) \

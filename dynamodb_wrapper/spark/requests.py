@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from json.encoder import encode_basestring as quoted
 from typing import Any
 
@@ -66,7 +66,7 @@ class Writes(ABC):
 
     @abstractmethod
     def flows(self, rows: Sequence[Row], batch: pa.RecordBatch) -> Iterator[Flow[None]]:
-        """Yield a flow for each request of a batch of rows; no two of them are about one item."""
+        """Yield flows that write a batch of rows, rows with one key in their order; no two are about one item."""
 
     def _send(self, operation: str, params: Params, body: str) -> Flow[Response]:
         """Send a request when there is capacity for it."""
@@ -84,10 +84,14 @@ class BatchWrites(Writes):
     """Puts and deletes: 25 to a request, and what DynamoDB leaves over again."""
 
     def flows(self, rows: Sequence[Row], batch: pa.RecordBatch) -> Iterator[Flow[None]]:
-        """Yield a flow for each 25 rows, or as many as go into one request."""
+        """Yield a flow for each 25 rows, or as many as go into one request; of rows with one key the last is sent."""
+        last: dict[str, Row] = {}
+        for row in rows:
+            earlier = last.get(row.key)
+            last[row.key] = row if earlier is None else replace(row, stands_for=earlier.stands_for + 1)
         chunk: list[Row] = []
         size = 0
-        for row in rows:
+        for row in last.values():
             # A character may take four bytes; 25 items of 400 KB hardly ever come together.
             length = len(row.item) if row.item.isascii() else len(row.item.encode())
             if chunk and (len(chunk) == MAX_WRITES or size + length > MAX_REQUEST_BYTES):
@@ -147,7 +151,13 @@ class SingleWrites(Writes):
     """Inserts and updates: a request for each row, since only these have conditions."""
 
     def flows(self, rows: Sequence[Row], batch: pa.RecordBatch) -> Iterator[Flow[None]]:
-        """Yield a flow for each row."""
+        """Yield a flow for each key: no row stands for another, since each may be rejected, or change other columns."""
+        by_key: dict[str, list[Flow[None]]] = {}
+        for row, flow in zip(rows, self._flow_of_each(rows, batch), strict=True):
+            by_key.setdefault(row.key, []).append(flow)
+        yield from map(_in_order, by_key.values())
+
+    def _flow_of_each(self, rows: Sequence[Row], batch: pa.RecordBatch) -> Iterator[Flow[None]]:
         if self._options.write_mode == "insert_only":
             for row in rows:
                 yield self._inserted(row, batch)
@@ -173,7 +183,7 @@ class SingleWrites(Writes):
             if not isinstance(error.item, Mapping) or not _is_same(error.item, from_json(f"{{{row.item}}}")):
                 self._reject(row, batch, "there is another item with this key")
                 return
-        self._meter.count(rows_written=row.stands_for)
+        self._meter.count(rows_written=1)
 
     def _updated(self, row: Row, batch: pa.RecordBatch, missing: Sequence[str]) -> Flow[None]:
         key = from_json(f"{{{row.key}}}")
@@ -203,7 +213,7 @@ class SingleWrites(Writes):
             if not (yield from self._update(params)):
                 self._reject(row, batch, "there is no item with this key")
                 return
-        self._meter.count(rows_written=row.stands_for)
+        self._meter.count(rows_written=1)
 
     def _update(self, params: Params) -> Flow[bool]:
         """Send an update; False if there is no such item."""
@@ -223,6 +233,11 @@ class SingleWrites(Writes):
 
     def _reject(self, row: Row, batch: pa.RecordBatch, reason: str) -> None:
         self._quarantine.take_row(batch.slice(row.number, 1).to_pylist()[0], reason)
+
+
+def _in_order(flows: Sequence[Flow[None]]) -> Flow[None]:
+    for flow in flows:
+        yield from flow
 
 
 def _written_item(entry: Mapping[str, Any]) -> Item:

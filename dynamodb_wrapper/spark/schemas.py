@@ -197,6 +197,21 @@ def _refused(place: str, reason: str) -> ValidationError:
     )
 
 
+def require_nullable(schema: t.StructType) -> None:
+    """Refuse to read what is declared to be never null: Spark would believe it, and drop or damage rows where it is.
+
+    Raises:
+        ValidationError: A column, or something inside it, is not nullable.
+    """
+    wrong = [field.name for field, other in zip(schema, schema.toNullable(), strict=True) if field != other]
+    if wrong:
+        raise ValidationError(
+            f"the schema says that {', '.join(wrong)} cannot be null, and DynamoDB promises that of no attribute: "
+            "give schema.toNullable()",
+            dict.fromkeys(wrong, "not nullable"),
+        )
+
+
 def as_stored(schema: t.StructType, model: t.StructType) -> t.StructType:
     """Return a schema with what the model's says of how its fields are stored, where the schema does not say it.
 

@@ -154,7 +154,7 @@ class DynamoDBWriter(DataSourceArrowWriter):
             for whole in batches:
                 batch = whole.select(writing.schema.names)
                 rows = list(_rows(batch, encoder, quarantine))
-                # A batch is finished before the next one begins: so of two rows with one key the later one wins.
+                # A batch is finished before the next one begins: so rows with one key are written in their order.
                 driver.run(together(writes.flows(rows, batch), at_most=options.in_flight))
         if quarantine.count and options.on_rejected == "fail":
             raise ValidationError(
@@ -222,14 +222,10 @@ class DynamoDBStreamWriter(DataSourceStreamArrowWriter):
 
 
 def _rows(batch: pa.RecordBatch, encoder: RowEncoder, quarantine: Quarantine) -> Iterator[Row]:
-    """Yield the rows that can be written, of those with one key the last."""
+    """Yield the rows that can be written."""
     encoded = encoder.encode(batch)
     for number, reason in sorted(encoded.refused.items()):
         quarantine.take_row(batch.slice(number, 1).to_pylist()[0], reason)
-    last: dict[str, Row] = {}
     for number, (item, key) in enumerate(zip(encoded.items, encoded.keys, strict=True)):
-        if item is None or key is None:
-            continue
-        earlier = last.get(key)
-        last[key] = Row(number, key, item, 1 if earlier is None else earlier.stands_for + 1)
-    yield from last.values()
+        if item is not None and key is not None:
+            yield Row(number, key, item)

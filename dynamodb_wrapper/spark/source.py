@@ -32,7 +32,7 @@ from dynamodb_wrapper.spark.options import Options
 from dynamodb_wrapper.spark.pages import PageReader
 from dynamodb_wrapper.spark.quarantine import Quarantine
 from dynamodb_wrapper.spark.rate import Limit, Pace, Unlimited
-from dynamodb_wrapper.spark.schemas import as_stored, model_schema
+from dynamodb_wrapper.spark.schemas import as_stored, model_schema, require_nullable
 from dynamodb_wrapper.spark.sink import DynamoDBStreamWriter, DynamoDBWriter, planned_write
 from dynamodb_wrapper.spark.stream_source import ChangeReader, stream_schema
 from dynamodb_wrapper.spark.tables import Table, capacity_of, config_of, describe, driver_of, table_of
@@ -85,6 +85,7 @@ class DynamoDBDataSource(DataSource):
             raise ValidationError(
                 'option("starting_position", ...) is for changes: spark.readStream', {"starting_position": "in a batch"}
             )
+        require_nullable(schema)
         config = config_of(self.chosen)
         table = table_of(self.chosen, config)
         stored = schema if table.model is None else as_stored(schema, model_schema(table.model, stored=table.stored))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -108,6 +109,59 @@ def test_the_rate_limit_is_held_by_all_tasks_together(
     assert 900 / rate * 0.9 < seconds < 900 / rate * 1.35
     for start, _ in arrived:
         assert sum(units for moment, units in arrived if start <= moment < start + 2) <= 2 * rate * 1.1 + 100
+
+
+def test_the_rate_limit_is_held_while_the_server_throttles(
+    spark: SparkSession, server: Server, table: str, proxy: Proxy, tmp_path: Path
+) -> None:
+    """What is refused is sent again, and none of that comes on top of the limit; throttling slows the job down."""
+    applied: list[tuple[float, int]] = []
+
+    def note(exchange: Exchange) -> None:
+        (entries,) = exchange.request.body["RequestItems"].values()
+        answer = exchange.forward()
+        applied.append((time.monotonic(), len(entries)))
+        exchange.answer(answer)
+
+    for place in range(8):
+        proxy.inject(rules.throttle(), "BatchWriteItem", skip=place + 1)
+    proxy.inject(Fault("noted", note), "BatchWriteItem", times=None)
+    rate = 200
+    options = through(proxy, tmp_path, capacity=rate, in_flight=4)
+    write(frame(spark, 800, partitions=4), server, **options).save(table)
+    assert stored(server, table) == expected(800)
+    applied.sort()
+    assert sum(units for _, units in applied) == 800
+    # Without throttling it takes 4 seconds.
+    assert applied[-1][0] - applied[0][0] > 800 / rate * 1.15
+    for start, _ in applied:
+        assert sum(units for moment, units in applied if start <= moment < start + 2) <= 2 * rate * 1.1 + 100
+    assert totals(tmp_path, "throttles") == 8
+
+
+def test_the_rate_limit_of_a_read_is_held_by_all_tasks_together(
+    spark: SparkSession, server: Server, table: str, proxy: Proxy, tmp_path: Path
+) -> None:
+    put(server, table, items(600))
+    arrived: list[tuple[float, float]] = []
+
+    def note(exchange: Exchange) -> None:
+        answer = exchange.forward()
+        arrived.append((time.monotonic(), json.loads(answer.body)["ConsumedCapacity"]["CapacityUnits"]))
+        exchange.answer(answer)
+
+    proxy.inject(Fault("noted", note), "Scan", times=None)
+    rate = 10
+    options = through(proxy, tmp_path, capacity=rate, page_size=10, segments=6, tasks=3)
+    found = read(spark, server, **options).schema("n int").load(table).collect()
+    assert sorted(row.n for row in found) == list(range(600))
+    arrived.sort()
+    units = sum(consumed for _, consumed in arrived)
+    assert units >= 30  # 60 pages of half a unit: otherwise nothing was limited
+    # The first requests are taken to consume much more than they do, until their answers say so.
+    assert units / rate * 0.8 < arrived[-1][0] - arrived[0][0] < units / rate * 1.35 + 4
+    reported = sum(report["counts"]["capacity"] for report in reports(tmp_path, "read"))
+    assert reported == units
 
 
 def test_a_task_that_failed_is_done_again_and_nothing_is_lost(

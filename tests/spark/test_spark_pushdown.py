@@ -289,6 +289,12 @@ def test_a_query_has_no_key_attribute_in_its_filter_and_one_condition_on_the_sor
     }
 
 
+def test_a_range_that_ends_before_it_begins_is_no_between() -> None:
+    """DynamoDB refuses one."""
+    found = push(ds.EqualTo(("pk",), "a"), ds.GreaterThan(("sk",), 9), ds.LessThan(("sk",), 1))
+    assert expressions(found, "pk", "a", [], None)["KeyConditionExpression"] == "#n0 = :v0 AND #n1 > :v1"
+
+
 def test_a_long_in_is_cut_and_a_longer_expression_left_out() -> None:
     found = push(ds.In(("n",), tuple(range(250))))
     text = expressions(found, None, None, [], None)["FilterExpression"]

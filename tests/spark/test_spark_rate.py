@@ -21,10 +21,12 @@ class Clock:
         return self.now
 
 
-def consumed(tasks: int, units: float, seconds: float, folder: Path, *, in_flight: int = 8, seed: int = 1) -> float:
+def consumed(
+    tasks: int, units: float, seconds: float, folder: Path, *, in_flight: int = 8, seed: int = 1, guess: float = 25.0
+) -> float:
     """Play a job: requests of 20 ms that consume between 1 and 50 units; return what they consumed in that time."""
     clock, chance = Clock(), random.Random(seed)
-    limit = Limit(units, f"job-{tasks}-{seed}", 25.0)
+    limit = Limit(units, f"job-{tasks}-{seed}", guess)
     accounts = [Account(limit, folder=folder, clock=clock) for _ in range(tasks)]
     end = clock.now + seconds
     number = itertools.count()
@@ -51,6 +53,12 @@ def consumed(tasks: int, units: float, seconds: float, folder: Path, *, in_fligh
 @pytest.mark.parametrize("tasks", [1, 2, 7, 32])
 def test_a_minute_is_within_five_percent_whatever_the_number_of_tasks(tasks: int, tmp_path: Path) -> None:
     assert consumed(tasks, 1000, 60, tmp_path) == pytest.approx(60_000, rel=0.05)
+
+
+@pytest.mark.parametrize("guess", [0.5, 500.0])
+def test_what_was_reserved_wrongly_is_settled(guess: float, tmp_path: Path) -> None:
+    """64 requests are on their way before the first one tells what it has consumed."""
+    assert consumed(8, 1000, 12, tmp_path, guess=guess) == pytest.approx(12_000, rel=0.08)
 
 
 def test_what_is_not_used_is_not_saved_up(tmp_path: Path) -> None:
