@@ -12,6 +12,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 MINISTACK := .venv-ministack/.ready
 LOWEST := .venv-lowest/.ready
+SPARK := .venv-spark/.ready
 PIP_INSTALL := -m pip install -qq --disable-pip-version-check
 # The locks are complete, so pip need not resolve; what has no wheel is built with the tools in build.lock.
 LOCKED := $(PIP_INSTALL) --require-hashes --no-deps --no-build-isolation
@@ -24,10 +25,10 @@ ENDPOINT ?=
 TRANSPORT ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types floors fmt docs bench contract property soak faults lowest lock clean
+.PHONY: help demo test check lint types floors fmt docs bench bench-spark contract property soak faults lowest spark pipeline lock clean
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(READY) ## A guided tour on real data, on the embedded server: no account, no Docker
 	@$(BIN)/python -m examples.flights
@@ -65,6 +66,9 @@ BENCH ?=
 bench: $(READY) ## Benchmarks against the peers, each in an environment of its own; BENCH="--quick --only get,put" for less
 	@$(BIN)/python -m benchmarks $(BENCH)
 
+bench-spark: $(SPARK) ## Spark: rows/s and CPU a row against the peers; BENCH=--quick for less, BENCH=--rate for the rate limit
+	@.venv-spark/bin/python -m benchmarks.spark $(BENCH)
+
 contract: $(READY) $(MINISTACK) ## The contract suite; ENDPOINT=moto, ministack, embedded, aws or an http:// address, TRANSPORT=botocore
 	@$(if $(TRANSPORT),CONTRACT_TRANSPORT=$(TRANSPORT)) $(if $(ENDPOINT),CONTRACT_SERVERS=$(if $(findstring ://,$(ENDPOINT)),endpoint DYNAMODB_ENDPOINT_URL=$(ENDPOINT),$(ENDPOINT))) \
 	    $(PYTEST) tests/contract
@@ -87,15 +91,25 @@ lowest: $(LOWEST) ## Unit and contract tests (on moto) with the oldest supported
 	@echo "==> tests with the oldest dependencies"
 	@CONTRACT_SERVERS=moto .venv-lowest/bin/python -m pytest -n $(WORKERS) -o filterwarnings=default tests/unit tests/contract
 
+spark: $(SPARK) $(MINISTACK) ## The Spark source and sink: types and tests with pyspark itself (needs Java 17 or 21)
+	@echo "==> mypy with pyspark"
+	@.venv-spark/bin/mypy dynamodb_wrapper/spark
+	@echo "==> tests with Spark"
+	@.venv-spark/bin/python -m pytest tests/spark tests/test_docs.py -k spark
+
+pipeline: $(SPARK) $(MINISTACK) ## A pipeline through Spark into DynamoDB, a run that fails, and both run logs (needs Java)
+	@.venv-spark/bin/python -m examples.flights_pipeline
+
 lock: .venv-lock ## Resolve the dependencies anew (needs a package index)
 	@echo "==> requirements/*.lock"
-	@$(COMPILE) --upgrade --all-extras --group dev pyproject.toml -o requirements/dev.lock
+	@$(COMPILE) --upgrade --extra embedded --extra opentelemetry --extra demo --group dev pyproject.toml -o requirements/dev.lock
 	@$(COMPILE) --upgrade --group build -c requirements/dev.lock -o requirements/build.lock
 	@$(COMPILE) --upgrade --resolution lowest-direct --extra embedded --group test pyproject.toml -o requirements/lowest.lock
+	@$(COMPILE) --upgrade --no-config --extra spark --extra demo --group spark pyproject.toml -o requirements/spark.lock
 	@$(COMPILE) --upgrade requirements/ministack.in -o requirements/ministack.lock
 
 clean: ## Remove environments, caches and built things
-	rm -rf .venv .venv-ministack .venv-lowest .venv-lock .venv-bench-* site dist .coverage .coverage.* .hypothesis .mypy_cache \
+	rm -rf .venv .venv-ministack .venv-lowest .venv-spark .venv-lock .venv-bench-* site dist .coverage .coverage.* .hypothesis .mypy_cache \
 	    .pytest_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -120,6 +134,13 @@ $(LOWEST): pyproject.toml requirements/build.lock requirements/lowest.lock
 	@.venv-lowest/bin/python $(LOCKED) -r requirements/build.lock
 	@.venv-lowest/bin/python $(LOCKED) -r requirements/lowest.lock
 	@.venv-lowest/bin/python $(PIP_INSTALL) --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(SPARK): pyproject.toml requirements/build.lock requirements/spark.lock
+	$(call new_venv,$(PYTHON),.venv-spark)
+	@.venv-spark/bin/python $(LOCKED) -r requirements/build.lock
+	@.venv-spark/bin/python $(LOCKED) -r requirements/spark.lock
+	@.venv-spark/bin/python $(PIP_INSTALL) --no-deps --no-build-isolation -e .
 	@touch $@
 
 # An environment of its own, because ministack pins botocore.

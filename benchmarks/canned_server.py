@@ -84,7 +84,15 @@ class Canned(asyncio.Protocol):
             body = self._buffer[end + 4 : end + 4 + length]
             self._buffer = self._buffer[end + 4 + length :]
             operation = head.split(b"DynamoDB_20120810.", 1)[1].split(b"\r\n", 1)[0]
-            self._transport.write(answer(operation, body))
+            self.send(self.answer(operation, body))
+
+    def answer(self, operation: bytes, body: bytes) -> bytes:
+        """Return the answer to a request."""
+        return answer(operation, body)
+
+    def send(self, payload: bytes) -> None:
+        """Send an answer."""
+        self._transport.write(payload)
 
 
 async def main(certificate: list[str]) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
         get_async_dynamodb_client,
         get_dynamodb_client,
     )
-    from dynamodb_wrapper.codec import Derived, EpochSeconds, KeyedList, PartialItem
+    from dynamodb_wrapper.codec import Derived, EpochSeconds, Key, KeyedList, PartialItem, SchemaOptions, Sharded
     from dynamodb_wrapper.config import DynamoDBConfig
     from dynamodb_wrapper.exceptions import (
         AccessDeniedError,
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         ItemTooLargeError,
         LimitExceededError,
         MultipleItemsFoundError,
+        SchemaVersionError,
         ServerError,
         TableInUseError,
         TableNotFoundError,
@@ -70,17 +71,26 @@ if TYPE_CHECKING:
         RunStatus,
         StageInfo,
         TableConfig,
+        TableMetrics,
         TableType,
     )
     from dynamodb_wrapper.operations.batches import BatchProgress
     from dynamodb_wrapper.operations.capacity import ConsumedCapacity, TableCapacity
-    from dynamodb_wrapper.operations.declaration import TableOptions, Unique
+    from dynamodb_wrapper.operations.charts import EntityChart
+    from dynamodb_wrapper.operations.copies import CopyReport
+    from dynamodb_wrapper.operations.declaration import Unique
+    from dynamodb_wrapper.operations.explanations import QueryExplanation
+    from dynamodb_wrapper.operations.gathering import Collection
+    from dynamodb_wrapper.operations.migrations import MigrationExample, MigrationFailure, MigrationReport
     from dynamodb_wrapper.operations.queries import Page
+    from dynamodb_wrapper.operations.table_diff import TableChanges, TableDiff, TableDifference
+    from dynamodb_wrapper.operations.table_options import TableOptions
     from dynamodb_wrapper.operations.trees import TreeMetadata, TreeNode, TreeWithMetadata
     from dynamodb_wrapper.repositories import (
         AccessPattern,
         AsyncBaseDynamoRepository,
         AsyncBatch,
+        AsyncCollectionQuery,
         AsyncLoaded,
         AsyncLoader,
         AsyncParallelScan,
@@ -92,6 +102,7 @@ if TYPE_CHECKING:
         AsyncTransaction,
         BaseDynamoRepository,
         Batch,
+        CollectionQuery,
         GetRequest,
         Loaded,
         Loader,
@@ -101,12 +112,16 @@ if TYPE_CHECKING:
         PipelineRunEventsRepository,
         PipelineRunLogsRepository,
         Query,
+        SingleTable,
         TableConfigRepository,
         Transaction,
         WriteRequest,
         async_transact_get,
         async_transact_write,
         async_transaction,
+        cloudformation_template,
+        iam_policy,
+        terraform_configuration,
         transact_get,
         transact_write,
         transaction,
@@ -140,35 +155,43 @@ else:
             "dynamodb_wrapper.client": """
                 AsyncDocumentClient BatchSummary DocumentClient get_async_dynamodb_client get_dynamodb_client
             """,
-            "dynamodb_wrapper.codec": "Derived EpochSeconds KeyedList PartialItem",
+            "dynamodb_wrapper.codec": "Derived EpochSeconds Key KeyedList PartialItem SchemaOptions Sharded",
             "dynamodb_wrapper.config": "DynamoDBConfig",
             "dynamodb_wrapper.exceptions": """
                 AccessDeniedError BatchIncompleteError CancellationReason ConditionFailedError ConnectionError
                 CorruptResponseError CredentialsError DeadlineExceededError DeclarationError
                 DynamoDBWrapperError ExpressionError IdempotentParameterMismatchError InvalidCursorError
                 ItemAlreadyExistsError ItemNotFoundError ItemTooLargeError LimitExceededError
-                MultipleItemsFoundError ServerError TableInUseError TableNotFoundError ThrottlingError
-                ThrottlingReason TransactionCanceledError TransactionConflictError UniqueViolationError
+                MultipleItemsFoundError SchemaVersionError ServerError TableInUseError TableNotFoundError
+                ThrottlingError ThrottlingReason TransactionCanceledError TransactionConflictError UniqueViolationError
                 ValidationError VersionConflictError WriteOutcomeUnknownError
             """,
             "dynamodb_wrapper.expressions": "Add Append Condition Delete F Prepend Remove SetIfMissing",
             "dynamodb_wrapper.models": """
                 DataFormat DataQualityResult LogLevel PipelineConfig PipelineRunEvent PipelineRunLog RunStatus
-                StageInfo TableConfig TableType
+                StageInfo TableConfig TableMetrics TableType
             """,
             "dynamodb_wrapper.operations.batches": "BatchProgress",
             "dynamodb_wrapper.operations.capacity": "ConsumedCapacity TableCapacity",
-            "dynamodb_wrapper.operations.declaration": "TableOptions Unique",
+            "dynamodb_wrapper.operations.charts": "EntityChart",
+            "dynamodb_wrapper.operations.copies": "CopyReport",
+            "dynamodb_wrapper.operations.declaration": "Unique",
+            "dynamodb_wrapper.operations.explanations": "QueryExplanation",
+            "dynamodb_wrapper.operations.gathering": "Collection",
+            "dynamodb_wrapper.operations.migrations": "MigrationExample MigrationFailure MigrationReport",
             "dynamodb_wrapper.operations.queries": "Page",
+            "dynamodb_wrapper.operations.table_diff": "TableChanges TableDiff TableDifference",
+            "dynamodb_wrapper.operations.table_options": "TableOptions",
             "dynamodb_wrapper.operations.trees": "TreeMetadata TreeNode TreeWithMetadata",
             "dynamodb_wrapper.repositories": """
-                AccessPattern AsyncBaseDynamoRepository AsyncBatch AsyncLoaded AsyncLoader AsyncParallelScan
+                AccessPattern AsyncBaseDynamoRepository AsyncBatch AsyncCollectionQuery AsyncLoaded AsyncLoader
+                AsyncParallelScan CollectionQuery SingleTable
                 AsyncPipelineConfigRepository AsyncPipelineRunEventsRepository AsyncPipelineRunLogsRepository
                 AsyncQuery AsyncTableConfigRepository AsyncTransaction BaseDynamoRepository Batch GetRequest
                 Loaded Loader ParallelScan ParentPattern PipelineConfigRepository PipelineRunEventsRepository
                 PipelineRunLogsRepository Query TableConfigRepository Transaction WriteRequest
                 async_transact_get async_transact_write async_transaction transact_get transact_write
-                transaction
+                transaction cloudformation_template iam_policy terraform_configuration
             """,
             "dynamodb_wrapper.transport": """
                 AWSServices DynamoDBSingleton HealthReport RequestCounts RequestEvent RequestMetrics
@@ -189,6 +212,7 @@ __all__ = [
     "Append",
     "AsyncBaseDynamoRepository",
     "AsyncBatch",
+    "AsyncCollectionQuery",
     "AsyncDocumentClient",
     "AsyncLoaded",
     "AsyncLoader",
@@ -205,10 +229,13 @@ __all__ = [
     "BatchProgress",
     "BatchSummary",
     "CancellationReason",
+    "Collection",
+    "CollectionQuery",
     "Condition",
     "ConditionFailedError",
     "ConnectionError",
     "ConsumedCapacity",
+    "CopyReport",
     "CorruptResponseError",
     "CredentialsError",
     "DataFormat",
@@ -221,6 +248,7 @@ __all__ = [
     "DynamoDBConfig",
     "DynamoDBSingleton",
     "DynamoDBWrapperError",
+    "EntityChart",
     "EpochSeconds",
     "ExpressionError",
     "F",
@@ -231,11 +259,15 @@ __all__ = [
     "ItemAlreadyExistsError",
     "ItemNotFoundError",
     "ItemTooLargeError",
+    "Key",
     "KeyedList",
     "LimitExceededError",
     "Loaded",
     "Loader",
     "LogLevel",
+    "MigrationExample",
+    "MigrationFailure",
+    "MigrationReport",
     "MultipleItemsFoundError",
     "Page",
     "ParallelScan",
@@ -249,19 +281,28 @@ __all__ = [
     "PipelineRunLogsRepository",
     "Prepend",
     "Query",
+    "QueryExplanation",
     "Remove",
     "RequestCounts",
     "RequestEvent",
     "RequestMetrics",
     "RunStatus",
+    "SchemaOptions",
+    "SchemaVersionError",
     "ServerError",
     "SetIfMissing",
+    "Sharded",
+    "SingleTable",
     "StageInfo",
     "Subscription",
     "TableCapacity",
+    "TableChanges",
     "TableConfig",
     "TableConfigRepository",
+    "TableDiff",
+    "TableDifference",
     "TableInUseError",
+    "TableMetrics",
     "TableNotFoundError",
     "TableOptions",
     "TableType",
@@ -283,6 +324,7 @@ __all__ = [
     "async_transact_write",
     "async_transaction",
     "aws_services",
+    "cloudformation_template",
     "configure",
     "get_all_tables",
     "get_async_dynamodb_client",
@@ -294,9 +336,11 @@ __all__ = [
     "get_table",
     "health_check",
     "health_report",
+    "iam_policy",
     "observe",
     "register_tables",
     "reset_connection",
+    "terraform_configuration",
     "transact_get",
     "transact_write",
     "transaction",

@@ -6,6 +6,7 @@ points at an empty DynamoDB server, so both ``DynamoDBConfig.from_env()`` and ``
 - ``<!-- not executed: reason -->`` on the line before a block exempts it.
 - ``<!-- output -->`` before a ``text`` or ``console`` block compares it with what the Python block before it printed
   (``...`` stands for anything).
+- ``<!-- needs: module -->`` on the first line of a page runs it only where that module is installed (``make spark``).
 - Every block names its language, and Python is called ``python``, so that none is passed over by accident.
 """
 
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import doctest
+import importlib.util
 import io
 import os
 import re
@@ -35,6 +37,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 OPENING = re.compile(r"^(?P<indent>\s*)(?P<fence>`{3,}|~{3,})\s*(?P<language>[^\s`{]*)(?P<rest>[^`]*)$")
 MARKER = re.compile(r"^\s*<!--\s*(?P<text>not executed|output)\b:?\s*(?P<reason>.*?)\s*-->\s*$")
+NEEDS = re.compile(r"<!-- needs: (?P<module>\w+) -->\n")
 PYTHON_BY_ANOTHER_NAME = {"py", "python3", "pycon", "py3", "ipython", "python-repl"}
 OUTPUT_LANGUAGES = {"text", "console"}
 
@@ -135,6 +138,7 @@ def compare(page: Path, block: Block, printed: str) -> None:
 
 def run_in_a_process(page: Path, folder: Path, endpoint_url: str | None = None) -> None:
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONSAFEPATH": "1", "TZ": "UTC"}
+    environment |= {"PYSPARK_PYTHON": sys.executable, "SPARK_LOCAL_IP": "127.0.0.1"}
     if endpoint_url:
         environment |= {
             "AWS_REGION": "us-east-1",
@@ -164,6 +168,9 @@ def empty_server(moto_server: RunningServer) -> str | None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_page_runs(page: Path, tmp_path: Path, empty_server: str | None) -> None:
+    needed = NEEDS.match(page.read_text(encoding="utf-8"))
+    if needed is not None and importlib.util.find_spec(needed["module"]) is None:
+        pytest.skip(f"{needed['module']} is not installed here: `make spark` runs this page")
     run_in_a_process(page, tmp_path, empty_server)
 
 

@@ -43,6 +43,7 @@ TOP_LEVEL = words("""
     AsyncBaseDynamoRepository AsyncPipelineConfigRepository AsyncTableConfigRepository AsyncPipelineRunLogsRepository
     AsyncPipelineRunEventsRepository AsyncBatch AsyncLoaded AsyncLoader AsyncParallelScan AsyncQuery AsyncTransaction
     AsyncDocumentClient get_async_dynamodb_client async_transact_get async_transact_write async_transaction
+    Key Sharded SingleTable Collection CollectionQuery AsyncCollectionQuery
 """)
 
 SUB_PACKAGES = {
@@ -67,6 +68,12 @@ SUB_PACKAGES = {
     "utils": """
         TimezoneManager get_timezone_manager set_global_timezone configure_timezone_from_config now_in_tz utcnow
         to_user_timezone convert_utc_to_user_tz to_utc ensure_timezone_aware validate_timezone_string
+        SparkDynamoDBIntegration
+    """,
+    "spark": """
+        SparkDynamoDBIntegration SparkMissingError register require_java require_spark spark_schema
+        create_spark_session_with_dynamodb get_pipeline_config_for_spark get_table_configs_for_spark
+        log_pipeline_run_from_spark
     """,
 }
 
@@ -77,7 +84,8 @@ REPOSITORY_METHODS = words("""
     get_many put_many delete_many batch loader parallel_scan
     read_tree find_orphans move_subtree delete_subtree
     put_request create_request update_request patch_request delete_request check_request get_request ensure_unique
-    with_options health_report close
+    with_options health_report close warm_up
+    table_diff apply_table cloudformation terraform describe
 """)
 
 QUERY_METHODS = words("where project limit page_size descending consistent page first one count explain __iter__")
@@ -176,15 +184,13 @@ LAZY = [package for package in packages() if "__getattr__" in vars(package)]
 @pytest.mark.parametrize("package", LAZY, ids=lambda package: package.__name__)
 def test_what_type_checkers_see_is_what_is_imported_when_used(package: ModuleType) -> None:
     assert package.__file__ is not None
-    (block,) = (
-        node
-        for node in ast.parse(Path(package.__file__).read_text()).body
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
-    )
+    body = ast.parse(Path(package.__file__).read_text()).body
+    (block,) = (node for node in body if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test))
+    eager = {alias.name for node in body if isinstance(node, ast.ImportFrom) for alias in node.names}
     seen = {
         alias.name: node.module for node in ast.walk(block) if isinstance(node, ast.ImportFrom) for alias in node.names
     }
-    assert set(seen) == set(getattr(package, "__all__", [])) - {"__version__"}
+    assert set(seen) == set(getattr(package, "__all__", [])) - eager - {"__version__"}
     for name, module in seen.items():
         assert getattr(package, name) is getattr(importlib.import_module(str(module)), name), name
         assert name in dir(package)
@@ -272,7 +278,7 @@ def test_the_first_answer_loads_only_what_reading_needs(tmp_path: Path) -> None:
     flows = {name for name in loaded if name.startswith("dynamodb_wrapper.operations.")}
     assert flows == {
         f"dynamodb_wrapper.operations.{name}"
-        for name in ("capacity", "declaration", "effects", "entity", "items", "requests")
+        for name in ("capacity", "declaration", "effects", "entity", "items", "requests", "table_options")
     }
     assert [name for name in loaded if ".async_" in name or ".client." in name or ".models." in name] == []
     assert "dynamodb_wrapper.repositories.query" not in loaded

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from dynamodb_wrapper.codec.derived import Always, Derived
+from dynamodb_wrapper.codec.evolution import Evolution, SchemaOptions, Stamp, check_chain, upcaster_names
 from dynamodb_wrapper.codec.measure import MAX_ITEM_BYTES, check_item_size, item_bytes
 from dynamodb_wrapper.codec.model import ModelCodec, explain
 from dynamodb_wrapper.codec.one_pass import Explanation
 from dynamodb_wrapper.codec.partial import PartialItem
-from dynamodb_wrapper.codec.shapes import Member, Shape, Step
+from dynamodb_wrapper.codec.shapes import ANY, Member, Shape, Step
 from dynamodb_wrapper.codec.stored import EpochSeconds, KeyedList, StoredForm
 from dynamodb_wrapper.codec.targets import Target
 from dynamodb_wrapper.codec.templates import Case, Form, Key, Part, Sharded, Template
 from dynamodb_wrapper.codec.unions import union_model
 from dynamodb_wrapper.codec.wire import Item, RefusedValueError, TimeRules, Wire, WireEncoder, read_any
-from dynamodb_wrapper.codec.wire_json import from_json, to_json
+from dynamodb_wrapper.codec.wire_json import from_json, to_json, with_bytes
 
 __all__ = [
+    "ANY",
     "MAX_ITEM_BYTES",
     "Always",
     "Case",
     "Derived",
     "EpochSeconds",
+    "Evolution",
     "Explanation",
     "Form",
     "Item",
@@ -31,8 +34,10 @@ __all__ = [
     "Part",
     "PartialItem",
     "RefusedValueError",
+    "SchemaOptions",
     "Shape",
     "Sharded",
+    "Stamp",
     "Step",
     "StoredForm",
     "Target",
@@ -40,6 +45,7 @@ __all__ = [
     "TimeRules",
     "Wire",
     "WireEncoder",
+    "check_chain",
     "check_item_size",
     "explain",
     "from_json",
@@ -47,4 +53,6 @@ __all__ = [
     "read_any",
     "to_json",
     "union_model",
+    "upcaster_names",
+    "with_bytes",
 ]

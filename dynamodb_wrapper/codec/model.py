@@ -14,6 +14,7 @@ from pydantic_core import PydanticSerializationError
 
 from dynamodb_wrapper.codec import pydantic_internals
 from dynamodb_wrapper.codec.derived import Derived
+from dynamodb_wrapper.codec.evolution import Stamp
 from dynamodb_wrapper.codec.generated import Encoder, EncoderGenerator, OtherwiseError, Written
 from dynamodb_wrapper.codec.one_pass import Explanation, OnePassReader
 from dynamodb_wrapper.codec.partial import PartialItem
@@ -49,6 +50,7 @@ class ModelCodec(ItemPlaces[T]):
         derived: Attributes computed on every write.
         keep_unknown: Hand stored attributes that are no field to a model with ``extra="forbid"`` too, so that it
             refuses them; otherwise it does not see them.
+        stamp: The schema version that items are written with, if they have one.
     """
 
     def __init__(
@@ -59,8 +61,11 @@ class ModelCodec(ItemPlaces[T]):
         stored: Mapping[str, StoredForm] | None = None,
         derived: Sequence[Derived | Template] = (),
         keep_unknown: bool = False,
+        stamp: Stamp | None = None,
     ) -> None:
-        super().__init__(model_class, times or TimeRules(), stored or {}, derived, keep_unknown=keep_unknown)
+        super().__init__(
+            model_class, times or TimeRules(), stored or {}, derived, keep_unknown=keep_unknown, stamp=stamp
+        )
         self.classes: tuple[type[BaseModel], ...] = (model_class,)
         self.fixed: tuple[str, ...] = ()
         self._absent = {name: _absent(member) for name, member in self.shape.by_name.items()}
@@ -81,6 +86,7 @@ class ModelCodec(ItemPlaces[T]):
         stored: Mapping[str, StoredForm] | None = None,
         derived: Sequence[Derived | Template] = (),
         keep_unknown: bool = False,
+        stamp: Stamp | None = None,
     ) -> ModelCodec[T]:
         """Return such a codec, the same one to everybody who asks alike as long as somebody has it.
 
@@ -91,13 +97,17 @@ class ModelCodec(ItemPlaces[T]):
         pydantic_internals.complete(model_class)
         # A model that is built anew has another schema. The codec keeps its own, so that no other can get its id.
         schema = id(model_class.__pydantic_core_schema__)
-        asked = (model_class, schema, times, tuple(stored.items()), tuple(derived), keep_unknown)
+        asked = (model_class, schema, times, tuple(stored.items()), tuple(derived), keep_unknown, stamp)
         try:
             codec: ModelCodec[Any] | None = _shared.get(asked)
         except TypeError:  # a stored form that has no hash
-            return made(model_class, times=times, stored=stored, derived=derived, keep_unknown=keep_unknown)
+            return made(
+                model_class, times=times, stored=stored, derived=derived, keep_unknown=keep_unknown, stamp=stamp
+            )
         if codec is None:
-            codec = made(model_class, times=times, stored=stored, derived=derived, keep_unknown=keep_unknown)
+            codec = made(
+                model_class, times=times, stored=stored, derived=derived, keep_unknown=keep_unknown, stamp=stamp
+            )
             _shared[asked] = codec
         return codec
 
@@ -272,7 +282,7 @@ class ModelCodec(ItemPlaces[T]):
         filled: dict[str, object] = {
             member.name: None if value is None else set() for member, value in self._filled.values()
         }
-        return OnePassReader(self.shape, self.times, filled)
+        return OnePassReader(self.shape, self.times, filled, self.stamp)
 
     def decode_partial(self, item: Mapping[str, Wire], names: Iterable[str] | None = None) -> PartialItem:
         """Return the chosen attributes of an item, typed as the model's fields.
@@ -312,8 +322,9 @@ class ModelCodec(ItemPlaces[T]):
                 self.model_class,
                 times=times,
                 stored=self._stored,
-                derived=self.derived,
+                derived=self._declared,
                 keep_unknown=self._keep_unknown,
+                stamp=self.stamp,
             )
         return codec
 

@@ -13,6 +13,7 @@ from pydantic_core import core_schema as cs
 
 from dynamodb_wrapper.codec import pydantic_internals
 from dynamodb_wrapper.codec.core_schemas import SchemaRewriter, UnreadableInOnePassError
+from dynamodb_wrapper.codec.evolution import Stamp
 from dynamodb_wrapper.codec.shapes import ModelShape
 from dynamodb_wrapper.codec.wire import TimeRules
 
@@ -46,13 +47,16 @@ class OnePassReader(Generic[T]):
             give None for an answer that is to be read the simple way.
     """
 
-    def __init__(self, shape: ModelShape, times: TimeRules, filled: Mapping[str, object]) -> None:
+    def __init__(
+        self, shape: ModelShape, times: TimeRules, filled: Mapping[str, object], stamp: Stamp | None = None
+    ) -> None:
         """Rewrite the model's schema.
 
         Args:
             shape: How the model is stored.
             times: How datetimes are shown.
             filled: Fields that read as this value when their attribute is missing, though the model requires them.
+            stamp: The schema version that an item must have, if any; an answer with another one is read the simple way.
         """
         self._filled = frozenset(filled)
         self.answers: dict[str, Callable[[bytes], Answer | None]] = {
@@ -65,7 +69,8 @@ class OnePassReader(Generic[T]):
         self._readers: dict[str, Callable[[bytes | str], Any]] = {}  # made when first used: each takes memory
         rewriter = SchemaRewriter(times)
         try:
-            self._schema = rewriter.model(shape, filled)
+            schema = rewriter.model(shape, filled)
+            self._schema = schema if stamp is None else _only_version(stamp, schema)
         except (UnreadableInOnePassError, KeyError, TypeError, AttributeError) as reason:
             # A schema that is laid out otherwise than expected: the simple way reads it all the same.
             self.explanation = Explanation(in_one_pass=False, reason=str(reason))
@@ -144,6 +149,12 @@ def _reader_of(schema: Any, *, as_python: bool) -> Callable[[bytes | str], Any]:
 
 def _nothing(_: bytes | str) -> None:
     return None
+
+
+def _only_version(stamp: Stamp, schema: Any) -> Any:
+    """Return a schema that takes items of one schema version only."""
+    place: list[list[str | int]] = [[stamp.attribute, "N"]]
+    return cs.tagged_union_schema({str(stamp.version): schema}, place)
 
 
 def _as_it_is(schema: Any) -> Any:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, TypeAdapter
 from dynamodb_wrapper.codec import pydantic_internals
 from dynamodb_wrapper.codec.compiler import ShapeCompiler
 from dynamodb_wrapper.codec.derived import Derived
+from dynamodb_wrapper.codec.evolution import Stamp
 from dynamodb_wrapper.codec.generated import EncoderGenerator, OtherwiseError
 from dynamodb_wrapper.codec.shapes import ANY, Member, ModelShape, Shape, Step
 from dynamodb_wrapper.codec.stored import StoredForm
@@ -30,7 +31,8 @@ class ItemPlaces(Generic[T]):
     Attributes:
         model_class: The model.
         times: How datetimes are stored and shown.
-        derived: Attributes computed on every write.
+        derived: Attributes computed on every write, the schema version included.
+        stamp: The schema version that items are written with, if they have one.
         shape: How the model's fields are stored.
     """
 
@@ -42,14 +44,19 @@ class ItemPlaces(Generic[T]):
         derived: Sequence[Derived | Template],
         *,
         keep_unknown: bool,
+        stamp: Stamp | None = None,
     ) -> None:
         self.model_class = model_class
         self.times = times
-        self.derived = tuple(derived)
+        self.stamp = stamp
+        self._declared = tuple(derived)
         self._stored = dict(stored)
         self._keep_unknown = keep_unknown
         self._encoder = WireEncoder(times)
         self.shape = self._root_shape(ShapeCompiler(times, keep_unknown=keep_unknown))
+        # Models do not see the schema version, as they do not see what is derived; unless it is one of their fields.
+        is_hidden = stamp is not None and self.shape.find(stamp.attribute) is None
+        self.derived = (*self._declared, *([Derived(stamp.attribute, (), stamp, "N")] if is_hidden and stamp else ()))
         self._derived_attributes = frozenset(entry.attribute for entry in self.derived)
         self._targets: dict[str, Target] = {}
         self._validators: dict[tuple[type, str], Validate] = {}

@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field, create_model
 from pydantic.fields import FieldInfo
 
 from dynamodb_wrapper.codec.derived import Derived
+from dynamodb_wrapper.codec.evolution import Stamp
 from dynamodb_wrapper.codec.model import ModelCodec
 from dynamodb_wrapper.codec.stored import StoredForm
 from dynamodb_wrapper.codec.templates import Template
@@ -91,8 +92,11 @@ class UnionCodec(ModelCodec[T]):
         stored: Mapping[str, StoredForm] | None = None,
         derived: Sequence[Derived | Template] = (),
         keep_unknown: bool = False,
+        stamp: Stamp | None = None,
     ) -> None:
-        super().__init__(model_class, times=times, stored=stored, derived=derived, keep_unknown=keep_unknown)
+        super().__init__(
+            model_class, times=times, stored=stored, derived=derived, keep_unknown=keep_unknown, stamp=stamp
+        )
         variants, discriminator = cast(Any, model_class).__dynamodb_union__
         self.classes = variants
         self.fixed = (discriminator,)
@@ -103,10 +107,11 @@ class UnionCodec(ModelCodec[T]):
             self._check_derived(variant)
             forms = {name: form for name, form in (stored or {}).items() if name in variant.model_fields}
             codec: ModelCodec[Any] = ModelCodec.shared(
-                variant, times=times, stored=forms, derived=derived, keep_unknown=keep_unknown
+                variant, times=times, stored=forms, derived=derived, keep_unknown=keep_unknown, stamp=stamp
             )
             self._variants[variant] = codec
             self._by_value |= dict.fromkeys(_values(variant, discriminator), codec)
+        self.shape.computed = frozenset(name for codec in self._variants.values() for name in codec.shape.computed)
 
     def _check_derived(self, variant: type[BaseModel]) -> None:
         for entry in self.derived:

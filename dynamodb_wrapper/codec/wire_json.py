@@ -58,6 +58,19 @@ def from_json(text: bytes | str) -> Any:
         raise ValidationError("not JSON", original_error=error) from error
 
 
+def with_bytes(value: dict[str, Any]) -> dict[str, Any]:
+    """Return a JSON object of the protocol with binary as bytes; for ``json.loads(object_hook=...)``.
+
+    Only an attribute's value has text, or a list, under such a key: the attributes of an item are objects.
+    """
+    if len(value) == 1:
+        if isinstance(text := value.get("B"), str):
+            return {"B": base64.b64decode(text, validate=True)}
+        if isinstance(texts := value.get("BS"), list) and all(isinstance(text, str) for text in texts):
+            return {"BS": [base64.b64decode(text, validate=True) for text in texts]}
+    return value
+
+
 def _binary(value: object) -> str:
     if isinstance(value, bytes | bytearray):
         return base64.b64encode(value).decode()

@@ -28,7 +28,8 @@
         ├── DeclarationError             a repository class is declared wrongly
         ├── ExpressionError              a condition or update cannot be expressed
         ├── InvalidCursorError           a cursor is damaged, or belongs to another query
-        └── ItemTooLargeError            over 400 KB
+        ├── ItemTooLargeError            over 400 KB
+        └── SchemaVersionError           an item's schema version is newer than known, or older than read
 
 A class names the AWS error codes it stands for (``code="ConditionalCheckFailedException"``), so the
 hierarchy is the mapping: `error_class_for` looks a code up.
@@ -55,6 +56,7 @@ from dynamodb_wrapper.exceptions.validation import (
     ExpressionError,
     InvalidCursorError,
     ItemTooLargeError,
+    SchemaVersionError,
     ValidationError,
 )
 from dynamodb_wrapper.exceptions.writes import (
@@ -91,6 +93,7 @@ __all__ = [
     "ItemTooLargeError",
     "LimitExceededError",
     "MultipleItemsFoundError",
+    "SchemaVersionError",
     "ServerError",
     "TableInUseError",
     "TableNotFoundError",

@@ -102,6 +102,12 @@ class TableNotFoundError(DynamoDBWrapperError, code=("ResourceNotFoundException"
 
 
 class TableInUseError(
-    DynamoDBWrapperError, code=("ResourceInUseException", "TableAlreadyExistsException", "TableInUseException")
+    DynamoDBWrapperError,
+    code=(
+        "ContinuousBackupsUnavailableException",
+        "ResourceInUseException",
+        "TableAlreadyExistsException",
+        "TableInUseException",
+    ),
 ):
     """The table exists already, or is being created, changed or deleted."""

@@ -38,5 +38,25 @@ class InvalidCursorError(ValidationError):
     """A cursor is damaged, forged, or belongs to another query, table or index."""
 
 
+class SchemaVersionError(ValidationError):
+    """A stored item has a schema version that this program does not read or write.
+
+    Attributes:
+        found: The version that is stored.
+        known: The version that the repository declares.
+    """
+
+    def __init__(self, message: str, *, found: object, known: int, original_error: BaseException | None = None) -> None:
+        super().__init__(message, {"schema_version": found}, original_error)
+        self.found = found
+        self.known = known
+
+    @property
+    def key(self) -> dict[str, object] | None:
+        """The item's key, by attribute; None where it is not known."""
+        key = self.context.get("key")
+        return key if isinstance(key, dict) else None
+
+
 class ItemTooLargeError(ValidationError):
     """An item is over DynamoDB's limit of 400 KB (attribute names and values together)."""

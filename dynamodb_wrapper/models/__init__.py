@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         PipelineRunEvent,
         PipelineRunLog,
         StageInfo,
+        TableMetrics,
     )
 else:
     __getattr__, __dir__ = exported(
@@ -22,7 +23,9 @@ else:
         {
             "dynamodb_wrapper.models.configs": "PipelineConfig TableConfig",
             "dynamodb_wrapper.models.enums": "DataFormat LogLevel RunStatus TableType",
-            "dynamodb_wrapper.models.runs": "DataQualityResult LogMessage PipelineRunEvent PipelineRunLog StageInfo",
+            "dynamodb_wrapper.models.runs": """
+                DataQualityResult LogMessage PipelineRunEvent PipelineRunLog StageInfo TableMetrics
+            """,
         },
     )
 
@@ -37,5 +40,6 @@ __all__ = [
     "RunStatus",
     "StageInfo",
     "TableConfig",
+    "TableMetrics",
     "TableType",
 ]

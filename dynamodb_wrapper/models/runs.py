@@ -56,6 +56,40 @@ class DataQualityResult(Strict):
     error_message: str | None = None
 
 
+class TableMetrics(Strict):
+    """What the tasks of a run did with one DynamoDB table.
+
+    Attributes:
+        table_name: The physical table.
+        operation: ``read`` or ``write``.
+        tasks: How many partitions there were.
+        failed_attempts: How many attempts at them failed.
+        rows_read: Rows that were read.
+        rows_written: Rows that DynamoDB has taken.
+        rows_rejected: Rows that were not, or not wholly, read or written.
+        rows_retried: Rows that DynamoDB left over, and that were sent again.
+        bytes: Of bodies of requests (write) or answers (read), of all attempts.
+        capacity: Capacity units consumed, by all attempts.
+        requests: Requests, each with its retries, of all attempts.
+        attempts: Requests, each try counted.
+        throttles: Tries that were refused for want of capacity.
+    """
+
+    table_name: Text
+    operation: Text
+    tasks: Count = 0
+    failed_attempts: Count = 0
+    rows_read: Count = 0
+    rows_written: Count = 0
+    rows_rejected: Count = 0
+    rows_retried: Count = 0
+    bytes: Count = 0
+    capacity: Decimal = Decimal(0)
+    requests: Count = 0
+    attempts: Count = 0
+    throttles: Count = 0
+
+
 class PipelineRunLog(Record):
     """One run of a pipeline.
 
@@ -91,6 +125,7 @@ class PipelineRunLog(Record):
         python_version: Python's version.
         input_tables: Tables it read.
         output_tables: Tables it wrote.
+        table_metrics: What it did with DynamoDB tables, by table and operation; there when it has ended.
         log_level: How much it logs; default info.
         log_messages: Its first messages. Those beyond a bound are in a table of their own, so that a long run stays
             under 400 KB: the repository's ``add_log_messages`` and ``get_log_messages`` see to that.
@@ -132,6 +167,7 @@ class PipelineRunLog(Record):
     python_version: str | None = None
     input_tables: list[str] = Field(default_factory=list)
     output_tables: list[str] = Field(default_factory=list)
+    table_metrics: list[TableMetrics] = Field(default_factory=list)
     log_level: LogLevel = LogLevel.INFO
     log_messages: list[LogMessage] = Field(default_factory=list)
     log_event_count: Count = 0

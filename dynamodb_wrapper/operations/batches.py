@@ -223,7 +223,10 @@ class _Reading(Batch[Wanted]):
             unread_repeats = [number for number, first in self._repeats if first in unread]
             raise self._incomplete(len(self._found) - len(unread) - len(unread_repeats))
         for place, first in self._repeats:
-            self._found[place] = self._found[first]
+            item: Any = self._found[first]
+            # What was parsed is decoded for each place; a model that was read already needs a twin of its own.
+            is_model = self._reader is not None and item is not None and not isinstance(item, dict)
+            self._found[place] = item.model_copy(deep=True) if is_model else item
         return self._found
 
     def _next_chunk(self) -> dict[Identity, Pending[Wanted]]:

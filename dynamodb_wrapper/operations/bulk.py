@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from dynamodb_wrapper.codec import PartialItem
 from dynamodb_wrapper.exceptions import DynamoDBWrapperError, ValidationError
 from dynamodb_wrapper.expressions import ExpressionWriter, Path
-from dynamodb_wrapper.operations import batches, writes
+from dynamodb_wrapper.operations import batches, evolving, writes
 from dynamodb_wrapper.operations.batches import BatchOptions, Entry, Refused, Wanted
 from dynamodb_wrapper.operations.effects import Flow, Params, now
 from dynamodb_wrapper.operations.entity import Entity
@@ -39,16 +39,18 @@ def get_many(
         BatchIncompleteError: Some keys were left unread.
     """
     chosen = None if attributes is None else Projection(entity, attributes)
-    parameters = {} if chosen is None else {entity.table_name: _projected(entity, chosen)}
+    parameters = {} if chosen is None or chosen.reads_whole else {entity.table_name: _projected(entity, chosen)}
     decode = entity.found if chosen is None else chosen.found
     wanted = _prepared("keys", keys, partial(_wanted, entity))
     reader = entity.batch_reader if chosen is None else None
     found: list[Any] = yield from batches.read(
         wanted, options, consistent=consistent, parameters=parameters, reader=reader
     )
+    older = evolving.older(entity, found) if chosen is None else []
     for place, item in enumerate(found):  # in place: an item is not kept once its model is made
         if item is not None:
             found[place] = decode(item)
+    yield from evolving.write_back(entity, older)
     return found
 
 

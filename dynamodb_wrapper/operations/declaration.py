@@ -13,14 +13,14 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import AwareDatetime, BaseModel, FutureDatetime, NaiveDatetime, PastDatetime
 
-from dynamodb_wrapper.codec import Derived, EpochSeconds, ModelCodec, StoredForm, Template, TimeRules, Wire
+from dynamodb_wrapper.codec import Derived, EpochSeconds, Evolution, ModelCodec, StoredForm, Template, TimeRules, Wire
 from dynamodb_wrapper.codec.pydantic_internals import has_model_serializer
 from dynamodb_wrapper.exceptions import DeclarationError
+from dynamodb_wrapper.operations.table_options import TableOptions
 
 T = TypeVar("T", bound=BaseModel)
 
 Projection = Literal["ALL", "KEYS_ONLY"] | tuple[str, ...]
-StreamView = Literal["KEYS_ONLY", "NEW_IMAGE", "OLD_IMAGE", "NEW_AND_OLD_IMAGES"]
 
 MAX_KEY_PARTS = 4
 """AWS, "Multi-attribute keys": the most attributes in one half of an index key."""
@@ -80,33 +80,6 @@ class Unique:
 
 
 @dataclass(frozen=True, slots=True)
-class TableOptions:
-    """How the table is made by ``create_table``.
-
-    Attributes:
-        read_units: Provisioned read capacity; None (with ``write_units``) for on-demand billing, the default.
-        write_units: Provisioned write capacity.
-        stream: What DynamoDB Streams carries of each change; None for no stream.
-        deletion_protection: Whether DynamoDB refuses to delete the table.
-    """
-
-    read_units: int | None = None
-    write_units: int | None = None
-    stream: StreamView | None = None
-    deletion_protection: bool = False
-
-    def __post_init__(self) -> None:
-        if (self.read_units is None) != (self.write_units is None):
-            raise DeclarationError("read_units and write_units are given together, or neither (on-demand billing)")
-        given: dict[str, object] = {"read_units": self.read_units, "write_units": self.write_units}
-        for name, units in given.items():
-            if units is not None and (isinstance(units, bool) or not isinstance(units, int) or units < 1):
-                raise DeclarationError(f"{name} must be a whole number of at least 1, not {units!r}")
-        if self.stream is not None and self.stream not in get_args(StreamView):
-            raise DeclarationError(f"stream must be one of {', '.join(get_args(StreamView))}, not {self.stream!r}")
-
-
-@dataclass(frozen=True, slots=True)
 class Kind:
     """What tells the items of a model from others in the same table.
 
@@ -144,9 +117,10 @@ class Declaration:
     stored: Mapping[str, StoredForm] = field(default_factory=dict)
     derived: tuple[Derived | Template, ...] = ()
     forbid_unknown: bool = False
-    options: TableOptions = TableOptions()
+    options: TableOptions = field(default_factory=TableOptions)
     unique: tuple[Unique, ...] = ()
     kind: Kind | None = None
+    evolution: Evolution | None = None
     _codecs: dict[tuple[type[BaseModel], TimeRules], ModelCodec[Any]] = field(
         default_factory=dict, init=False, repr=False
     )
@@ -179,6 +153,7 @@ class Declaration:
         self._check_managed(codec, "created_at_attribute", self.created_at, DATETIMES, "a datetime")
         self._check_managed(codec, "updated_at_attribute", self.updated_at, DATETIMES, "a datetime")
         self._check_unique(codec)
+        self._check_evolution(codec)
 
     @cached_property
     def table_key(self) -> Index:
@@ -206,6 +181,7 @@ class Declaration:
                 stored=self.stored_forms,
                 derived=self.derived,
                 keep_unknown=self.forbid_unknown,
+                stamp=None if self.evolution is None else self.evolution.stamp,
             )
         return codec
 
@@ -318,6 +294,29 @@ class Declaration:
             raise self._wrong(f"unique {entry.field!r}: normalize is {entry.normalize!r:.80}, no function of a text")
         if entry.normalize is not None and member is not None and member.shape.tags - {"S"}:
             raise self._wrong(f"unique {entry.field!r} is no text, so there is nothing to normalize")
+
+    @cached_property
+    def schema_version(self) -> str | None:
+        """The field that has the schema version; None where models do not see it, or there is none."""
+        if self.evolution is None:
+            return None
+        name = self.evolution.options.attribute
+        fields = self.model_class.model_fields.items()
+        return next((field for field, info in fields if name in (field, info.serialization_alias, info.alias)), None)
+
+    def _check_evolution(self, codec: ModelCodec[Any]) -> None:
+        if self.evolution is None:
+            return
+        attribute = self.evolution.options.attribute
+        member = codec.member(attribute)
+        others = {self.version, self.ttl, self.created_at, self.updated_at, *self.table_key.fields} - {None}
+        is_taken = attribute in others or (member is not None and member.name in others)
+        if is_taken or any(entry.attribute == attribute for entry in self.derived):
+            raise self._wrong(f"the schema version is kept in {attribute!r}, which has another use already")
+        if member is not None and (member.attribute != attribute or member.shape.tags != {"N"}):
+            raise self._wrong(
+                f"the schema version is kept in the attribute {attribute!r}, and {member.name!r} is no int stored there"
+            )
 
     def _check_field(self, name: str, user: str) -> None:
         if name not in self.model_class.model_fields:

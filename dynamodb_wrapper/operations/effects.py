@@ -47,6 +47,8 @@ class Call:
             when the answer was lost.
         key: The primary key the call is about, as the caller sees it; for errors.
         read: How a lane may read the answer instead of parsing it; whoever gives it takes items in both forms.
+        body: The whole of the parameters as the protocol's JSON, where whoever makes the call has them so already;
+            ``params`` then need name only the tables, and whether consumed capacity is asked for.
     """
 
     operation: str
@@ -54,6 +56,7 @@ class Call:
     repeatable: bool = True
     key: dict[str, object] | None = None
     read: AnswerReader | None = field(default=None, compare=False, repr=False)
+    body: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +112,10 @@ def call(
     repeatable: bool = True,
     key: dict[str, object] | None = None,
     read: AnswerReader | None = None,
+    body: bytes | None = None,
 ) -> Flow[Response]:
     """Send one operation and return its response."""
-    return sent(Call(operation, params, repeatable, key, read))
+    return sent(Call(operation, params, repeatable, key, read, body))
 
 
 def sent(call: Call) -> Flow[Response]:

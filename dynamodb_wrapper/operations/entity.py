@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel
 
-from dynamodb_wrapper.codec import Item, ModelCodec, Wire, check_item_size, read_any
+from dynamodb_wrapper.codec import Evolution, Item, ModelCodec, Wire, check_item_size, read_any
 from dynamodb_wrapper.codec.pydantic_internals import assign
 from dynamodb_wrapper.exceptions import ConditionFailedError, ExpressionError, ValidationError
 from dynamodb_wrapper.operations.declaration import GUARD_PREFIX, Declaration, Index
@@ -38,12 +38,14 @@ class Entity(Generic[T]):
         declaration: Keys, indexes, managed fields.
         codec: The model's codec.
         cursor_secret: What cursors are signed with.
+        evolution: The schema versions of its items, with what brings older ones up to date; None without versions.
     """
 
     table_name: str
     declaration: Declaration
     codec: ModelCodec[T]
     cursor_secret: str | None = field(default=None, repr=False)
+    evolution: Evolution | None = field(default=None, repr=False)
 
     def in_zones(self, *, assumed: str | None = None, shown: str | None = None) -> Entity[T]:
         """Return this entity with datetimes read as, or shown in, other zones."""
@@ -92,6 +94,9 @@ class Entity(Generic[T]):
         reasons |= dict.fromkeys(self.codec.fixed, "says which model the item is; write another item instead")
         for name in self.codec.shape.computed:
             reasons[name] = "is computed by the model; change what it is computed from"
+        if self.evolution is not None:
+            name = declaration.schema_version or self.evolution.options.attribute
+            reasons[name] = "is the schema version, which is written by itself"
         if declaration.version is not None:
             reasons[declaration.version] = "is the version, which moves by itself"
         return reasons
@@ -314,7 +319,7 @@ class Entity(Generic[T]):
         if item.__class__ is self.codec.model_class or not isinstance(item, Mapping):
             return item
         try:
-            return self.codec.decode(item)
+            return self.codec.decode(item if self.evolution is None else self._upcast(self.evolution, item))
         except ValidationError as error:
             error.context.update(self.located(item))
             raise
@@ -338,6 +343,40 @@ class Entity(Generic[T]):
 
     only_ours: ClassVar[Condition | None] = None
     """The condition that an item is one of this model; None in a table that has no others."""
+
+    @cached_property
+    def has_older_forms(self) -> bool:
+        """Whether stored items may have other attributes than the model."""
+        return self.evolution is not None and bool(self.evolution.upcasters)
+
+    @cached_property
+    def writes_back(self) -> bool:
+        """Whether older items that are read are to be written back."""
+        return self.evolution is not None and self.evolution.options.write_back
+
+    def current_item(self, item: Mapping[str, Wire]) -> Mapping[str, Wire]:
+        """Return an item as it is in the current schema version; without versions, as it is.
+
+        Raises:
+            SchemaVersionError: It is of a version that is not read; names table and key.
+            ValidationError: An upcaster failed; names table and key.
+        """
+        try:
+            return item if self.evolution is None else self._upcast(self.evolution, item)
+        except ValidationError as error:
+            error.context.update(self.located(item))
+            raise
+
+    def _upcast(self, evolution: Evolution, item: Mapping[str, Wire]) -> Mapping[str, Wire]:
+        upcast = evolution.upcast(item)
+        changed = [name for name in self.table_key_attributes if upcast.get(name) != item.get(name)]
+        if changed:
+            names = ", ".join(map(repr, changed))
+            raise ValidationError(
+                f"an upcaster changed {names} of the key, which cannot change in place; copy_to() makes new keys",
+                dict.fromkeys(changed, "changed by an upcaster"),
+            )
+        return upcast
 
     def located(self, item: Mapping[str, Wire]) -> dict[str, object]:
         """Return the context of errors about an item: its table and key."""

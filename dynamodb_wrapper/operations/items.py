@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from dynamodb_wrapper import expressions
 from dynamodb_wrapper.codec import Item, PartialItem, Step, read_any
 from dynamodb_wrapper.exceptions import ConditionFailedError, ExpressionError, ItemNotFoundError
-from dynamodb_wrapper.operations import transactions, writes
+from dynamodb_wrapper.operations import evolving, transactions, versions, writes
 from dynamodb_wrapper.operations.effects import AnswerReader, Flow
 from dynamodb_wrapper.operations.entity import Entity
 from dynamodb_wrapper.operations.requests import Get, Read
@@ -51,7 +51,7 @@ def create_in_zone(entity: Entity[T], model: T, zone: str | None) -> Flow[T]:
     They become aware on the model too: the next write would take them to be in the configured zone, another instant.
     """
     zoned = entity.in_zones(assumed=zone)
-    as_read = zoned.decode(zoned.encode(model)) if zone is not None else model
+    as_read = zoned.codec.decode(zoned.encode(model)) if zone is not None else model
     fields = type(as_read).model_fields
     aware = {name: getattr(as_read, name) for name in fields if getattr(as_read, name) != getattr(model, name)}
     created = yield from create(zoned, model)
@@ -79,7 +79,7 @@ def update(entity: Entity[T], model: T) -> Flow[T]:
         UniqueViolationError: Another item has one of its unique values.
     """
     write = yield from writes.replacement(entity, model, may_be_new=False)
-    yield from transactions.send(write)
+    yield from evolving.send(write)
     return write.settle()
 
 
@@ -108,7 +108,13 @@ def read_or_raise(
 
 def get(entity: Entity[T], key: KeyValues, *, consistent: bool) -> Flow[T | None]:
     """Read an item as a model, or None."""
-    return (yield from whole(entity, key, consistent=consistent).send())
+    reading = whole(entity, key, consistent=consistent)
+    if not entity.writes_back:
+        return (yield from reading.send())
+    response = yield from reading.request.send()
+    found = reading.result(response)
+    yield from evolving.write_back(entity, [response["Item"]] if found is not None else [])
+    return found
 
 
 def get_attributes(
@@ -129,7 +135,7 @@ def partial(
     """Return the reading of some attributes of an item."""
     chosen = Projection(entity, attributes)
     # The key comes along, so that an item without any of the attributes is told from no item.
-    names = (*(target.names for target in chosen.targets), *entity.told_by)
+    names = None if chosen.reads_whole else (*chosen.places, *entity.told_by)
     return Read(_get_request(entity, key, consistent=consistent, projection=names), chosen.found)
 
 
@@ -162,16 +168,39 @@ def delete(entity: Entity[T], key: KeyValues, *, when: AnyCondition | None) -> F
 
 
 class Projection:
-    """Some attributes of an item: how they are asked for, and how they come back."""
+    """Some attributes of an item: how they are asked for, and how they come back.
 
-    def __init__(self, entity: Entity[T], attributes: Sequence[str | Path]) -> None:
+    Attributes:
+        targets: The places that are asked for.
+        reads_whole: Whether whole items are to be read for it: what is asked for may have another place, or none, in
+            an item of an older schema version.
+    """
+
+    def __init__(self, entity: Entity[T], attributes: Sequence[str | Path], *, has_whole: bool = True) -> None:
+        """Choose attributes.
+
+        Args:
+            entity: The model in its table.
+            attributes: Names or paths.
+            has_whole: Whether what is read from has whole items.
+        """
         if isinstance(attributes, str | bytes) or not isinstance(attributes, Iterable):
             raise ExpressionError(f"attributes takes a list of names or paths, not {attributes!r:.80}")
         paths = [(entry,) if isinstance(entry, str) else _steps(entry) for entry in attributes]
         self.targets = tuple(entity.codec.target(steps) for steps in paths)
+        self.reads_whole = has_whole and entity.has_older_forms
         self._entity = entity
         self._roots = {target.names[0] for target in self.targets}
         self._whole = {target.label for target in self.targets if len(target.names) == 1}
+
+    @property
+    def places(self) -> tuple[tuple[Step, ...], ...]:
+        """The stored paths that are asked for."""
+        return tuple(target.names for target in self.targets)
+
+    def current(self, item: Item) -> Item:
+        """Return an item, or what was read of it, in the current schema version."""
+        return versions.pruned(self._entity.current_item(item), self.places) if self.reads_whole else item
 
     def found(self, item: Item) -> PartialItem | None:
         """Return what was asked for of an item under a key of ours; None for an item of another model."""
@@ -179,6 +208,7 @@ class Projection:
 
     def decode(self, item: Item) -> PartialItem:
         """Return what was asked for, without the keys that were read along."""
+        item = self.current(item)
         wanted = {name: wire for name, wire in item.items() if name in self._roots}
         return self._entity.codec.decode_partial(wanted, self._whole)
 

@@ -184,7 +184,7 @@ class Family(Generic[T]):
             selection.index,
             dict,
             key_conditions=selection.key_conditions,
-            projection=Projection(self.entity, self.lineage),
+            projection=Projection(self.entity, self.lineage, has_whole=False),
             asked=selection.asked,
         )
 

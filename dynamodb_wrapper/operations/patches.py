@@ -24,12 +24,13 @@ from dynamodb_wrapper.expressions import (
     as_condition,
     every,
 )
-from dynamodb_wrapper.operations import transactions, writes
+from dynamodb_wrapper.operations import evolving, writes
 from dynamodb_wrapper.operations.derived_changes import Change, derived_changes
 from dynamodb_wrapper.operations.effects import Flow, Response, now
 from dynamodb_wrapper.operations.entity import Entity
 from dynamodb_wrapper.operations.key_parts import KeyParts, StalePartsError, until_as_read
 from dynamodb_wrapper.operations.requests import Update
+from dynamodb_wrapper.operations.versions import of_this_schema, wrong_version
 from dynamodb_wrapper.operations.writes import Guarding, KeyValues, Write, is_present, unless_foreign
 
 T = TypeVar("T", bound=BaseModel)
@@ -61,12 +62,12 @@ def patch(
     unknown = () if upsert or not entity.declaration.templates else _parts_to_read(entity, key, changes, fields)
     if not unknown:
         write = yield from patch_write(entity, key, changes, fields, when=when, upsert=upsert)
-        response = yield from transactions.send(write)
+        response = yield from evolving.send(write)
         return _patched(entity, response["Attributes"])
 
     def attempt(parts: KeyParts) -> Flow[Response]:
         write = yield from patch_write(entity, key, changes, fields, when=when, upsert=upsert, parts=parts)
-        return (yield from transactions.send(write))
+        return (yield from evolving.send(write))
 
     response = yield from until_as_read(entity, entity.key(*key), unknown, attempt)
     return _patched(entity, response["Attributes"])
@@ -111,6 +112,8 @@ def patch_write(
         is_foreign = writes.is_foreign(entity, error)
         if not upsert and (error.item is None or is_foreign):
             return writes.not_found(entity, request.readable_key, error)
+        if (problem := wrong_version(entity, error)) is not None:
+            return problem
         if parts is not None and parts.are_stale(error.item):
             return StalePartsError("the parts of an index key were changed by another writer", error)
         message = writes.FOREIGN if is_foreign else "the condition of the patch was false"
@@ -195,8 +198,7 @@ def patch_request(
     full = [(change.target, change.encoded or change.value) for change in planned]
     if entity.declaration.derived:
         full += derived_changes(entity, planned, {**entity.known_by_key(key), **(known or {})}, upsert=upsert)
-    asked = None if when is None else as_condition(when)
-    condition = unless_foreign(entity, asked) if upsert else every(is_present(entity), asked)
+    condition = every(_is_patchable(entity, upsert=upsert), None if when is None else as_condition(when))
     return Update(
         entity.table_name,
         entity.codec,
@@ -207,6 +209,14 @@ def patch_request(
         repeatable=entity.declaration.version is None,
         read=entity.codec.answer_reader("Attributes"),
     )
+
+
+def _is_patchable(entity: Entity[T], *, upsert: bool) -> Condition | None:
+    """Return the condition that there is an item of ours of this schema version; or, in an upsert, no item."""
+    condition = of_this_schema(entity)
+    if upsert:
+        return unless_foreign(entity, None if condition is None else writes.is_absent(entity) | condition)
+    return every(is_present(entity), condition)
 
 
 class _Plan:
@@ -309,7 +319,8 @@ def _refuse_fragment(entity: Entity[T], planned: Iterable[Change]) -> None:
     declaration = entity.declaration
     given = {change.root for change in planned if change.is_plain or isinstance(change.value, SetIfMissing | Add)}
     given |= set(declaration.key_fields)
-    given |= {name for name in (declaration.version, declaration.created_at, declaration.updated_at) if name}
+    managed = (declaration.version, declaration.created_at, declaration.updated_at, declaration.schema_version)
+    given |= {name for name in managed if name}
     missing = [
         name
         for name, info in declaration.model_class.model_fields.items()
@@ -371,6 +382,8 @@ def _managed_changes(
 ) -> Iterable[Change]:
     declaration, given = entity.declaration, {change.root for change in planned}
     managed: dict[str | None, object] = {declaration.version: Add(1)}
+    if entity.evolution is not None:
+        managed[entity.evolution.options.attribute] = entity.evolution.current
     if declaration.updated_at not in given:
         managed[declaration.updated_at] = time
     if upsert and declaration.created_at not in given:

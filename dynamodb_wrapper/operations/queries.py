@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from dynamodb_wrapper.codec import Item
 from dynamodb_wrapper.exceptions import ItemNotFoundError, MultipleItemsFoundError
-from dynamodb_wrapper.operations import sharded
+from dynamodb_wrapper.operations import evolving, sharded
 from dynamodb_wrapper.operations.capacity import ConsumedCapacity
 from dynamodb_wrapper.operations.cursors import write_cursor
 from dynamodb_wrapper.operations.effects import Flow, call, emit
@@ -70,7 +70,7 @@ def stream(selection: Selection[R]) -> Flow[None]:
     start_key = selection.start_key
     while True:
         batch = yield from read(start_key, missing)
-        yield from emit([selection.decode(item) for item in batch.items])
+        yield from emit((yield from evolving.results(selection.entity, selection.decode, batch.items)))
         if missing is not None:
             missing -= len(batch.items)
         if batch.resume_key is None or missing == 0:
@@ -97,7 +97,7 @@ def page(selection: Selection[R], size: int) -> Flow[Page[R]]:
     cursor = (
         None if resume_key is None else write_cursor(resume_key, selection.identity(), selection.entity.cursor_secret)
     )
-    return Page([selection.decode(item) for item in items], cursor, capacity)
+    return Page((yield from evolving.results(selection.entity, selection.decode, items)), cursor, capacity)
 
 
 def page_at(selection: Selection[R], size: int, cursor: str | None) -> Flow[Page[R]]:
@@ -163,7 +163,7 @@ def collected(selection: Selection[R]) -> Flow[list[R]]:
     read = _batches_until(selection, None)
     while True:
         batch = yield from read(start_key, None)
-        results += [selection.decode(item) for item in batch.items]
+        results += yield from evolving.results(selection.entity, selection.decode, batch.items)
         if batch.resume_key is None:
             return results
         start_key = batch.resume_key

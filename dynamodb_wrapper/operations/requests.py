@@ -125,6 +125,7 @@ class Update(Request):
 
     Attributes:
         read: As `Call` has it.
+        answers: Whether the answer has the whole new item.
     """
 
     key: Item
@@ -132,10 +133,11 @@ class Update(Request):
     condition: Condition | None = None
     repeatable: bool = False
     read: AnswerReader | None = None
+    answers: bool = True
 
     def as_call(self) -> Call:
-        """Return ``UpdateItem``, answering with the whole new item."""
-        params = {**self._params(), "ReturnValues": "ALL_NEW"}
+        """Return ``UpdateItem``."""
+        params = {**self._params(), "ReturnValues": "ALL_NEW"} if self.answers else self._params()
         return Call("UpdateItem", params, repeatable=self.is_repeatable, key=self.readable_key, read=self.read)
 
     def as_action(self) -> Params:

@@ -87,20 +87,29 @@ def read(runs: Runs, events: Events, run_id: str) -> Flow[list[LogMessage]]:
     return [*run.get("log_messages", []), *(event.message for event in rest)]
 
 
+def reports_of(run_id: str) -> str:
+    """Return the partition of the events that are what the tasks of a run report, and no messages of it."""
+    return f"{run_id}#tasks"
+
+
 def delete_run(runs: Runs, events: Events, key: KeyValues, *, when: AnyCondition | None) -> Flow[bool]:
-    """Delete a run, then its messages beyond the item; True if the run was there. Run again after a kill, it finishes.
+    """Delete a run, then its messages beyond the item and its tasks' reports; True if the run was there.
+
+    Run again after a kill, it finishes.
 
     Raises:
         ConditionFailedError: ``when`` was false; nothing was deleted.
         BatchIncompleteError: The run is deleted, some of its messages are not; their keys are in ``.unprocessed``.
     """
     was_there = yield from items.delete(runs, key, when=when)
-    selection = Selection(events, events.declaration.table_key, events.decode, consistent=True).from_key(key[0])
-    try:
-        found = yield from queries.collected(selection)
-    except TableNotFoundError:  # nothing was ever written beyond the items
-        return was_there
-    keys = [events.key(key[0], event.sequence) for event in found]
+    everything = Selection(events, events.declaration.table_key, events.decode, consistent=True)
+    keys: list[Item] = []
+    for partition in (key[0], reports_of(str(key[0]))):
+        try:
+            found = yield from queries.collected(everything.from_key(partition))
+        except TableNotFoundError:  # nothing was ever written beyond the items
+            return was_there
+        keys += [events.key(partition, event.sequence) for event in found]
     deletes = [Entry(events.table_name, each, delete_entry(each), events.readable_key(each)) for each in keys]
     try:
         yield from batches.write(deletes)

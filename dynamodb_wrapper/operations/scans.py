@@ -37,12 +37,14 @@ class Segments(Generic[R]):
         total: Into how many segments the table is cut.
         at_once: How many of them are read at a time.
         checkpoint: Where to go on; None for the beginning.
+        purpose: What the scan is for, where its checkpoints are for that only.
     """
 
     selection: Selection[R]
     total: int
     at_once: int
     checkpoint: str | None = None
+    purpose: str = ""
 
     def __post_init__(self) -> None:
         positive("concurrency", self.at_once)
@@ -57,7 +59,7 @@ class Segments(Generic[R]):
 
     def restricted(self, attributes: Sequence[Any]) -> Segments[Any]:
         """Return the same scan, of some attributes only, or of those of a smaller model."""
-        return Segments(self.selection.restricted(attributes), self.total, self.at_once, self.checkpoint)
+        return replace(self, selection=self.selection.restricted(attributes))
 
     def begun(self) -> ScanProgress[R]:
         """Return the progress of one reading, which starts at the checkpoint.
@@ -73,7 +75,7 @@ class Segments(Generic[R]):
 
     def identity(self) -> bytes:
         """Return what binds a checkpoint to this scan."""
-        return fingerprint([self.selection.identity(), self.total])
+        return fingerprint([self.selection.identity(), self.total, *([self.purpose] if self.purpose else [])])
 
 
 class ScanProgress(Generic[R]):
@@ -109,12 +111,23 @@ class ScanProgress(Generic[R]):
         selection = self._segments.selection
         for number, item in enumerate(page.items, start=1):
             result = selection.decode(item)
-            self._note(page.segment, page.resume_key if number == len(page.items) else item)
+            self.note(page.segment, page.resume_key if number == len(page.items) else item)
             yield result
         if not page.items:
-            self._note(page.segment, page.resume_key)
+            self.note(page.segment, page.resume_key)
 
-    def _note(self, segment: int, place: Item | None) -> None:
+    def standing(self) -> list[tuple[int, Item | None]]:
+        """Return the segments to go on with, each with the item to go on after; none at the end.
+
+        They are as many as are read at a time, and count as begun.
+        """
+        while len(self._places) < self.at_once and self._begun < self._segments.total:
+            self._places[self._begun] = None
+            self._begun += 1
+        return list(self._places.items())[: self.at_once]
+
+    def note(self, segment: int, place: Item | None) -> None:
+        """Note the item after which to go on in a segment; None at its end."""
         if place is None:
             del self._places[segment]
         else:

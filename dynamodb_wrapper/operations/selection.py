@@ -201,7 +201,7 @@ class Selection(Generic[R]):
         carried = self.carried_attributes
         if not attributes:
             attributes = sorted(carried if carried is not None else self.entity.codec.shape.by_name)
-        projection = Projection(self.entity, attributes)
+        projection = Projection(self.entity, attributes, has_whole=carried is None)
         for target in projection.targets:
             if carried is not None and not self.index.local and target.names[0] not in carried:
                 raise ExpressionError(
@@ -230,7 +230,9 @@ class Selection(Generic[R]):
         names = {codec.attribute(field): view_codec.attribute(name) for name, field in fields.items()}
 
         def decode(item: Item) -> V:
-            return view_codec.decode({names[name]: wire for name, wire in item.items() if name in names})
+            assert chosen.projection is not None
+            stored = chosen.projection.current(item)
+            return view_codec.decode({names[name]: wire for name, wire in stored.items() if name in names})
 
         return replace(chosen, decode=decode)  # type: ignore[return-value,arg-type]
 
@@ -325,7 +327,7 @@ class Selection(Generic[R]):
 
     def _projection(self, writer: ExpressionWriter) -> str | None:
         """Return what is read: the attributes asked for, and the keys to go on from."""
-        if self.projection is None:
+        if self.projection is None or self.projection.reads_whole:
             return None
         names = [*(target.names for target in self.projection.targets), *((name,) for name in self.resume_attributes)]
         return writer.projection(without_overlaps(names))

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from dynamodb_wrapper.codec import Item
 from dynamodb_wrapper.exceptions import ExpressionError
+from dynamodb_wrapper.operations import evolving
 from dynamodb_wrapper.operations.capacity import ConsumedCapacity
 from dynamodb_wrapper.operations.cursors import damaged, resume_key, sealed, unsealed
 from dynamodb_wrapper.operations.effects import Flow, call, emit, together
@@ -172,7 +173,8 @@ def page(
     found: list[Item] = []
     while len(found) < size and (yield from shards.fill(size - len(found))):
         found += _first(shards.merged(), size - len(found))
-    return [selection.decode(item) for item in found], shards.cursor(), shards.capacity
+    results = yield from evolving.results(selection.entity, selection.decode, found)
+    return results, shards.cursor(), shards.capacity
 
 
 def stream(selection: Selection[R]) -> Flow[None]:
@@ -181,7 +183,7 @@ def stream(selection: Selection[R]) -> Flow[None]:
     shards = _Shards(selection, missing)
     while missing != 0 and (yield from shards.fill(missing)):
         found = list(_first(shards.merged(), missing))
-        yield from emit([selection.decode(item) for item in found])
+        yield from emit((yield from evolving.results(selection.entity, selection.decode, found)))
         if missing is not None:
             missing -= len(found)
 

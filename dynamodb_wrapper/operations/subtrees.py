@@ -21,7 +21,7 @@ from dynamodb_wrapper.exceptions import (
     WriteOutcomeUnknownError,
 )
 from dynamodb_wrapper.expressions import Condition, Path, every
-from dynamodb_wrapper.operations import items, patches, transactions, writes
+from dynamodb_wrapper.operations import evolving, items, patches, writes
 from dynamodb_wrapper.operations.effects import Flow, call, emit, together
 from dynamodb_wrapper.operations.parents import Family
 from dynamodb_wrapper.operations.selection import Selection, positive
@@ -114,7 +114,7 @@ def move(family: Family[T], node: object, new_parent: object | None) -> Flow[T]:
         before = item, line
         moving = yield from _moving(family, values, item, parent)
         try:
-            yield from transactions.write([moving, *(_unmoved(family, above) for above in line)])
+            yield from evolving.write([moving, *(_unmoved(family, above) for above in line)])
         except TransactionCanceledError as error:
             if all(reason.code != "ConditionalCheckFailed" for reason in error.reasons):
                 raise

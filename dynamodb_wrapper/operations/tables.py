@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from dynamodb_wrapper.exceptions import TableInUseError, TableNotFoundError, ValidationError
-from dynamodb_wrapper.operations.declaration import Index
-from dynamodb_wrapper.operations.effects import Flow, Params, call, sleep
+from dynamodb_wrapper.operations.declared_tables import declared_table, recovery_params, table_params
+from dynamodb_wrapper.operations.effects import Flow, call, sleep
 from dynamodb_wrapper.operations.entity import Entity
+from dynamodb_wrapper.operations.table_comparison import other_structure
+from dynamodb_wrapper.operations.table_options import LONGEST_RECOVERY_DAYS
 
 Progress = Callable[[str], None]
 """Is told each state while a table is waited for: ``"CREATING"``, ``"ACTIVE"``, ..."""
@@ -18,7 +20,7 @@ _LONGEST_POLL_SECONDS = 5.0
 
 
 def create_table(entity: Entity[Any], *, wait_seconds: float, progress: Progress) -> Flow[None]:
-    """Make the table with its keys, indexes, billing and stream, wait until it is active, then set its TTL.
+    """Make the table as declared, wait until it is active, then set its TTL and its backups.
 
     Raises:
         TableInUseError: It exists already, or is not active after ``wait_seconds``.
@@ -26,6 +28,7 @@ def create_table(entity: Entity[Any], *, wait_seconds: float, progress: Progress
     yield from call("CreateTable", table_params(entity), repeatable=False)
     yield from wait_until(entity, "ACTIVE", wait_seconds=wait_seconds, progress=progress)
     yield from _ensure_ttl(entity)
+    yield from _ensure_recovery(entity, wait_seconds=wait_seconds)
 
 
 def ensure_table(entity: Entity[Any], *, wait_seconds: float, progress: Progress) -> Flow[bool]:
@@ -34,7 +37,7 @@ def ensure_table(entity: Entity[Any], *, wait_seconds: float, progress: Progress
     Raises:
         ValidationError: The existing table has another key, or a declared index is missing or another one.
     """
-    table = yield from _describe(entity)
+    table = yield from described(entity)
     made_here = table is None
     if table is None:
         try:
@@ -42,11 +45,12 @@ def ensure_table(entity: Entity[Any], *, wait_seconds: float, progress: Progress
             yield from call("CreateTable", table_params(entity))
         except TableInUseError:
             made_here = False
-            table = yield from _describe(entity)
+            table = yield from described(entity)
     if table is not None:
-        _compare(entity, table)
+        _refuse_other(entity, table)
     yield from wait_until(entity, "ACTIVE", wait_seconds=wait_seconds, progress=progress)
     yield from _ensure_ttl(entity)
+    yield from _ensure_recovery(entity, wait_seconds=wait_seconds)
     return made_here
 
 
@@ -70,7 +74,7 @@ def one_after_another(*flows: Flow[bool | None]) -> Flow[bool]:
 
 def table_status(entity: Entity[Any]) -> Flow[str | None]:
     """Return DynamoDB's word for the table's state (``"ACTIVE"``, ``"CREATING"``, ...), or None if there is none."""
-    table = yield from _describe(entity)
+    table = yield from described(entity)
     return None if table is None else str(table["TableStatus"])
 
 
@@ -83,7 +87,7 @@ def wait_until(entity: Entity[Any], wanted: str | None, *, wait_seconds: float, 
     waited, pause = 0.0, _POLL_SECONDS
     told: str | None = ""
     while True:
-        table = yield from _describe(entity)
+        table = yield from described(entity)
         state = _state(table)
         if state != told:
             progress("gone" if state is None else state)
@@ -100,65 +104,18 @@ def wait_until(entity: Entity[Any], wanted: str | None, *, wait_seconds: float, 
         pause = min(pause * 1.5, _LONGEST_POLL_SECONDS)
 
 
-def table_params(entity: Entity[Any]) -> Params:
-    """Return the parameters of ``CreateTable`` for the declaration."""
-    declaration = entity.declaration
-    options = declaration.options
-    global_indexes = [index for index in declaration.indexes if not index.local]
-    local_indexes = [index for index in declaration.indexes if index.local]
-    params: Params = {
-        "TableName": entity.table_name,
-        "KeySchema": _key_schema(entity, declaration.table_key),
-        "AttributeDefinitions": [
-            {"AttributeName": name, "AttributeType": tag} for name, tag in entity.key_tags.items()
-        ],
-        "BillingMode": "PAY_PER_REQUEST",
-    }
-    throughput = None
-    if options.read_units is not None:
-        throughput = {"ReadCapacityUnits": options.read_units, "WriteCapacityUnits": options.write_units}
-        params |= {"BillingMode": "PROVISIONED", "ProvisionedThroughput": throughput}
-    if global_indexes:
-        shared = {} if throughput is None else {"ProvisionedThroughput": throughput}
-        params["GlobalSecondaryIndexes"] = [_index_params(entity, index) | shared for index in global_indexes]
-    if local_indexes:
-        params["LocalSecondaryIndexes"] = [_index_params(entity, index) for index in local_indexes]
-    if options.stream is not None:
-        params["StreamSpecification"] = {"StreamEnabled": True, "StreamViewType": options.stream}
-    if options.deletion_protection:
-        params["DeletionProtectionEnabled"] = True
-    return params
-
-
-def _index_params(entity: Entity[Any], index: Index) -> Params:
-    projection: Params
-    if isinstance(index.projection, tuple):
-        names = [entity.codec.attribute(name) for name in index.projection]
-        projection = {"ProjectionType": "INCLUDE", "NonKeyAttributes": names}
-    else:
-        projection = {"ProjectionType": index.projection}
-    return {"IndexName": index.name, "KeySchema": _key_schema(entity, index), "Projection": projection}
-
-
-def _key_schema(entity: Entity[Any], index: Index) -> list[Params]:
-    kinds = [*(["HASH"] * len(index.partition)), *(["RANGE"] * len(index.sort))]
-    return [
-        {"AttributeName": name, "KeyType": kind} for name, kind in zip(entity.key_attributes(index), kinds, strict=True)
-    ]
-
-
 def _ensure_ttl(entity: Entity[Any]) -> Flow[None]:
     """Set the declared TTL where it is not set yet; another process may be doing the same."""
     if entity.declaration.ttl is None:
         return
     attribute = entity.codec.attribute(entity.declaration.ttl)
-    if (yield from _ttl_attribute(entity)) == attribute:
+    if (yield from ttl_attribute(entity)) == attribute:
         return
     specification = {"Enabled": True, "AttributeName": attribute}
     try:
         yield from call("UpdateTimeToLive", {"TableName": entity.table_name, "TimeToLiveSpecification": specification})
     except ValidationError as error:
-        existing = yield from _ttl_attribute(entity)
+        existing = yield from ttl_attribute(entity)
         if existing != attribute:
             raise ValidationError(
                 f"table {entity.table_name!r} should expire items by {attribute!r}, and DynamoDB refuses to set that; "
@@ -168,7 +125,7 @@ def _ensure_ttl(entity: Entity[Any]) -> Flow[None]:
             ) from error
 
 
-def _ttl_attribute(entity: Entity[Any]) -> Flow[str | None]:
+def ttl_attribute(entity: Entity[Any]) -> Flow[str | None]:
     """Return the attribute by which the table expires items, or None."""
     response = yield from call("DescribeTimeToLive", {"TableName": entity.table_name})
     description = response["TimeToLiveDescription"]
@@ -176,7 +133,40 @@ def _ttl_attribute(entity: Entity[Any]) -> Flow[str | None]:
     return description.get("AttributeName") if enabled else None
 
 
-def _describe(entity: Entity[Any]) -> Flow[dict[str, Any] | None]:
+def recovery_days(entity: Entity[Any]) -> Flow[int]:
+    """Return how many days back the table can be restored; 0 for no continuous backups."""
+    response = yield from call("DescribeContinuousBackups", {"TableName": entity.table_name})
+    description = response["ContinuousBackupsDescription"].get("PointInTimeRecoveryDescription") or {}
+    if description.get("PointInTimeRecoveryStatus") != "ENABLED":
+        return 0
+    return int(description.get("RecoveryPeriodInDays", LONGEST_RECOVERY_DAYS))
+
+
+def _ensure_recovery(entity: Entity[Any], *, wait_seconds: float) -> Flow[None]:
+    """Turn on the declared continuous backups where they are off; they are never turned off here.
+
+    For a while after a table was made, AWS says that backups are being enabled, and asks to come back later.
+    """
+    days = entity.declaration.options.recovery_days
+    if not days or (there := (yield from recovery_days(entity))) >= days:
+        return
+    specification = {"TableName": entity.table_name, "PointInTimeRecoverySpecification": recovery_params(days, there)}
+    waited, pause = 0.0, _POLL_SECONDS
+    while True:
+        try:
+            yield from call("UpdateContinuousBackups", specification)
+        except TableInUseError:
+            if waited >= wait_seconds:
+                raise
+        else:
+            return
+        yield from sleep(pause)
+        waited += pause
+        pause = min(pause * 1.5, _LONGEST_POLL_SECONDS)
+
+
+def described(entity: Entity[Any]) -> Flow[dict[str, Any] | None]:
+    """Return DynamoDB's description of the table; None if there is none."""
     try:
         response = yield from call("DescribeTable", {"TableName": entity.table_name})
     except TableNotFoundError:
@@ -196,29 +186,12 @@ def _indexes(table: dict[str, Any]) -> Iterable[dict[str, Any]]:
     return [*table.get("GlobalSecondaryIndexes", ()), *table.get("LocalSecondaryIndexes", ())]
 
 
-def _compare(entity: Entity[Any], table: dict[str, Any]) -> None:
+def _refuse_other(entity: Entity[Any], table: dict[str, Any]) -> None:
     """Refuse to work on a table that is not the declared one."""
-    existing, declared = _structure(table), _structure(table_params(entity))
-    problems = {
-        name: f"is {existing.get(name, 'missing')}, declared {structure}"
-        for name, structure in declared.items()
-        if existing.get(name) != structure
-    }
-    if problems:
+    if problems := other_structure(declared_table(entity), table):
         details = "; ".join(f"{what} {problem}" for what, problem in problems.items())
-        raise ValidationError(f"table {entity.table_name!r} is not as declared: {details}", problems)
-
-
-def _structure(table: dict[str, Any]) -> dict[str, str]:
-    """Return the key of a table and of each index as text: names, types, and what an index carries."""
-    types = {part["AttributeName"]: part["AttributeType"] for part in table["AttributeDefinitions"]}
-
-    def key(schema: list[dict[str, str]]) -> str:
-        return ", ".join(f"{part['AttributeName']} {types[part['AttributeName']]} {part['KeyType']}" for part in schema)
-
-    structure = {"key": key(table["KeySchema"])}
-    for index in _indexes(table):
-        projection = index["Projection"]
-        carried = [projection["ProjectionType"], *sorted(projection.get("NonKeyAttributes", ()))]
-        structure[f"index {index['IndexName']}"] = f"{key(index['KeySchema'])} carrying {', '.join(carried)}"
-    return structure
+        raise ValidationError(
+            f"table {entity.table_name!r} is not as declared: {details}; table_diff() says what apply_table() can "
+            "change of it",
+            problems,
+        )

@@ -27,6 +27,7 @@ from dynamodb_wrapper.expressions import AnyCondition, Condition, Path, as_condi
 from dynamodb_wrapper.operations.effects import Flow, Response, now
 from dynamodb_wrapper.operations.entity import Entity
 from dynamodb_wrapper.operations.requests import Check, Delete, Get, Put, Update
+from dynamodb_wrapper.operations.versions import over_known, wrong_version
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -137,15 +138,17 @@ def replacement(entity: Entity[T], model: T, *, may_be_new: bool) -> Flow[Write[
         condition = is_read if condition is None else condition & is_read
         if may_be_new and version:
             condition = is_absent(entity) | condition
-    condition = unless_foreign(entity, condition)
-    request = _put(entity, entity.with_values(model, settled), condition)
-    marks = _marks(entity, request.item, settled)
+    put = _put(entity, entity.with_values(model, settled), unless_foreign(entity, condition))
+    request = put if may_be_new or entity.evolution is None else over_known(entity, put)
+    marks = _marks(entity, put.item, settled)
 
     def refused(error: ConditionFailedError) -> DynamoDBWrapperError:
         if is_foreign(entity, error) and may_be_new:
             return failed_condition(ConditionFailedError, FOREIGN, entity, request.readable_key, error)
         if not may_be_new and (error.item is None or is_foreign(entity, error)):
             return not_found(entity, request.readable_key, error)
+        if not may_be_new and (problem := wrong_version(entity, error)) is not None:
+            return problem
         return _version_conflict(entity, request.readable_key, version, error)
 
     def proof(stored: Item | None) -> bool | None:
@@ -157,7 +160,7 @@ def replacement(entity: Entity[T], model: T, *, may_be_new: bool) -> Flow[Write[
             return True
         name = entity.codec.attribute(str(entity.declaration.version))
         # The next version by another writer: so this write was not the next. A later one may stand on either.
-        return False if stored.get(name) == request.item[name] else None
+        return False if stored.get(name) == put.item[name] else None
 
     return Write(entity, request, refused, proof, model, settled, guarding_of(entity, Guarding.READ))
 
@@ -320,6 +323,8 @@ def _settled_at(entity: Entity[T], model: T, time: datetime | None, *, version: 
     settled: dict[str, object] = {}
     if declaration.version is not None:
         settled[declaration.version] = version
+    if declaration.schema_version is not None and entity.evolution is not None:
+        settled[declaration.schema_version] = entity.evolution.current
     settled.update(_whole_expiry(entity, model))
     if time is None or not (declaration.created_at or declaration.updated_at):
         return settled

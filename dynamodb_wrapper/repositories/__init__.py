@@ -36,6 +36,11 @@ if TYPE_CHECKING:
     from dynamodb_wrapper.repositories.scanning import ParallelScan
     from dynamodb_wrapper.repositories.single_table import SingleTable
     from dynamodb_wrapper.repositories.table_config import TableConfigRepository
+    from dynamodb_wrapper.repositories.tables_as_code import (
+        cloudformation_template,
+        iam_policy,
+        terraform_configuration,
+    )
     from dynamodb_wrapper.repositories.transactions import (
         GetRequest,
         Transaction,
@@ -74,6 +79,9 @@ else:
             "dynamodb_wrapper.repositories.scanning": "ParallelScan",
             "dynamodb_wrapper.repositories.single_table": "SingleTable",
             "dynamodb_wrapper.repositories.table_config": "TableConfigRepository",
+            "dynamodb_wrapper.repositories.tables_as_code": """
+                cloudformation_template iam_policy terraform_configuration
+            """,
             "dynamodb_wrapper.repositories.transactions": """
                 GetRequest Transaction WriteRequest transact_get transact_write transaction
             """,
@@ -116,6 +124,9 @@ __all__ = [
     "async_transact_get",
     "async_transact_write",
     "async_transaction",
+    "cloudformation_template",
+    "iam_policy",
+    "terraform_configuration",
     "transact_get",
     "transact_write",
     "transaction",

@@ -15,6 +15,7 @@ from dynamodb_wrapper.operations.declaration import Index
 from dynamodb_wrapper.operations.dynamodb_keywords import with_keywords
 from dynamodb_wrapper.repositories.async_batching import AsyncBatchMethods
 from dynamodb_wrapper.repositories.async_collections import AsyncCollectionMethods
+from dynamodb_wrapper.repositories.async_migrating import AsyncMigrationMethods
 from dynamodb_wrapper.repositories.async_patterns import AsyncBoundAccessPattern
 from dynamodb_wrapper.repositories.async_query import AsyncQuery
 from dynamodb_wrapper.repositories.async_scanning import AsyncScanMethods
@@ -31,6 +32,7 @@ class AsyncBaseDynamoRepository(
     AsyncCollectionMethods[T],
     AsyncScanMethods[T],
     AsyncTreeMethods[T],
+    AsyncMigrationMethods[T],
     AsyncTableMethods[T],
 ):
     """Reads and writes models of one class in one table.

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from typing import Any
 
 from dynamodb_wrapper.config import DynamoDBConfig
 from dynamodb_wrapper.expressions import AnyCondition
 from dynamodb_wrapper.models import DataQualityResult, LogMessage, PipelineRunLog, RunStatus, StageInfo
 from dynamodb_wrapper.operations import run_messages, runs, tables
+from dynamodb_wrapper.operations.entity import Entity
 from dynamodb_wrapper.operations.tables import Progress
 from dynamodb_wrapper.repositories.async_base import AsyncBaseDynamoRepository
 from dynamodb_wrapper.repositories.async_pipeline_run_events import AsyncPipelineRunEventsRepository
@@ -35,6 +37,10 @@ class AsyncPipelineRunLogsRepository(PipelineRunLogsTable, AsyncBaseDynamoReposi
         """Use a configuration; nothing is opened or read before the first request."""
         super().__init__(config)
         self.events = AsyncPipelineRunEventsRepository(config)
+
+    @property
+    def _entities(self) -> tuple[Entity[Any], ...]:
+        return (*super()._entities, *self.events._entities)
 
     # --- reading ------------------------------------------------------------------------------------------------
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import BaseModel
 
-from dynamodb_wrapper.operations import tables
-from dynamodb_wrapper.operations.tables import Progress
+from dynamodb_wrapper.operations import table_changes, tables
 from dynamodb_wrapper.repositories.tables import TABLE_WAIT_SECONDS, TableFoundation
 from dynamodb_wrapper.transport import HealthReport
 
 if TYPE_CHECKING:
+    from dynamodb_wrapper.operations.table_diff import Aspect, TableChanges, TableDiff
+    from dynamodb_wrapper.operations.tables import Progress
     from dynamodb_wrapper.transport.async_driver import AsyncDriver
 
 T = TypeVar("T", bound=BaseModel)
@@ -45,6 +47,52 @@ class AsyncTableMethods(TableFoundation[T]):
         """
         return await self._driver.run(
             tables.ensure_table(self._table_entity, wait_seconds=wait_seconds, progress=progress or self._log_progress),
+            each_request=True,
+        )
+
+    async def table_diff(self) -> TableDiff:
+        """Return what of the real table is not as declared; nothing is changed.
+
+        Compared are keys, indexes, billing and capacity, TTL, stream, deletion protection, encryption and table class;
+        and, where they are declared, warm throughput, point-in-time recovery, tags and replicas.
+        """
+        return await self._driver.run(table_changes.table_diff(self._entities))
+
+    async def apply_table(
+        self,
+        *,
+        delete_indexes: bool = False,
+        disable: bool = False,
+        skip: Collection[Aspect] = (),
+        wait_seconds: float = TABLE_WAIT_SECONDS,
+        progress: Progress | None = None,
+    ) -> TableChanges:
+        """Make the table as declared, as far as that is safe, and return what was changed and what was left.
+
+        A missing table is made. Changes are sent one at a time, as DynamoDB demands, each when the table and its
+        indexes are active; after an interruption, call it again. No item is ever deleted, but by a declared TTL.
+
+        Args:
+            delete_indexes: Delete global indexes that are not declared, and build differing ones anew.
+            disable: Turn off what is not declared: TTL, stream, deletion protection, encryption with a key, backups,
+                on-demand maxima.
+            skip: Aspects to leave alone, for example ``("billing", "capacity")`` where autoscaling sets these.
+            wait_seconds: How long to wait for each change at most, default 300. Building an index of a large table
+                takes longer.
+            progress: Is told each change and each state; by default they are logged at INFO.
+
+        Raises:
+            TableInUseError: The table is not active in time; what was changed stays.
+        """
+        return await self._driver.run(
+            table_changes.apply_tables(
+                self._entities,
+                delete_indexes=delete_indexes,
+                disable=disable,
+                skip=skip,
+                wait_seconds=wait_seconds,
+                progress=progress or self._log_progress,
+            ),
             each_request=True,
         )
 

@@ -14,6 +14,7 @@ from dynamodb_wrapper.operations.declaration import Index
 from dynamodb_wrapper.repositories import query
 from dynamodb_wrapper.repositories.batching import BatchMethods
 from dynamodb_wrapper.repositories.gathering import CollectionMethods
+from dynamodb_wrapper.repositories.migrating import MigrationMethods
 from dynamodb_wrapper.repositories.patterns import BoundAccessPattern
 from dynamodb_wrapper.repositories.scanning import ScanMethods
 from dynamodb_wrapper.repositories.tables import TableMethods
@@ -33,6 +34,7 @@ class BaseDynamoRepository(
     CollectionMethods[T],
     ScanMethods[T],
     TreeMethods[T],
+    MigrationMethods[T],
     TableMethods[T],
 ):
     """Reads and writes models of one class in one table.

@@ -8,17 +8,19 @@ from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 from pydantic import BaseModel
 
-from dynamodb_wrapper.codec import Always, Derived, StoredForm, union_model
-from dynamodb_wrapper.exceptions import DeclarationError
-from dynamodb_wrapper.operations.declaration import (
-    DATETIMES,
-    Declaration,
-    Kind,
-    TableOptions,
-    Unique,
-    classes_of,
-    merged_indexes,
+from dynamodb_wrapper.codec import (
+    Always,
+    Derived,
+    Evolution,
+    SchemaOptions,
+    StoredForm,
+    check_chain,
+    union_model,
+    upcaster_names,
 )
+from dynamodb_wrapper.exceptions import DeclarationError
+from dynamodb_wrapper.operations.declaration import DATETIMES, Declaration, Kind, Unique, classes_of, merged_indexes
+from dynamodb_wrapper.operations.table_options import TableOptions
 from dynamodb_wrapper.repositories.key_naming import NamedKeys
 from dynamodb_wrapper.repositories.patterns import AccessPattern, ParentPattern
 from dynamodb_wrapper.repositories.single_table import SingleTable
@@ -87,6 +89,7 @@ class Declared:
             options=self.value("table_options") or TableOptions(),
             unique=self._unique(),
             kind=kind,
+            evolution=self._evolution(),
         )
         if table is not None:
             table.add(declaration)
@@ -111,6 +114,24 @@ class Declared:
             f"{self.owner.__name__}: model_class is {declared.__name__}, but the class is declared with "
             f"[{argument.__name__}]; name one model"
         )
+
+    def _evolution(self) -> Evolution | None:
+        current: Any = self.value("schema_version")
+        options: Any = self.value("schema_options")
+        names = upcaster_names(self.owner)
+        if not isinstance(options, SchemaOptions):
+            raise DeclarationError(f"{self.owner.__name__}: schema_options must be SchemaOptions(...), not {options!r}")
+        if current is None:
+            if names or options != SchemaOptions():
+                given = ", ".join(names) or "schema_options"
+                raise DeclarationError(f"{self.owner.__name__} declares {given}, but no schema_version")
+            return None
+        try:
+            check_chain(current, options, names)
+        except DeclarationError as error:
+            error.message = f"{self.owner.__name__}: {error.message}"
+            raise
+        return Evolution(current, options)
 
     def _unique(self) -> tuple[Unique, ...]:
         declared: Any = self.value("unique") or ()
@@ -202,14 +223,16 @@ def model_argument(cls: type, known: Mapping[Any, Any] | None = None) -> type[Ba
 
 
 def _patterns(cls: type) -> Iterable[AccessPattern]:
-    """Yield the access patterns of a class and its bases, an overridden one once."""
-    seen: set[str] = set()
+    return named_patterns(cls).values()
+
+
+def named_patterns(cls: type) -> dict[str, AccessPattern]:
+    """Return the access patterns of a class and its bases by their names, an overridden one once."""
+    found: dict[str, object] = {}
     for base in cls.__mro__:
         for name, value in vars(base).items():
-            if name not in seen:
-                seen.add(name)
-                if isinstance(value, AccessPattern):
-                    yield value
+            found.setdefault(name, value)
+    return {name: value for name, value in found.items() if isinstance(value, AccessPattern)}
 
 
 def declared_tree(cls: type, declaration: Declaration) -> ParentLink | None:

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 from pydantic import BaseModel
 
 from dynamodb_wrapper import expressions
-from dynamodb_wrapper.codec import ModelCodec, StoredForm, TimeRules
+from dynamodb_wrapper.codec import ModelCodec, SchemaOptions, StoredForm, TimeRules
 from dynamodb_wrapper.config import DynamoDBConfig
 from dynamodb_wrapper.exceptions import DeclarationError, ValidationError
-from dynamodb_wrapper.operations import kind_entity, selection, template_entity
-from dynamodb_wrapper.operations.declaration import Declaration, Index, TableOptions, Unique
+from dynamodb_wrapper.operations import charts, kind_entity, selection, template_entity
+from dynamodb_wrapper.operations.declaration import Declaration, Index, Unique
 from dynamodb_wrapper.operations.entity import Entity
-from dynamodb_wrapper.repositories.declarations import Declared, declared_at_class_time
+from dynamodb_wrapper.operations.table_options import TableOptions
+from dynamodb_wrapper.repositories.declarations import Declared, declared_at_class_time, named_patterns
 from dynamodb_wrapper.repositories.single_table import SingleTable
 from dynamodb_wrapper.transport import Connection, Driver, connection_for
 
@@ -51,7 +52,11 @@ class RepositoryFoundation(Generic[T]):
         unique: Fields of which no two items have the same value: names, or `Unique` for a value that is unique within
             that of another field, or compared in another form. Kept by guard items in the same table, written in
             the same transaction; a table with a text partition key only.
-        table_options: Billing, stream and deletion protection for `create_table`.
+        schema_version: The version of the model's stored form, counted from 1, or None. Items are written with it, and
+            older ones are read through the methods ``upcast_v1_v2(item)``, ``upcast_v2_v3(item)`` and so on: each takes
+            an item as a plain dict of stored attributes and returns it as the next version has it.
+        schema_options: Where the version is kept, and what becomes of items of other versions.
+        table_options: Billing, stream, backups and whatever else a table is beside its items; see `TableOptions`.
         config: The configuration.
     """
 
@@ -70,6 +75,8 @@ class RepositoryFoundation(Generic[T]):
     stored_as: ClassVar[Mapping[str, StoredForm]] = {}
     forbid_unknown_attributes: ClassVar[bool] = False
     unique: ClassVar[Sequence[str | Unique]] = ()
+    schema_version: ClassVar[int | None] = None
+    schema_options: ClassVar[SchemaOptions] = SchemaOptions()
     table_options: ClassVar[TableOptions] = TableOptions()
 
     _declaration: ClassVar[Declaration | None] = None
@@ -116,6 +123,7 @@ class RepositoryFoundation(Generic[T]):
             declaration,
             declaration.codec_for(self.model_class, times),
             None if secret is None else secret.get_secret_value(),
+            None if declaration.evolution is None else declaration.evolution.bound(self, times),
         )
 
     def __repr__(self) -> str:
@@ -154,6 +162,25 @@ class RepositoryFoundation(Generic[T]):
             return self._entity
         codec: ModelCodec[Any] = table.declaration.codec_for(table.declaration.model_class, self._entity.codec.times)
         return Entity(self.table_name, table.declaration, codec, self._entity.cursor_secret)
+
+    def describe(self, *, page_size: int = 25, item_bytes: int | None = None) -> charts.EntityChart:
+        """Return the chart of what the table answers: patterns, keys, what is carried, and what a page costs.
+
+        It has ``to_text()``, ``to_markdown()``, ``to_json()`` and ``to_json_schema()``. AWS is not asked. Of a shared
+        table, it is the chart of this repository's items.
+
+        Args:
+            page_size: How many items a page has, for the estimate of read units.
+            item_bytes: How large an item is; without it, the estimate is that of the largest page, 1 MB.
+
+        Raises:
+            ValidationError: One of them is no positive number.
+        """
+        names = {
+            name: self._declared_index(pattern.index.name) if pattern.keys else pattern.index
+            for name, pattern in named_patterns(type(self)).items()
+        }
+        return charts.charted(self._entity, names, page_size=page_size, item_bytes=item_bytes)
 
     def _compiled(self) -> Connection:
         """Compile what reads and writes the model, and return the connection."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from dynamodb_wrapper.codec import StoredForm
 from dynamodb_wrapper.config import DynamoDBConfig
 from dynamodb_wrapper.expressions import AnyCondition
 from dynamodb_wrapper.models import DataQualityResult, LogMessage, PipelineRunLog, RunStatus, StageInfo
 from dynamodb_wrapper.operations import run_messages, runs, tables
+from dynamodb_wrapper.operations.entity import Entity
 from dynamodb_wrapper.operations.tables import Progress
 from dynamodb_wrapper.repositories.base import BaseDynamoRepository
 from dynamodb_wrapper.repositories.patterns import AccessPattern
@@ -48,6 +49,10 @@ class PipelineRunLogsRepository(PipelineRunLogsTable, BaseDynamoRepository[Pipel
         """Use a configuration; nothing is opened or read before the first request."""
         super().__init__(config)
         self.events = PipelineRunEventsRepository(config)
+
+    @property
+    def _entities(self) -> tuple[Entity[Any], ...]:
+        return (*super()._entities, *self.events._entities)
 
     # --- reading ------------------------------------------------------------------------------------------------
 

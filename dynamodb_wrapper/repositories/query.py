@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from dynamodb_wrapper.codec import PartialItem
 from dynamodb_wrapper.expressions import AnyCondition, Path, as_condition, every
-from dynamodb_wrapper.operations import queries
+from dynamodb_wrapper.operations import explanations, queries
 from dynamodb_wrapper.operations.queries import Page
 from dynamodb_wrapper.operations.selection import Selection, positive
 from dynamodb_wrapper.transport import Driver, SyncDriver
@@ -98,11 +98,12 @@ class QueryBuilder(Generic[R]):
         """
         return cast(Self, self._refined(self._selection.consistently()))
 
-    def explain(self) -> dict[str, Any]:
-        """Return the parameters of the (first) request, values in wire form, without sending anything."""
-        selection = self._selection
-        limit = selection.request_sizes(selection.limit).next(selection.limit)
-        return selection.params(limit=limit, start_key=selection.start_key)
+    def explain(self) -> explanations.QueryExplanation:
+        """Return the parameters of the (first) request, values in wire form, without sending anything.
+
+        Its attributes say more: ``index``, ``operation``, ``limits`` and ``iam_actions``.
+        """
+        return explanations.explained(self._selection)
 
 
 class Query(QueryBuilder[R]):

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from dynamodb_wrapper import expressions
 from dynamodb_wrapper.codec import PartialItem
-from dynamodb_wrapper.operations import scans
+from dynamodb_wrapper.operations import explanations, scans
 from dynamodb_wrapper.operations import selection as selections
 from dynamodb_wrapper.repositories.foundation import RepositoryFoundation
 from dynamodb_wrapper.transport import Driver, SyncDriver
@@ -66,10 +66,12 @@ class ParallelScanBuilder(Generic[R]):
         """
         return cast(Self, self._refined(self._segments.of(self._segments.selection.consistently())))
 
-    def explain(self) -> dict[str, Any]:
-        """Return the parameters of a segment's first request (``Segment`` differs), without sending anything."""
-        selection, total = self._segments.selection, self._segments.total
-        return {**selection.params(limit=selection.page_size), "Segment": 0, "TotalSegments": total}
+    def explain(self) -> explanations.QueryExplanation:
+        """Return the parameters of a segment's first request (``Segment`` differs), without sending anything.
+
+        Its attributes say more: ``index``, ``operation``, ``limits`` and ``iam_actions``.
+        """
+        return explanations.explained_segments(self._segments)
 
     @property
     def checkpoint(self) -> str:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel
 
-from dynamodb_wrapper.operations import tables
+from dynamodb_wrapper.operations import table_changes, tables, templates
 from dynamodb_wrapper.repositories.foundation import RepositoryFoundation
 from dynamodb_wrapper.transport import HealthReport, SyncDriver
 
 if TYPE_CHECKING:
+    from dynamodb_wrapper.operations.entity import Entity
+    from dynamodb_wrapper.operations.table_diff import Aspect, TableChanges, TableDiff
     from dynamodb_wrapper.operations.tables import Progress
+    from dynamodb_wrapper.operations.templates import Template
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -23,6 +27,25 @@ TABLE_WAIT_SECONDS = 300.0
 
 class TableFoundation(RepositoryFoundation[T]):
     """What repositories of both colours do about their tables without asking DynamoDB."""
+
+    @property
+    def _entities(self) -> tuple[Entity[Any], ...]:
+        """What the repository keeps, table by table: its own, or the one it shares, and what it declares beside."""
+        return (self._table_entity,)
+
+    def cloudformation(self) -> Template:
+        """Return a CloudFormation template with the table, as a dict for ``json.dumps``, without asking AWS.
+
+        CDK takes the file with ``CfnInclude``. For several repositories: `cloudformation_template`.
+        """
+        return templates.cloudformation_of(self._entities)
+
+    def terraform(self) -> Template:
+        """Return a Terraform configuration with the table, as a dict for a ``.tf.json`` file, without asking AWS.
+
+        For several repositories: `terraform_configuration`.
+        """
+        return templates.terraform_of(self._entities)
 
     def _log_progress(self, state: str) -> None:
         _log.info("table %s is %s", self.table_name, state)
@@ -56,6 +79,52 @@ class TableMethods(TableFoundation[T]):
         """
         return self._driver.run(
             tables.ensure_table(self._table_entity, wait_seconds=wait_seconds, progress=progress or self._log_progress),
+            each_request=True,
+        )
+
+    def table_diff(self) -> TableDiff:
+        """Return what of the real table is not as declared; nothing is changed.
+
+        Compared are keys, indexes, billing and capacity, TTL, stream, deletion protection, encryption and table class;
+        and, where they are declared, warm throughput, point-in-time recovery, tags and replicas.
+        """
+        return self._driver.run(table_changes.table_diff(self._entities))
+
+    def apply_table(
+        self,
+        *,
+        delete_indexes: bool = False,
+        disable: bool = False,
+        skip: Collection[Aspect] = (),
+        wait_seconds: float = TABLE_WAIT_SECONDS,
+        progress: Progress | None = None,
+    ) -> TableChanges:
+        """Make the table as declared, as far as that is safe, and return what was changed and what was left.
+
+        A missing table is made. Changes are sent one at a time, as DynamoDB demands, each when the table and its
+        indexes are active; after an interruption, call it again. No item is ever deleted, but by a declared TTL.
+
+        Args:
+            delete_indexes: Delete global indexes that are not declared, and build differing ones anew.
+            disable: Turn off what is not declared: TTL, stream, deletion protection, encryption with a key, backups,
+                on-demand maxima.
+            skip: Aspects to leave alone, for example ``("billing", "capacity")`` where autoscaling sets these.
+            wait_seconds: How long to wait for each change at most, default 300. Building an index of a large table
+                takes longer.
+            progress: Is told each change and each state; by default they are logged at INFO.
+
+        Raises:
+            TableInUseError: The table is not active in time; what was changed stays.
+        """
+        return self._driver.run(
+            table_changes.apply_tables(
+                self._entities,
+                delete_indexes=delete_indexes,
+                disable=disable,
+                skip=skip,
+                wait_seconds=wait_seconds,
+                progress=progress or self._log_progress,
+            ),
             each_request=True,
         )
 

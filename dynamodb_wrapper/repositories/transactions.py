@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from dynamodb_wrapper.codec import PartialItem
 from dynamodb_wrapper.exceptions import UniqueViolationError, ValidationError
-from dynamodb_wrapper.operations import adoption, items, patches, transactions, writes
+from dynamodb_wrapper.operations import adoption, evolving, items, patches, transactions, writes
 from dynamodb_wrapper.operations.effects import Flow
 from dynamodb_wrapper.repositories.foundation import RepositoryFoundation
 from dynamodb_wrapper.transport import Connection, SyncDriver
@@ -261,7 +261,7 @@ def transaction(*, timeout: float | None = None, max_attempts: int | None = None
 
 def written(requests: Sequence[WriteRequest[M]]) -> Flow[list[M | None]]:
     """Return the flow of `transact_write`."""
-    return cast("Flow[list[M | None]]", transactions.write([request.write for request in requests]))
+    return cast("Flow[list[M | None]]", evolving.write([request.write for request in requests]))
 
 
 def found(requests: Sequence[GetRequest[R]]) -> Flow[list[R | None]]:

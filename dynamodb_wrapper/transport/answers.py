@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Iterable
 from typing import Any
 
+from dynamodb_wrapper.codec import with_bytes
 from dynamodb_wrapper.operations.effects import Call, Response
 from dynamodb_wrapper.transport import http
 from dynamodb_wrapper.transport.integrity import damaged
@@ -38,7 +38,7 @@ def metadata(answer: http.Answer) -> dict[str, Any]:
 def _loaded(status: int, body: bytes) -> Response:
     try:
         has_binary = b'"B"' in body or b'"BS"' in body
-        loaded = json.loads(body.decode(), object_hook=_with_bytes if has_binary else None)
+        loaded = json.loads(body.decode(), object_hook=with_bytes if has_binary else None)
     except (ValueError, RecursionError) as error:
         reason: BaseException | None = error
     else:
@@ -66,16 +66,3 @@ def _items_in(response: Response) -> Iterable[Any]:
     else:  # of a transaction
         found += [part.get("Item", {}) if isinstance(part, dict) else part for part in responses]
     return found
-
-
-def _with_bytes(value: dict[str, Any]) -> dict[str, Any]:
-    """Return an object of an answer with binary as bytes.
-
-    Only an attribute's value has text, or a list, under such a key: the attributes of an item are objects.
-    """
-    if len(value) == 1:
-        if isinstance(text := value.get("B"), str):
-            return {"B": base64.b64decode(text, validate=True)}
-        if isinstance(texts := value.get("BS"), list) and all(isinstance(text, str) for text in texts):
-            return {"BS": [base64.b64decode(text, validate=True) for text in texts]}
-    return value

@@ -109,6 +109,7 @@ class AsyncDirectLane:
     def forget(self) -> None:
         """Close the connections of all event loops, as soon as these run; the next call opens new ones."""
         with self._lock:
+            self._finding = SharedWork[Found]("dynamodb-route")  # nobody joins what began before
             self._end_closed_loops()
             forgotten = {loop: opened for loop, opened in self._opened.items() if opened.generation == generation()}
             for loop in forgotten:
@@ -169,7 +170,8 @@ class AsyncDirectLane:
         try:
             yield
         finally:
-            opened = self._opened.pop(loop, None)
+            with self._lock:  # another loop's thread may be looking through them
+                opened = self._opened.pop(loop, None)
             if opened is not None:
                 opened.pool.abort()
                 await opened.pool.aclose()

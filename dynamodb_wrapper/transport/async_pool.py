@@ -301,7 +301,7 @@ class AsyncPool:
                 ssl_handshake_timeout=None if context is None else LONGEST_WAIT_SECONDS,
             )
         except BaseException:
-            connected.close()
+            stream.discard()
             raise
         if stream.is_open:
             self._streams.add(stream)

@@ -108,6 +108,17 @@ class AsyncStream(asyncio.Protocol):
         with suppress(RuntimeError):  # the event loop is closed, so nobody can do more
             self._transport.abort()
 
+    def discard(self) -> None:
+        """Close it though nobody has got it yet.
+
+        Once the event loop has made it secure, only its transport may close the socket: a descriptor that is closed
+        behind the loop's back is still watched by it, and soon another connection's.
+        """
+        if hasattr(self, "_transport"):
+            self.close()
+        else:
+            self._socket.close()
+
     def abandon(self) -> None:
         """Give its socket back to the system without asking an event loop that is closed, or another process's."""
         self.is_open = False

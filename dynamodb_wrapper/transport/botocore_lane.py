@@ -6,9 +6,16 @@ import json
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from dynamodb_wrapper.codec import with_bytes
 from dynamodb_wrapper.operations.effects import Call, Response
 from dynamodb_wrapper.transport.deadlines import Abandonable, begin_sending
-from dynamodb_wrapper.transport.errors import Endpoint, from_answer, from_botocore, from_credentials_service
+from dynamodb_wrapper.transport.errors import (
+    Endpoint,
+    from_answer,
+    from_botocore,
+    from_credentials_service,
+    without_credentials,
+)
 from dynamodb_wrapper.transport.integrity import checked_answer, checked_body, damaged
 
 if TYPE_CHECKING:
@@ -59,25 +66,33 @@ class BotocoreLane:
 
         method = getattr(client, xform_name(call.operation))
         try:
-            response: Response = method(**call.params)
+            response: Response = method(**_parameters(call))
         except ClientError as error:
             if error.operation_name != call.operation:
                 raise from_credentials_service(error, call, self._endpoint(client)) from error
             raise from_answer(error, call, self._endpoint(client)) from error
         except BotoCoreError as error:
-            raise from_botocore(error, call, self._endpoint(client)) from error
+            ours = without_credentials if _was_raised_in("botocore.credentials", error) else from_botocore
+            raise ours(error, call, self._endpoint(client)) from error
         except Exception as error:
-            if not _was_raised_by_parser(error):
+            if not _was_raised_in("botocore.parsers", error):  # an answer with a member of another type
                 raise
             raise damaged(f"botocore cannot parse it: {type(error).__name__}") from error
         return checked_answer(call, response)
 
 
-def _was_raised_by_parser(error: Exception) -> bool:
-    """Whether botocore failed on an answer with a member of another type: with whatever error its parser runs into."""
+def _parameters(call: Call) -> dict[str, Any]:
+    if call.body is None:
+        return call.params
+    parameters: dict[str, Any] = json.loads(call.body, object_hook=with_bytes)
+    return parameters
+
+
+def _was_raised_in(module: str, error: Exception) -> bool:
+    """Whether it was in that module of botocore's, or in what it has called, that an error was raised."""
     traceback = error.__traceback__
     while traceback is not None:
-        if traceback.tb_frame.f_globals.get("__name__") == "botocore.parsers":
+        if traceback.tb_frame.f_globals.get("__name__") == module:
             return True
         traceback = traceback.tb_next
     return False
@@ -88,13 +103,18 @@ def verify_answers(client: BaseClient) -> None:
 
     botocore lets an exception of this handler through to the caller of the client's method.
     """
-    client.meta.events.register("before-parse.dynamodb", _verify_answer)
+    client.meta.events.register(f"before-parse.{_event_name(client)}", _verify_answer)
 
 
 def note_sending(client: BaseClient) -> None:
     """Make the client ask, once a request is signed and before it is sent, whether it has been given up meanwhile."""
     # Last of this event, whose other handler signs: what holds a request up is the credentials.
-    client.meta.events.register_last("request-created.dynamodb", _note_sending)
+    client.meta.events.register_last(f"request-created.{_event_name(client)}", _note_sending)
+
+
+def _event_name(client: BaseClient) -> str:
+    name: str = client.meta.service_model.service_id.hyphenize()
+    return name
 
 
 def _note_sending(**_: object) -> None:

@@ -101,12 +101,12 @@ def _with_shared_loader(session: Session) -> Session:
     return session
 
 
-def new_lane_client(session: Session, config: DynamoDBConfig) -> BaseClient:
-    """Return the client under the lane: one attempt per call, no validation of requests, answers checked."""
+def new_lane_client(session: Session, config: DynamoDBConfig, service: str = "dynamodb") -> BaseClient:
+    """Return the client under a lane: one attempt per call, no validation of requests, answers checked."""
     from dynamodb_wrapper.transport.botocore_lane import note_sending, verify_answers
 
     client: BaseClient = session.create_client(
-        "dynamodb", config=_botocore_config(config, attempts=1, parameter_validation=False), **_place(config)
+        service, config=_botocore_config(config, attempts=1, parameter_validation=False), **_place(config)
     )
     verify_answers(client)
     note_sending(client)

@@ -62,6 +62,7 @@ class _Open:
     session: Session
     generation: int = field(default_factory=generation)
     client: BaseClient | None = None
+    streams_client: BaseClient | None = None
     boto3_session: boto3.Session | None = None
     boto3_client: DynamoDBClient | None = None
     resource: DynamoDBServiceResource | None = None
@@ -133,6 +134,20 @@ class Connection:
             if opened.client is None:
                 opened.client = clients.new_lane_client(opened.session, self.config)
             return opened.client
+
+    @property
+    def streams_driver(self) -> SyncDriver:
+        """Runs flows whose calls are those of DynamoDB Streams (``GetRecords``), with the retry quota of `driver`."""
+        lane = BotocoreLane(lambda: self._streams_client, self._endpoint, self._abandonable)
+        return SyncDriver(lane, self._policy, timeout=self.config.deadline_seconds)
+
+    @property
+    def _streams_client(self) -> BaseClient:
+        with self._lock, clients.our_errors(self.config):
+            opened = self._opened()
+            if opened.streams_client is None:
+                opened.streams_client = clients.new_lane_client(opened.session, self.config, "dynamodbstreams")
+            return opened.streams_client
 
     @property
     def boto3_session(self) -> boto3.Session:
@@ -227,6 +242,8 @@ class Connection:
         with _lock:
             if _connections.get(_wire_key(self.config)) is self:
                 del _connections[_wire_key(self.config)]
+        if self._direct is not None:
+            self._direct.close()
         self.disconnect()
 
     def disconnect(self) -> None:
@@ -240,7 +257,8 @@ class Connection:
             self._async_driver.lane.forget()
         if opened is None or opened.generation != generation():
             return
-        for client in (opened.client, opened.boto3_client, opened.resource.meta.client if opened.resource else None):
+        resource_client = opened.resource.meta.client if opened.resource else None
+        for client in (opened.client, opened.streams_client, opened.boto3_client, resource_client):
             if client is not None:
                 client.close()
 

@@ -35,6 +35,7 @@ class DirectLane:
         self._max_connections = max_connections
         self._lock = ForkSafeLock()
         self._open: tuple[Route, Pool] | None = None
+        self._closed = False
 
     def send(self, call: Call, time_left: float | None = None) -> Response:
         """Return the parsed answer.
@@ -76,6 +77,12 @@ class DirectLane:
             return self._fallback.open_ahead(connections, time_left)
         return self._pool(found[0]).open_ahead(connections, time_left)
 
+    def close(self) -> None:
+        """Close the connections for good: calls on their way end theirs."""
+        with self._lock:
+            self._closed = True
+        self.disconnect()
+
     def disconnect(self) -> None:
         """Close the connections; the next call opens new ones."""
         with self._lock:
@@ -95,6 +102,8 @@ class DirectLane:
                 return old[1]
             pool = Pool(route.endpoint, route.address, tls=route.tls, at_most=self._max_connections)
             self._open = route, pool
+            if self._closed:  # since this call found its route: its connection is closed when it is given back
+                pool.close()
         if old is not None:
             old[1].close()  # of a client that was disconnected, or of the process that this one was forked from
         return pool

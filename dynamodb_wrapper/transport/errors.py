@@ -129,6 +129,15 @@ def from_credentials_service(error: ClientError, call: Call, endpoint: Endpoint)
     )
 
 
+def without_credentials(error: BotoCoreError, call: Call, endpoint: Endpoint) -> DynamoDBWrapperError:
+    """Return our error for a call that was never sent, because botocore could not fetch the credentials for it."""
+    names = [base.__name__ for base in type(error).__mro__]
+    if "HTTPClientError" in names or "ConnectionError" in names:
+        message = f"AWS credentials for {endpoint} could not be renewed: {error}"
+        return hinted(CredentialsError(message, error, context_of(call)), Hint(Verdict.SAFE))
+    return from_botocore(error, call, endpoint)
+
+
 def from_botocore(error: BotoCoreError, call: Call | None, endpoint: Endpoint) -> DynamoDBWrapperError:
     """Return our error for a request that botocore could not send, or got no answer to.
 

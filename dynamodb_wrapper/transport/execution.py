@@ -87,6 +87,12 @@ class Driver(Generic[L]):
             driver.policy = replace(self.policy, max_attempts=checked_attempts(max_attempts))
         return driver
 
+    def reporting(self) -> Self:
+        """Return a driver over the same lane whose requests ask for the capacity they consume."""
+        driver = copy(self)
+        driver._reports_capacity = True
+        return driver
+
     def prepared(self, flow: Flow[R]) -> R:
         """Return the result of a flow that sends nothing and waits for nothing; it may ask for the time and tokens."""
         return run_flow(flow, self.told)

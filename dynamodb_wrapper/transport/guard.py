@@ -128,18 +128,43 @@ class ClientlessGuard:
 def nobody_listens() -> bool:
     """Return whether nobody would listen to a client that was made at this moment.
 
-    Where botocore is not even loaded, nobody does: whoever wraps it, mocks it, or registers with it loads it.
+    Where botocore is not even loaded, nobody does, unless somebody waits for it to be: whoever wraps it, mocks it, or
+    registers with it loads it.
     """
-    if "botocore.client" not in sys.modules:
-        return True
+    botocore = sys.modules.get("botocore")
     global _loaded
     try:
+        if botocore is not None and botocore._INITIALIZERS:  # run for every session that is made
+            return False
+        if "botocore.client" not in sys.modules:
+            return "botocore.handlers" not in sys.modules and _nobody_waits_for_botocore()
         loaded = _loaded
         if loaded is None or not loaded.is_current():
             loaded = _loaded = _Loaded()
         return loaded.is_untouched and (not loaded.sleeping or not any(one.enabled for one in loaded.sleeping))
     except (AttributeError, TypeError, IndexError):  # it is being loaded, or is not built as expected
         return False
+
+
+_FINDERS = ("_frozen_importlib", "_distutils_hack", "_pytest.", "__editable__", "six")
+"""The beginnings of the modules of finders that only find: any other may change botocore as soon as it is imported."""
+
+_finders: tuple[tuple[object, ...], bool] = ((), True)
+
+
+def _nobody_waits_for_botocore() -> bool:
+    """Whether nothing would change botocore when it is imported, as tracers do."""
+    global _finders
+    found, only_find = _finders
+    if found != (now := tuple(sys.meta_path)):
+        only_find = all(map(_only_finds, now))
+        _finders = now, only_find
+    return only_find
+
+
+def _only_finds(finder: object) -> bool:
+    of = finder if isinstance(finder, type) else type(finder)
+    return of.__module__.startswith(_FINDERS)
 
 
 class _Loaded:

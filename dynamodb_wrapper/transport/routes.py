@@ -18,7 +18,7 @@ from dynamodb_wrapper.codec import to_json
 from dynamodb_wrapper.exceptions import DynamoDBWrapperError
 from dynamodb_wrapper.operations.effects import Call, Response
 from dynamodb_wrapper.transport import answers, http
-from dynamodb_wrapper.transport.errors import Endpoint, from_botocore, from_credentials_service, from_refusal
+from dynamodb_wrapper.transport.errors import Endpoint, from_credentials_service, from_refusal, without_credentials
 from dynamodb_wrapper.transport.failures import Hint, Verdict, hinted
 from dynamodb_wrapper.transport.forks import ForkSafeLock, generation
 from dynamodb_wrapper.transport.guard import (
@@ -186,7 +186,7 @@ class Routes:
 
         if isinstance(error, ClientError):
             return from_credentials_service(error, call, self._endpoint(client))
-        return from_botocore(error, call, self._endpoint(client)) if isinstance(error, BotoCoreError) else None
+        return without_credentials(error, call, self._endpoint(client)) if isinstance(error, BotoCoreError) else None
 
     def _new_route(self, client: BaseClient, keys: FrozenKeys) -> Route:
         with self._lock:
@@ -282,7 +282,7 @@ class Route:
 
     def request(self, call: Call, keys: FrozenKeys) -> tuple[bytes, float]:
         """Return a call as it goes over the wire, and the clock it is signed by, which `outcome` asks for."""
-        body = to_json(call.params)
+        body = to_json(call.params) if call.body is None else call.body
         target, head = self._heads.get(call.operation) or self._new_head(call.operation)
         clock_offset = self._signer.clock_offset
         signature = self._signer.sign(target, body, keys)

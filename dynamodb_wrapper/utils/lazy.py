@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from importlib import import_module
+from importlib.util import find_spec
 from types import ModuleType
 
 
@@ -40,6 +41,8 @@ def exported(
             return lazy[name]
         home = homes.get(name)
         if home is None:
+            if not name.startswith("_") and find_spec(f"{package}.{name}") is not None:
+                return import_module(f"{package}.{name}")  # as if it had been imported with the package
             raise AttributeError(f"module {package!r} has no attribute {name!r}", name=name, obj=sys.modules[package])
         found: object = getattr(import_module(home), name)
         setattr(sys.modules[package], name, found)  # so that this is asked once

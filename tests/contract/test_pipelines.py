@@ -22,6 +22,7 @@ from dynamodb_wrapper import (
     ItemTooLargeError,
     PipelineConfig,
     PipelineConfigRepository,
+    PipelineRunEvent,
     PipelineRunLog,
     PipelineRunLogsRepository,
     RunStatus,
@@ -641,12 +642,14 @@ class TestLogMessages:
             runs.add_log_messages("r1", ["x" * 2000])
 
 
-def test_a_deleted_run_takes_its_messages_along(runs: PipelineRunLogsRepository) -> None:
+def test_a_deleted_run_takes_its_messages_and_reports_along(runs: PipelineRunLogsRepository) -> None:
     runs.create_run_log("r1", "p1", "manual", log_messages=[f"message {number}" for number in range(300)])
     runs.create_run_log("r2", "p1", "manual", log_messages=[f"other {number}" for number in range(150)])
     assert runs.delete("r1")
     runs.create_run_log("r1", "p1", "manual")
     assert runs.get_log_messages("r1") == []
     assert len(runs.get_log_messages("r2")) == 150
+    runs.events.put(PipelineRunEvent(run_id="r1#tasks", sequence=7, message={"rows": 3}))
     assert runs.delete("r1")
+    assert runs.events.get("r1#tasks", 7) is None
     assert not runs.delete("r1")

@@ -12,6 +12,7 @@ import ssl
 import threading
 import time
 import zlib
+from asyncio.sslproto import SSLProtocol
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
@@ -679,6 +680,36 @@ def test_over_tls(secure: SecureServer, tmp_path: Path, monkeypatch: pytest.Monk
     assert all(is_direct(recorded) for recorded in server.requests)
     assert set(server.handshakes) == {"TLSv1.3 http/1.1"}
     assert len(server.handshakes) <= 10
+
+
+def test_a_call_that_is_cancelled_as_the_handshake_ends_leaves_nothing_behind(
+    secure: SecureServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = certificate(tmp_path)
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(file))
+    server, cancelled = secure(file), list[asyncio.Task[Any]]()
+    complete: Callable[..., None] = SSLProtocol._on_handshake_complete  # type: ignore[attr-defined]
+
+    def completed(self: SSLProtocol, error: Exception | None) -> None:
+        complete(self, error)
+        if cancelled:
+            cancelled.pop().cancel()
+
+    async def main() -> None:
+        lane, loop = lane_of(connect(server.url)), asyncio.get_running_loop()
+        await lane.send(GET)  # the route and the certificates are there
+        pool_of(lane)._idle[0].close()
+        await until(lambda: not pool_of(lane)._idle)
+        cancelled.append(asyncio.create_task(lane.send(GET)))
+        with pytest.raises(asyncio.CancelledError):
+            await cancelled[0]
+        for watched in loop._selector.get_map():  # type: ignore[attr-defined]
+            os.fstat(watched)  # which fails for a descriptor that was closed behind the loop's back
+        assert (await lane.send(GET))["Item"] == ITEM["Item"]
+        await lane.aclose()
+
+    monkeypatch.setattr(SSLProtocol, "_on_handshake_complete", completed)
+    asyncio.run(main())
 
 
 def test_the_certificates_are_read_once_and_not_on_the_loop(

@@ -354,6 +354,37 @@ botocore.session.Session.create_client = create_client
 import botocore.handlers, botocore.client
 botocore.handlers.BUILTIN_HANDLERS.append(("before-send.dynamodb", lambda **_: calls.append("GetItem")))
 """,
+    "handlers, without loading clients": """
+import botocore.handlers
+botocore.handlers.BUILTIN_HANDLERS.append(("before-send.dynamodb", lambda **_: calls.append("GetItem")))
+""",
+    "initializers of sessions": """
+import botocore
+botocore.register_initializer(
+    lambda session: session.register("before-send.dynamodb", lambda **_: calls.append("GetItem"))
+)
+""",
+    "an import hook": """
+import importlib.util, sys
+class Hook:  # as tracers have them, which wait for botocore
+    def find_spec(self, name, path=None, target=None):
+        if name != "botocore.client":
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        sys.meta_path.insert(0, self)
+        load = spec.loader.exec_module
+        def exec_module(module):
+            load(module)
+            send = module.BaseClient._make_api_call
+            def traced(client, operation, params):
+                calls.append(operation)
+                return send(client, operation, params)
+            module.BaseClient._make_api_call = traced
+        spec.loader.exec_module = exec_module
+        return spec
+sys.meta_path.insert(0, Hook())
+""",
     "handlers that were there": """
 import botocore.handlers, botocore.client
 botocore.handlers.BUILTIN_HANDLERS[0] = ("before-send.dynamodb", lambda **_: calls.append("GetItem"))

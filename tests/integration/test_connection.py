@@ -13,10 +13,13 @@ import warnings
 import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.credentials import RefreshableCredentials
+from botocore.exceptions import ReadTimeoutError
 from pydantic import BaseModel
 
 from dynamodb_wrapper import BaseDynamoRepository
@@ -499,6 +502,20 @@ def test_expired_credentials_are_not_tried_again(server: CannedServer) -> None:
         get(connection_for(config(server.url)))
     assert len(server.requests) == 1
     assert "TOPSECRET" not in repr(caught.value)
+
+
+def test_a_service_of_credentials_that_does_not_answer(server: CannedServer) -> None:
+    def refresh() -> dict[str, str]:
+        raise ReadTimeoutError(endpoint_url="https://sts.us-east-1.amazonaws.com/")
+
+    connection = connection_for(config(server.url, retries=1))
+    signer: Any = connection.client._request_signer  # type: ignore[attr-defined]
+    long_ago = datetime(2020, 1, 1, tzinfo=UTC)
+    signer._credentials = RefreshableCredentials("AKID", "SECRET", "TOKEN", long_ago, refresh, "assume-role")
+    with pytest.raises(CredentialsError, match=r"could not be renewed: .*sts") as caught:
+        increment(connection)  # whose outcome is known: it was not sent
+    assert caught.value.context["attempts"] == 2
+    assert server.requests == []
 
 
 def test_no_answer_within_the_timeout(server: CannedServer) -> None:

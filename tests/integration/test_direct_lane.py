@@ -870,6 +870,21 @@ def test_disconnecting_closes_the_connections(server: Recorder) -> None:
         send(connection)
 
 
+def test_a_call_that_a_close_overtakes_leaves_no_connection(server: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    connection = connect(server.url)
+    lane: Any = connection._direct
+    find = connection._routes.find
+
+    def found(call: Call) -> Any:
+        route = find(call)
+        connection.close()
+        return route
+
+    monkeypatch.setattr(connection._routes, "find", found)
+    assert lane.send(GET)["Item"] == ITEM["Item"]
+    assert lane._open[1]._idle == []
+
+
 def test_threads_never_get_each_others_answers(moto_server: servers.RunningServer) -> None:
     connection = connection_for(moto_server.config("", transport="direct", max_pool_connections=3))
     table = f"threads-{uuid4().hex[:10]}"

@@ -27,6 +27,7 @@ from dynamodb_wrapper import (
     TableOptions,
     VersionConflictError,
 )
+from dynamodb_wrapper.operations.explanations import QueryExplanation
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -145,7 +146,7 @@ def queries() -> None:
     assert_type(refined.page(20), Page[Order])
     assert_type(refined.page(20, "cursor").items, list[Order])
     assert_type(refined.page(20).cursor, str | None)
-    assert_type(refined.explain(), dict[str, Any])
+    assert_type(refined.explain(), QueryExplanation)
     assert_type(refined.project(Summary), Query[Summary])
     assert_type(refined.project(Summary).first(), Summary | None)
     assert_type(refined.project("total", F.version), Query[PartialItem])

@@ -181,7 +181,7 @@ class TestMessages:
         stored = [events.encode(PipelineRunEvent(run_id="r1", sequence=number, message="x")) for number in range(30)]
         keys = [{"DeleteRequest": {"Key": events.key_of(item)}} for item in stored]
         left = {"UnprocessedItems": {events.table_name: keys[3:4]}}
-        script = Script({"Attributes": logs.encode(run_log())}, {"Items": stored}, *[left] * 11, {})
+        script = Script({"Attributes": logs.encode(run_log())}, {"Items": stored}, {"Items": []}, *[left] * 11, {})
         with pytest.raises(BatchIncompleteError) as caught:
             script.run(run_messages.delete_run(logs, events, ("r1", None), when=None))
         assert caught.value.unprocessed[0] == {"run_id": "r1", "sequence": 3}

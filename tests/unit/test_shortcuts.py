@@ -206,6 +206,14 @@ def test_an_answer_to_a_batch_is_read_with_its_models() -> None:
         assert reader.read(body) is None, "left to be parsed, and to be refused there"
 
 
+@pytest.mark.parametrize("by_reader", [True, False])
+def test_a_key_asked_for_twice_gives_two_models(by_reader: bool) -> None:
+    answer = {"Responses": {"orders": [wire(1)]}, "UnprocessedKeys": {}}
+    first, second = finished(fetched([("c", 1), ("c", 1)])(), lambda call: answer, by_reader=by_reader)
+    assert first == second
+    assert first is not second
+
+
 @pytest.mark.parametrize("text", ["1", "1.0", "01", "1e0"])
 def test_a_number_in_a_key_is_the_same_whichever_way_it_is_written(text: str) -> None:
     answer = {"Responses": {"orders": [{"customer": {"S": "c"}, "number": {"N": text}}]}}

@@ -1,0 +1,84 @@
+"""Models and repositories that workers import, too."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, Field
+
+from dynamodb_wrapper import AccessPattern, BaseDynamoRepository, DynamoDBConfig
+
+if TYPE_CHECKING:
+    from dynamodb_wrapper.spark.metrics import JobReport, TaskReport
+
+
+class Status(Enum):
+    OPEN = "open"
+    PAID = "paid"
+
+
+class Address(BaseModel):
+    street: str
+    zip_code: str | None = Field(default=None, alias="zip")
+
+
+class Order(BaseModel):
+    pk: str
+    sk: int
+    status: Status = Status.OPEN
+    total: Decimal = Field(default=Decimal(0), max_digits=12, decimal_places=2)
+    placed_at: datetime | None = None
+    tags: set[str] = Field(default_factory=set)
+    codes: set[int] = Field(default_factory=set)
+    address: Address | None = None
+    prices: dict[str, float] = Field(default_factory=dict)
+    lines: list[int] = Field(default_factory=list)
+    blob: bytes | None = None
+    expires_at: datetime | None = None
+
+
+class Orders(BaseDynamoRepository[Order]):
+    table_name = "orders"
+    primary_key = "pk"
+    sort_key = "sk"
+    ttl_attribute = "expires_at"
+    by_status = AccessPattern("by_status", partition="status", sort="sk")
+
+
+class Loose(BaseModel):
+    pk: str
+    anything: Any = None
+
+
+class Member(BaseModel):
+    name: str
+    email: str | None = None
+
+
+class Members(BaseDynamoRepository[Member]):
+    table_name = "members"
+    primary_key = "name"
+    unique = ("email",)
+
+
+def through_botocore() -> DynamoDBConfig:
+    return DynamoDBConfig.for_pyspark(transport="botocore")
+
+
+def no_config() -> str:
+    return "us-east-1"
+
+
+def noted_report(report: TaskReport | JobReport, config: DynamoDBConfig) -> None:
+    """Store a report under its key, where its run says."""
+    assert report.run_id is not None
+    assert config.max_attempts == 11
+    Path(report.run_id, report.key).write_text(type(report).__name__)
+
+
+def broken_report(report: object, config: object) -> None:
+    raise RuntimeError("the table of run logs is gone")
