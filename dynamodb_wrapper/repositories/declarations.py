@@ -92,7 +92,7 @@ class Declared:
             evolution=self._evolution(),
         )
         if table is not None:
-            table.add(declaration)
+            table.add(declaration, self.owner)
         return declaration
 
     def _single_table(self) -> SingleTable | None:

@@ -15,6 +15,9 @@ from dynamodb_wrapper.transport import SyncDriver
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from dynamodb_wrapper.codec import ModelCodec
+    from dynamodb_wrapper.operations.declaration import Declaration
+    from dynamodb_wrapper.operations.entity import Entity
     from dynamodb_wrapper.operations.gathering import Collection, Gathering
     from dynamodb_wrapper.operations.selection import Selection
     from dynamodb_wrapper.repositories.collections import CollectionQuery, Found
@@ -31,12 +34,18 @@ class CollectionFoundation(RepositoryFoundation[T]):
         if table is None:
             raise DeclarationError(f"{type(self).__name__} shares no table: a collection is of a single_table")
         entities = (
-            kind_entity.KindEntity(
-                self.table_name, other, other.codec_for(other.model_class, mine.codec.times), mine.cursor_secret
-            )
-            for other in table.declarations.values()
+            mine if other.kind == mine.declaration.kind else self._entity_of(other, table.owners[kind])
+            for kind, other in table.declarations.items()
         )
         return gathering.Gathering.of(collection, table.kind, entities)
+
+    def _entity_of(self, other: Declaration, owner: type[Any]) -> Entity[Any]:
+        """Return what reads the items of another repository of the table."""
+        times = self._entity.codec.times
+        codec: ModelCodec[Any] = other.codec_for(other.model_class, times)
+        # Upcasters may be methods of the other repository, so it takes one to bring its older items up to date.
+        evolution = None if other.evolution is None else other.evolution.bound(owner(self.config), times)
+        return kind_entity.KindEntity(self.table_name, other, codec, self._entity.cursor_secret, evolution)
 
     def _partition(self, found: Gathering[Any], partition: Sequence[object], index: str | None) -> Selection[Found]:
         table = self._table_entity

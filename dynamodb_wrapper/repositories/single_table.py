@@ -57,6 +57,7 @@ class SingleTable:
     ttl: str | None = field(default=None, kw_only=True)
     table_options: TableOptions = field(default=TableOptions(), kw_only=True)
     _declared: dict[str, Declaration] = field(default_factory=dict, init=False, repr=False)
+    _owners: dict[str, type] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         for name, attributes in self.indexes.items():
@@ -72,6 +73,11 @@ class SingleTable:
     def declarations(self) -> Mapping[str, Declaration]:
         """What the repositories of the table declare, by kind, as far as their classes are made."""
         return dict(self._declared)
+
+    @property
+    def owners(self) -> Mapping[str, type]:
+        """The repository classes, by kind; where several keep one kind, the last that was made."""
+        return dict(self._owners)
 
     @cached_property
     def declaration(self) -> Declaration:
@@ -97,8 +103,8 @@ class SingleTable:
             options=self.table_options,
         )
 
-    def add(self, declaration: Declaration) -> None:
-        """Note what a repository declares.
+    def add(self, declaration: Declaration, owner: type) -> None:
+        """Note what a repository class declares.
 
         Raises:
             DeclarationError: It does not fit into the table, or an item of another kind could have the same key.
@@ -124,6 +130,7 @@ class SingleTable:
                     f"{_described(other)}, not {_described(declaration)}"
                 )
         self._declared[kind] = declaration
+        self._owners[kind] = owner
 
     def __repr__(self) -> str:
         return f"SingleTable({self.table_name!r})"
