@@ -45,6 +45,9 @@ class Options:
         consistent: Whether reads are strongly consistent.
         segments: Into how many segments a scan is cut; None for four for each task.
         tasks: How many tasks a scan has at most; None for as many as the cluster runs at a time.
+        pushdown: Whether DynamoDB applies what it can of Spark's filters, where Spark is set to push them. Spark 4.1 to
+            4.3 keeps what was pushed for one query with the frame, and reads the next one with it: so only for frames
+            that are used in a single query.
         prefetch: How many segments or queries a task reads at a time, each one page ahead.
         page_size: How many items a request evaluates at most; None for DynamoDB's own limit of 1 MB.
         on_mismatch: What becomes of a value that its column cannot hold: ``fail`` names it, ``null`` reads null,
@@ -86,6 +89,7 @@ class Options:
     consistent: bool = False
     segments: int | None = None
     tasks: int | None = None
+    pushdown: bool = False
     prefetch: int = 2
     page_size: int | None = None
     on_mismatch: OnMismatch = "fail"
@@ -203,6 +207,7 @@ def _one_of(choices: object) -> Callable[[str, str], Any]:
 
 _READERS: dict[str, Callable[[str, str], Any]] = {
     "consistent": _flag,
+    "pushdown": _flag,
     "upsert": _flag,
     **dict.fromkeys(
         ("segments", "tasks", "prefetch", "page_size", "sample", "max_records", "in_flight", "hosts"), _whole

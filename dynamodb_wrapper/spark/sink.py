@@ -103,6 +103,12 @@ def _check_repository(options: Options, table: Table, schema: StructType, *, ver
             "repository, in foreachPartition",
             {"repository": "has unique values"},
         )
+    if table.versions is not None and table.versions not in schema.names and options.write_mode != "delete":
+        raise ValidationError(
+            f"{options.repository} gives every item its schema version, and the frame has no column "
+            f"{table.versions!r}: its rows would be taken for those of the first version. Add it to the frame",
+            {table.versions: "missing"},
+        )
     missing = [name for name in table.derived if name not in schema.names]
     if missing and options.write_mode != "delete":
         raise ValidationError(

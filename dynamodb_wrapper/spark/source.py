@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, repeat
 from typing import Any
@@ -20,6 +20,8 @@ from pyspark.sql.datasource import (
 from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import StructType
 
+from dynamodb_wrapper.codec import Item
+from dynamodb_wrapper.config import DynamoDBConfig
 from dynamodb_wrapper.exceptions import ValidationError
 from dynamodb_wrapper.expressions import Condition, F
 from dynamodb_wrapper.operations.declaration import GUARD_PREFIX
@@ -35,7 +37,7 @@ from dynamodb_wrapper.spark.rate import Limit, Pace, Unlimited
 from dynamodb_wrapper.spark.schemas import as_stored, model_schema, require_nullable
 from dynamodb_wrapper.spark.sink import DynamoDBStreamWriter, DynamoDBWriter, planned_write
 from dynamodb_wrapper.spark.stream_source import ChangeReader, stream_schema
-from dynamodb_wrapper.spark.tables import Table, capacity_of, config_of, describe, driver_of, table_of
+from dynamodb_wrapper.spark.tables import Table, capacity_of, config_of, describe, driver_of, repository_of, table_of
 from dynamodb_wrapper.spark.types import columns_of
 
 _FIRST_PAGES = (100, 400, 1600, 6400)
@@ -142,7 +144,9 @@ class Reading:
             common["IndexName"] = options.index
         if options.consistent:
             common["ConsistentRead"] = True
-        names = list(dict.fromkeys((*self.schema.names, *self.table.keys)))
+        # What an upcaster needs, nobody knows; so an item that may be older is read as a whole.
+        wanted = (*self.schema.names, *self.table.keys) if self.table.versions is None else ()
+        names = list(dict.fromkeys(wanted))
         if found.partitions is not None:
             key = self.table.read_partition[0]
             queries = [("Query", common | expressions(found, key, value, names, None)) for value in found.partitions]
@@ -151,6 +155,15 @@ class Reading:
         scan = common | expressions(found, None, None, names, self._guards())
         segments = [("Scan", scan | {"Segment": number, "TotalSegments": total}) for number in range(total)]
         return _dealt(segments, min(self.tasks, total))
+
+    def _upcaster(self, config: DynamoDBConfig) -> Callable[[Item], Item] | None:
+        """Return what brings items to the current schema version; None where there are no versions."""
+        if self.table.versions is None:
+            return None
+        repository = repository_of(self.job.options, config)
+        assert repository is not None, "nothing else has versions"
+        entity = repository._entity
+        return lambda item: dict(entity.current_item(item))
 
     def _guards(self) -> Condition | None:
         return ~F[self.table.keys[0]].begins_with(GUARD_PREFIX) if self.table.has_guards else None
@@ -161,13 +174,17 @@ class Reading:
         config = config_of(options)
         pace: Pace = Unlimited() if self.limit is None else self.limit.begin()
         columns, arrow = columns_of(self.schema), to_arrow_schema(self.schema, timezone="UTC")
+        upcast = self._upcaster(config)
         pages = PageReader(columns, arrow, (*self.table.keys, *self.table.read_partition, *self.table.read_sort))
+        pages.is_possible = pages.is_possible and upcast is None
         limits = _limits(options.page_size)
         with Meter(self.job, config, pace) as meter, Quarantine(self.job, meter) as quarantine:
             items = ItemReader(columns, options.on_mismatch, quarantine.take_item)
             flows = (_pages(work, pages, pace, limits) for work in works)
             for answer in driver_of(config).stream_together(flows, at_most=min(options.prefetch, len(works))):
                 found = answer["Items"]
+                if upcast is not None:
+                    found = list(map(upcast, found))
                 batch = found if isinstance(found, pa.RecordBatch) else items.batch(found, arrow)
                 meter.count(rows_read=batch.num_rows, bytes=_body_bytes(answer))
                 if batch.num_rows:
@@ -182,14 +199,19 @@ class DynamoDBReader(DataSourceReader):
         self.pushed = Pushed()
         # Spark refuses a reader that has a `pushFilters` of its own while pushdown is switched off. It tells by the
         # function; so this one passes for the inherited one, and is called only while pushdown is on.
-        self.__dict__["pushFilters"] = _FilterPusher(self)
+        if reading.job.options.pushdown:
+            self.__dict__["pushFilters"] = _FilterPusher(self)
 
     def push(self, filters: Iterable[Filter]) -> None:
         """Let DynamoDB apply what it can of the filters."""
         table = self.reading.table
         coerces = self.reading.job.options.on_mismatch != "fail"
         columns = columns_of(self.reading.schema)
-        self.pushed = pushed(filters, columns, table.read_partition, table.read_sort, coerces=coerces)
+        partition, sort = table.read_partition, table.read_sort
+        if table.versions is not None:  # an upcaster changes anything but the table's key
+            coerces = True
+            partition, sort = (partition, sort) if self.reading.job.options.index is None else ((), ())
+        self.pushed = pushed(filters, columns, partition, sort, coerces=coerces)
 
     def partitions(self) -> Sequence[InputPartition]:
         """Return what each task is to read."""

@@ -32,6 +32,7 @@ class Table:
         stored: The model's fields that are kept in a form of their own, by name.
         derived: Attributes that the repository computes on every write.
         has_guards: Whether there are items in it that guard unique values, and are no data.
+        versions: The attribute of the schema version, where the repository has one.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Table:
     stored: Mapping[str, StoredForm] | None = None
     derived: tuple[str, ...] = ()
     has_guards: bool = False
+    versions: str | None = None
 
 
 def loaded(name: str, option: str) -> Any:
@@ -129,6 +131,7 @@ def table_of(options: Options, config: DynamoDBConfig) -> Table:
             declaration.stored_forms,
             tuple(entry.attribute for entry in declaration.derived),
             bool(declaration.unique),
+            None if entity.evolution is None else entity.evolution.options.attribute,
         )
     model = None if options.model is None else loaded(options.model, "model")
     if model is not None and not (isinstance(model, type) and issubclass(model, BaseModel)):

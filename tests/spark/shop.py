@@ -82,3 +82,23 @@ def noted_report(report: TaskReport | JobReport, config: DynamoDBConfig) -> None
 
 def broken_report(report: object, config: object) -> None:
     raise RuntimeError("the table of run logs is gone")
+
+
+class Ticket(BaseModel):
+    pk: str
+    sk: int
+    label: str
+    priority: int = 0
+
+
+class Tickets(BaseDynamoRepository[Ticket]):
+    """Its first version called the label a title, and had no priority."""
+
+    table_name = "tickets"
+    primary_key = "pk"
+    sort_key = "sk"
+    schema_version = 2
+
+    @staticmethod
+    def upcast_v1_v2(item: dict[str, Any]) -> dict[str, Any]:
+        return {"label": item.pop("title", None), "priority": 5, **item}

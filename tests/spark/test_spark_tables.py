@@ -12,7 +12,7 @@ import pytest
 
 from tests.servers import Server
 from tests.spark.conftest import SERVER, make_table, put, stored
-from tests.spark.shop import Address, Member, Members, Order, Orders, Status
+from tests.spark.shop import Address, Member, Members, Order, Orders, Status, Ticket, Tickets
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, DataFrameReader, DataFrameWriter, SparkSession
@@ -111,6 +111,35 @@ def same_sets(item: dict[str, Any]) -> dict[str, Any]:
         name: {tag: sorted(payload) if tag in ("SS", "NS", "BS") else payload for tag, payload in wire.items()}
         for name, wire in item.items()
     }
+
+
+def test_items_of_older_versions_are_brought_up_to_date(spark: SparkSession, server: Server) -> None:
+    tickets = Tickets(server.running.config(""))
+    tickets.create_table()
+    reader = read(spark, server, repository="tests.spark.shop:Tickets", pushdown=True)
+    try:
+        put(server, tickets.table_name, [{"pk": {"S": "a"}, "sk": {"N": "1"}, "title": {"S": "old"}}])
+        tickets.create(Ticket(pk="a", sk=2, label="new", priority=1))
+        spark.conf.set("spark.sql.python.filterPushdown.enabled", "true")
+        try:
+            for condition, expected in (
+                ("true", [(1, "old", 5), (2, "new", 1)]),
+                ("priority = 5 AND pk = 'a'", [(1, "old", 5)]),
+                ("label = 'old'", [(1, "old", 5)]),
+                ("pk = 'a' AND sk > 1", [(2, "new", 1)]),
+            ):
+                assert sorted(reader.load().where(condition).select("sk", "label", "priority").collect()) == expected
+        finally:
+            spark.conf.unset("spark.sql.python.filterPushdown.enabled")
+        frame = reader.load()
+        with pytest.raises(Exception, match="schema version"):
+            write(frame, server, repository="tests.spark.shop:Tickets").save()
+        stamped = frame.selectExpr("*", "2 AS schema_version")
+        write(stamped, server, repository="tests.spark.shop:Tickets").save()
+        assert [item["schema_version"] for item in stored(server, tickets.table_name)] == [{"N": "2"}] * 2
+        assert tickets.get_or_raise("a", 1) == Ticket(pk="a", sk=1, label="old", priority=5)
+    finally:
+        tickets.delete_table()
 
 
 def test_a_repository_with_unique_values_cannot_be_written(spark: SparkSession, server: Server) -> None:

@@ -25,7 +25,7 @@ from dynamodb_wrapper.spark.options import Options
 from dynamodb_wrapper.spark.quarantine import Quarantine
 from dynamodb_wrapper.spark.rate import Reservation, Unlimited
 from dynamodb_wrapper.spark.requests import BatchWrites, Row
-from dynamodb_wrapper.spark.sink import TaskDone, new_writer
+from dynamodb_wrapper.spark.sink import DynamoDBWriter, TaskDone, planned_write
 from dynamodb_wrapper.spark.source import DynamoDBDataSource
 from dynamodb_wrapper.spark.tables import Table, config_of
 from dynamodb_wrapper.spark.types import columns_of
@@ -58,7 +58,7 @@ def write(server: Server, table: str, *batches: pa.RecordBatch, schema: t.Struct
     """Write batches as one task; return its counts."""
     given = {"table": table, "endpoint_url": server.endpoint_url, **options}
     chosen = Options.of({name: str(value) for name, value in given.items()})
-    done = new_writer(chosen, schema, overwrites=False, hosts=1).write(iter(batches))
+    done = DynamoDBWriter(planned_write(chosen, schema, overwrites=False, hosts=1)).write(iter(batches))
     assert isinstance(done, TaskDone)
     return done.report.counts
 
