@@ -17,7 +17,7 @@ if TYPE_CHECKING:
         get_async_dynamodb_client,
         get_dynamodb_client,
     )
-    from dynamodb_wrapper.codec import Derived, EpochSeconds, KeyedList, PartialItem, SchemaOptions
+    from dynamodb_wrapper.codec import Derived, EpochSeconds, Key, KeyedList, PartialItem, SchemaOptions, Sharded
     from dynamodb_wrapper.config import DynamoDBConfig
     from dynamodb_wrapper.exceptions import (
         AccessDeniedError,
@@ -80,6 +80,7 @@ if TYPE_CHECKING:
     from dynamodb_wrapper.operations.copies import CopyReport
     from dynamodb_wrapper.operations.declaration import Unique
     from dynamodb_wrapper.operations.explanations import QueryExplanation
+    from dynamodb_wrapper.operations.gathering import Collection
     from dynamodb_wrapper.operations.migrations import MigrationExample, MigrationFailure, MigrationReport
     from dynamodb_wrapper.operations.queries import Page
     from dynamodb_wrapper.operations.table_diff import TableChanges, TableDiff, TableDifference
@@ -89,6 +90,7 @@ if TYPE_CHECKING:
         AccessPattern,
         AsyncBaseDynamoRepository,
         AsyncBatch,
+        AsyncCollectionQuery,
         AsyncLoaded,
         AsyncLoader,
         AsyncParallelScan,
@@ -100,6 +102,7 @@ if TYPE_CHECKING:
         AsyncTransaction,
         BaseDynamoRepository,
         Batch,
+        CollectionQuery,
         GetRequest,
         Loaded,
         Loader,
@@ -109,6 +112,7 @@ if TYPE_CHECKING:
         PipelineRunEventsRepository,
         PipelineRunLogsRepository,
         Query,
+        SingleTable,
         TableConfigRepository,
         Transaction,
         WriteRequest,
@@ -151,7 +155,7 @@ else:
             "dynamodb_wrapper.client": """
                 AsyncDocumentClient BatchSummary DocumentClient get_async_dynamodb_client get_dynamodb_client
             """,
-            "dynamodb_wrapper.codec": "Derived EpochSeconds KeyedList PartialItem SchemaOptions",
+            "dynamodb_wrapper.codec": "Derived EpochSeconds Key KeyedList PartialItem SchemaOptions Sharded",
             "dynamodb_wrapper.config": "DynamoDBConfig",
             "dynamodb_wrapper.exceptions": """
                 AccessDeniedError BatchIncompleteError CancellationReason ConditionFailedError ConnectionError
@@ -173,13 +177,15 @@ else:
             "dynamodb_wrapper.operations.copies": "CopyReport",
             "dynamodb_wrapper.operations.declaration": "Unique",
             "dynamodb_wrapper.operations.explanations": "QueryExplanation",
+            "dynamodb_wrapper.operations.gathering": "Collection",
             "dynamodb_wrapper.operations.migrations": "MigrationExample MigrationFailure MigrationReport",
             "dynamodb_wrapper.operations.queries": "Page",
             "dynamodb_wrapper.operations.table_diff": "TableChanges TableDiff TableDifference",
             "dynamodb_wrapper.operations.table_options": "TableOptions",
             "dynamodb_wrapper.operations.trees": "TreeMetadata TreeNode TreeWithMetadata",
             "dynamodb_wrapper.repositories": """
-                AccessPattern AsyncBaseDynamoRepository AsyncBatch AsyncLoaded AsyncLoader AsyncParallelScan
+                AccessPattern AsyncBaseDynamoRepository AsyncBatch AsyncCollectionQuery AsyncLoaded AsyncLoader
+                AsyncParallelScan CollectionQuery SingleTable
                 AsyncPipelineConfigRepository AsyncPipelineRunEventsRepository AsyncPipelineRunLogsRepository
                 AsyncQuery AsyncTableConfigRepository AsyncTransaction BaseDynamoRepository Batch GetRequest
                 Loaded Loader ParallelScan ParentPattern PipelineConfigRepository PipelineRunEventsRepository
@@ -206,6 +212,7 @@ __all__ = [
     "Append",
     "AsyncBaseDynamoRepository",
     "AsyncBatch",
+    "AsyncCollectionQuery",
     "AsyncDocumentClient",
     "AsyncLoaded",
     "AsyncLoader",
@@ -222,6 +229,8 @@ __all__ = [
     "BatchProgress",
     "BatchSummary",
     "CancellationReason",
+    "Collection",
+    "CollectionQuery",
     "Condition",
     "ConditionFailedError",
     "ConnectionError",
@@ -250,6 +259,7 @@ __all__ = [
     "ItemAlreadyExistsError",
     "ItemNotFoundError",
     "ItemTooLargeError",
+    "Key",
     "KeyedList",
     "LimitExceededError",
     "Loaded",
@@ -281,6 +291,8 @@ __all__ = [
     "SchemaVersionError",
     "ServerError",
     "SetIfMissing",
+    "Sharded",
+    "SingleTable",
     "StageInfo",
     "Subscription",
     "TableCapacity",

@@ -20,6 +20,7 @@ TWINS: dict[type, type] = {
     repositories.PipelineRunLogsRepository: repositories.AsyncPipelineRunLogsRepository,
     repositories.PipelineRunEventsRepository: repositories.AsyncPipelineRunEventsRepository,
     repositories.Query: repositories.AsyncQuery,
+    repositories.CollectionQuery: repositories.AsyncCollectionQuery,
     repositories.BoundAccessPattern: repositories.AsyncBoundAccessPattern,
     repositories.ParallelScan: repositories.AsyncParallelScan,
     repositories.Batch: repositories.AsyncBatch,
@@ -56,6 +57,7 @@ WORDS = (
     ("share between tasks", "share between threads"),
     ("leaves no task behind", "leaves no thread behind"),
     ("await loader.load", "loader.load"),
+    ("await customers.collection", "customers.collection"),
 )
 
 # Those that explain the colour itself.

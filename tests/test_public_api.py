@@ -43,6 +43,7 @@ TOP_LEVEL = words("""
     AsyncBaseDynamoRepository AsyncPipelineConfigRepository AsyncTableConfigRepository AsyncPipelineRunLogsRepository
     AsyncPipelineRunEventsRepository AsyncBatch AsyncLoaded AsyncLoader AsyncParallelScan AsyncQuery AsyncTransaction
     AsyncDocumentClient get_async_dynamodb_client async_transact_get async_transact_write async_transaction
+    Key Sharded SingleTable Collection CollectionQuery AsyncCollectionQuery
 """)
 
 SUB_PACKAGES = {

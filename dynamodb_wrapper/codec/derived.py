@@ -25,3 +25,14 @@ class Derived:
     fields: tuple[str, ...]
     compute: Callable[..., Any]
     tag: Literal["S", "N", "B"] = "S"
+
+
+@dataclass(frozen=True, slots=True)
+class Always:
+    """Computes the same value whatever the item is; equal to another one of that value."""
+
+    value: str
+
+    def __call__(self) -> str:
+        """Return the value."""
+        return self.value

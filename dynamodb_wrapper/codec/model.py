@@ -22,6 +22,7 @@ from dynamodb_wrapper.codec.places import ItemPlaces
 from dynamodb_wrapper.codec.shapes import ANY, Member
 from dynamodb_wrapper.codec.stored import StoredForm
 from dynamodb_wrapper.codec.targets import invalid
+from dynamodb_wrapper.codec.templates import Template, fitting
 from dynamodb_wrapper.codec.wire import Item, RefusedValueError, TimeRules, Wire
 from dynamodb_wrapper.codec.wire_json import from_json, to_json
 from dynamodb_wrapper.exceptions import ValidationError
@@ -37,6 +38,10 @@ _LEFT_OUT: dict[object, Any] = {None: "none", _EMPTY_SET: "empty set"}
 
 class ModelCodec(ItemPlaces[T]):
     """Turns models of one class into items and back.
+
+    Attributes:
+        classes: The classes of models that it takes.
+        fixed: Fields that say which class an item is, where there are several.
 
     Args:
         model_class: The Pydantic model.
@@ -54,13 +59,15 @@ class ModelCodec(ItemPlaces[T]):
         *,
         times: TimeRules | None = None,
         stored: Mapping[str, StoredForm] | None = None,
-        derived: Sequence[Derived] = (),
+        derived: Sequence[Derived | Template] = (),
         keep_unknown: bool = False,
         stamp: Stamp | None = None,
     ) -> None:
         super().__init__(
             model_class, times or TimeRules(), stored or {}, derived, keep_unknown=keep_unknown, stamp=stamp
         )
+        self.classes: tuple[type[BaseModel], ...] = (model_class,)
+        self.fixed: tuple[str, ...] = ()
         self._absent = {name: _absent(member) for name, member in self.shape.by_name.items()}
         self._filled = {
             member.attribute: (member, self._absent[name])
@@ -77,7 +84,7 @@ class ModelCodec(ItemPlaces[T]):
         *,
         times: TimeRules | None = None,
         stored: Mapping[str, StoredForm] | None = None,
-        derived: Sequence[Derived] = (),
+        derived: Sequence[Derived | Template] = (),
         keep_unknown: bool = False,
         stamp: Stamp | None = None,
     ) -> ModelCodec[T]:
@@ -86,6 +93,7 @@ class ModelCodec(ItemPlaces[T]):
         A codec takes about 0.1 MB and a millisecond to make, and many repositories may have one model.
         """
         times, stored = times or TimeRules(), stored or {}
+        made: type[ModelCodec[T]] = getattr(model_class, "__dynamodb_codec__", cls)
         pydantic_internals.complete(model_class)
         # A model that is built anew has another schema. The codec keeps its own, so that no other can get its id.
         schema = id(model_class.__pydantic_core_schema__)
@@ -93,9 +101,11 @@ class ModelCodec(ItemPlaces[T]):
         try:
             codec: ModelCodec[Any] | None = _shared.get(asked)
         except TypeError:  # a stored form that has no hash
-            return cls(model_class, times=times, stored=stored, derived=derived, keep_unknown=keep_unknown, stamp=stamp)
+            return made(
+                model_class, times=times, stored=stored, derived=derived, keep_unknown=keep_unknown, stamp=stamp
+            )
         if codec is None:
-            codec = cls(
+            codec = made(
                 model_class, times=times, stored=stored, derived=derived, keep_unknown=keep_unknown, stamp=stamp
             )
             _shared[asked] = codec
@@ -190,8 +200,12 @@ class ModelCodec(ItemPlaces[T]):
             self._add_derived(item, entry, model)
         return item
 
-    def _add_derived(self, item: Item, entry: Derived, model: T) -> None:
-        wire = self.derive(entry, [getattr(model, name) for name in entry.fields])
+    def _add_derived(self, item: Item, entry: Derived | Template, model: T) -> None:
+        if isinstance(entry, Template):
+            seen = {name: getattr(model, name) for name in entry.when_fields}
+            wire = self._key_text(entry, [item.get(self.attribute(name)) for name in entry.names], seen)
+        else:
+            wire = self.derive(entry, [getattr(model, name) for name in entry.fields])
         if wire is not None:
             item[entry.attribute] = wire
 
@@ -304,7 +318,7 @@ class ModelCodec(ItemPlaces[T]):
         times = replace(times, stored=self.times.stored)
         codec = self._zoned.get(times)
         if codec is None:
-            codec = self._zoned[times] = ModelCodec(
+            codec = self._zoned[times] = type(self)(
                 self.model_class,
                 times=times,
                 stored=self._stored,
@@ -327,8 +341,12 @@ class ModelCodec(ItemPlaces[T]):
         """Whether an item without that field's attribute still reads as a valid model."""
         return self._absent[name] is not _NO_VALUE or not self.shape.by_name[name].info.is_required()
 
-    def derive(self, entry: Derived, values: Sequence[object]) -> Wire | None:
+    def derive(self, entry: Derived | Template, values: Sequence[object]) -> Wire | None:
         """Return the value of a derived attribute for these field values, or None to leave it out."""
+        if isinstance(entry, Template):
+            given = dict(zip(entry.fields, values, strict=True))
+            wires = [None if given[name] is None else self.target((name,)).store(given[name]) for name in entry.names]
+            return self._key_text(entry, wires, given)
         value = entry.compute(*values)
         if value is None:
             return None
@@ -336,6 +354,12 @@ class ModelCodec(ItemPlaces[T]):
             return self._encoder.encode(value)
         except RefusedValueError as refused:
             raise refused.at(entry.attribute).as_validation_error(owner=self.model_class.__name__) from None
+
+    def _key_text(self, entry: Template, wires: Sequence[Wire | None], seen: Mapping[str, object]) -> Wire | None:
+        """Return the key that a template makes of stored values, or None to leave it out."""
+        with fitting(self.model_class.__name__):
+            text = entry.text(wires, self.times) if entry.applies(seen) else None
+        return None if text is None else {"S": text}
 
 
 _shared: WeakValueDictionary[tuple[object, ...], ModelCodec[Any]] = WeakValueDictionary()

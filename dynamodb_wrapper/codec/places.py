@@ -18,6 +18,7 @@ from dynamodb_wrapper.codec.generated import EncoderGenerator, OtherwiseError
 from dynamodb_wrapper.codec.shapes import ANY, Member, ModelShape, Shape, Step
 from dynamodb_wrapper.codec.stored import StoredForm
 from dynamodb_wrapper.codec.targets import Target, Validate, invalid, path_label, split_path
+from dynamodb_wrapper.codec.templates import Template
 from dynamodb_wrapper.codec.wire import RefusedValueError, TimeRules, Wire, WireEncoder, read_any
 from dynamodb_wrapper.exceptions import ExpressionError
 
@@ -40,7 +41,7 @@ class ItemPlaces(Generic[T]):
         model_class: type[T],
         times: TimeRules,
         stored: Mapping[str, StoredForm],
-        derived: Sequence[Derived],
+        derived: Sequence[Derived | Template],
         *,
         keep_unknown: bool,
         stamp: Stamp | None = None,

@@ -40,7 +40,7 @@ def get_many(
     """
     chosen = None if attributes is None else Projection(entity, attributes)
     parameters = {} if chosen is None or chosen.reads_whole else {entity.table_name: _projected(entity, chosen)}
-    decode = entity.decode if chosen is None else chosen.decode
+    decode = entity.found if chosen is None else chosen.found
     wanted = _prepared("keys", keys, partial(_wanted, entity))
     reader = entity.batch_reader if chosen is None else None
     found: list[Any] = yield from batches.read(
@@ -164,30 +164,6 @@ class CollectedWrites(Generic[T]):
         return self._entries, self._time
 
 
-def key_values(entity: Entity[T], key: object) -> KeyValues:
-    """Return the values of a key given as one: a partition value, a pair with the sort value, or a mapping of both.
-
-    Raises:
-        ValidationError: It has another form.
-    """
-    fields = entity.declaration.table_key.fields
-    if key.__class__ is tuple and len(key) == len(fields) == 2:  # the commonest
-        return key
-    if isinstance(key, Mapping):
-        values = [key.get(name, key.get(entity.codec.attribute(name))) for name in fields]
-        if len(key) == len(fields) and None not in values:
-            return values[0], values[1] if len(values) > 1 else None
-    elif len(fields) == 1:
-        return key, None
-    elif isinstance(key, tuple | list) and len(key) == 2:
-        return key[0], key[1]
-    expected = f"a pair ({', '.join(fields)})" if len(fields) > 1 else f"a value of {fields[0]}"
-    raise ValidationError(
-        f"a key of table {entity.table_name!r} is {expected}, or a mapping of {' and '.join(fields)}; not {key!r:.120}",
-        dict.fromkeys(fields, "missing"),
-    )
-
-
 def _prepared(
     name: str,
     given: Iterable[G],
@@ -227,7 +203,7 @@ def _put(entity: Entity[T], time: datetime, model: T) -> Entry:
 
 
 def _delete(entity: Entity[T], key: object) -> Entry:
-    return _deletion(entity, key_values(entity, key), key)
+    return _deletion(entity, entity.key_values(key), key)
 
 
 def _deletion(entity: Entity[T], key: KeyValues, origin: object) -> Entry:
@@ -236,11 +212,12 @@ def _deletion(entity: Entity[T], key: KeyValues, origin: object) -> Entry:
 
 
 def _wanted(entity: Entity[T], key: object) -> Wanted:
-    return Wanted(entity.table_name, entity.key(*key_values(entity, key)), key)
+    return Wanted(entity.table_name, entity.key(*entity.key_values(key)), key)
 
 
 def _projected(entity: Entity[T], chosen: Projection) -> Params:
     """Return the parameters that read some attributes, and the key, by which answers are told from each other."""
     writer = ExpressionWriter(entity.codec)
-    names = [*(target.names for target in chosen.targets), *((name,) for name in entity.table_key_attributes)]
+    keys = ((name,) for name in entity.table_key_attributes)
+    names = [*(target.names for target in chosen.targets), *keys, *entity.told_by]
     return {"ProjectionExpression": writer.projection(without_overlaps(names)), **writer.parameters()}

@@ -270,7 +270,7 @@ def _schema(entity: Entity[Any]) -> dict[str, Any]:
         kind = "number" if entry.tag == "N" else "string"
         properties[entry.attribute] = {
             "type": kind,
-            "description": f"derived from {', '.join(entry.fields)}",
+            "description": f"derived from {', '.join(entry.fields) or 'the model'}",
             "readOnly": True,
             "x-dynamodb-type": [entry.tag],
         }

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import AwareDatetime, BaseModel, FutureDatetime, NaiveDatetime, PastDatetime
 
-from dynamodb_wrapper.codec import Derived, EpochSeconds, Evolution, ModelCodec, StoredForm, TimeRules
+from dynamodb_wrapper.codec import Derived, EpochSeconds, Evolution, ModelCodec, StoredForm, Template, TimeRules, Wire
 from dynamodb_wrapper.codec.pydantic_internals import has_model_serializer
 from dynamodb_wrapper.exceptions import DeclarationError
 from dynamodb_wrapper.operations.table_options import TableOptions
@@ -79,6 +79,24 @@ class Unique:
         return (self.field, *((self.within,) if isinstance(self.within, str) else self.within))
 
 
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What tells the items of a model from others in the same table.
+
+    Attributes:
+        attribute: The attribute that says what an item is.
+        value: What it says of this model's.
+    """
+
+    attribute: str
+    value: str
+
+    @property
+    def wire(self) -> Wire:
+        """The value as it is stored."""
+        return {"S": self.value}
+
+
 @dataclass(frozen=True, eq=False)
 class Declaration:
     """A repository's table: its keys, indexes and the fields the library takes care of.
@@ -97,10 +115,11 @@ class Declaration:
     created_at: str | None = None
     updated_at: str | None = None
     stored: Mapping[str, StoredForm] = field(default_factory=dict)
-    derived: tuple[Derived, ...] = ()
+    derived: tuple[Derived | Template, ...] = ()
     forbid_unknown: bool = False
     options: TableOptions = field(default_factory=TableOptions)
     unique: tuple[Unique, ...] = ()
+    kind: Kind | None = None
     evolution: Evolution | None = None
     _codecs: dict[tuple[type[BaseModel], TimeRules], ModelCodec[Any]] = field(
         default_factory=dict, init=False, repr=False
@@ -119,7 +138,10 @@ class Declaration:
         self._check_derived(codec)
         for name in self.table_key.fields:
             user = "primary_key" if name == self.partition_key else "sort_key"
-            self._check_field(name, user)
+            if name not in self.templates:
+                self._check_field(name, user)
+            elif self.templates[name].when is not None:
+                raise self._wrong(f"{user} has when=, and every item has a {user}; a key of an index may have it")
             self._check_key(codec, name, user)
         if self.sort_key == self.partition_key:
             raise self._wrong(f"primary_key and sort_key are both {self.sort_key!r}")
@@ -137,6 +159,17 @@ class Declaration:
     def table_key(self) -> Index:
         """The table's own key."""
         return Index(None, (self.partition_key,), (self.sort_key,) if self.sort_key else ())
+
+    @cached_property
+    def templates(self) -> dict[str, Template]:
+        """The key templates, by the attribute that each is stored in."""
+        return {entry.attribute: entry for entry in self.derived if isinstance(entry, Template)}
+
+    @cached_property
+    def key_fields(self) -> tuple[str, ...]:
+        """The model's fields that make the table's key."""
+        names = (self.templates[name].names if name in self.templates else (name,) for name in self.table_key.fields)
+        return tuple(dict.fromkeys(name for part in names for name in part))
 
     def codec_for(self, model_class: type[T], times: TimeRules) -> ModelCodec[T]:
         """Return the codec of the declared model; made once for each way of treating times."""
@@ -187,13 +220,35 @@ class Declaration:
                 raise self._wrong(f"the derived attribute {entry.attribute!r} is also a field of the model")
             for name in entry.fields:
                 self._check_field(name, f"the derived attribute {entry.attribute!r}")
+        for template, part in [(made, part) for made in self.templates.values() for part in made.parts]:
+            member = codec.member(part.name)
+            tags = member.shape.tags if member is not None else frozenset()
+            if part.form == "shard":
+                self._check_shard(template, part.name, tags)
+            elif tags != ({"N"} if part.form == "number" else {"S"}):
+                annotation = self.model_class.model_fields[part.name].annotation
+                raise self._wrong(
+                    f"key template {template.source!r}: {part.name!r} is of type {annotation!r}, stored as "
+                    f"{'/'.join(sorted(tags)) or 'any type'}; a template takes text, whole numbers, dates, datetimes "
+                    "(as text), UUIDs, and enums of these"
+                )
+
+    def _check_shard(self, template: Template, name: str, tags: frozenset[str]) -> None:
+        if len(tags) != 1 or not tags <= {"S", "N"}:
+            raise self._wrong(f"key template {template.source!r} is spread by {name!r}, which must be text or a number")
+        others = (self.templates[key].asked if key in self.templates else (key,) for key in self.table_key.fields)
+        if template.attribute == self.partition_key and not any(name in names for names in others):
+            raise self._wrong(
+                f"key template {template.source!r} is spread by {name!r}, so that must be a field of the sort key: an "
+                "item could not be found by its key"
+            )
 
     def _check_readable(self, codec: ModelCodec[Any]) -> None:
         """Refuse a field that is needed for reading, or as a key, and is never written."""
         if has_model_serializer(self.model_class):  # it decides by itself what is written
             return
         for name, info in self.model_class.model_fields.items():
-            if info.exclude is True and (name in self.table_key.fields or not codec.may_be_absent(name)):
+            if info.exclude is True and (name in self.key_fields or not codec.may_be_absent(name)):
                 raise self._wrong(
                     f"{name!r} is declared with exclude=True, so it is never written, and no item could be read again: "
                     "give it a default, or write it"
@@ -203,7 +258,7 @@ class Declaration:
         if not self.unique:
             return
         tags = {name: member.shape.tags for name in self.table_key.fields if (member := codec.member(name))}
-        if tags[self.partition_key] != {"S"}:
+        if self.partition_key in tags and tags[self.partition_key] != {"S"}:
             raise self._wrong(
                 f"unique values are kept by items of their own in the same table, under partition keys of text; "
                 f"primary_key {self.partition_key!r} is no text"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel
 
@@ -13,7 +13,11 @@ from dynamodb_wrapper.codec import Evolution, Item, ModelCodec, Wire, check_item
 from dynamodb_wrapper.codec.pydantic_internals import assign
 from dynamodb_wrapper.exceptions import ConditionFailedError, ExpressionError, ValidationError
 from dynamodb_wrapper.operations.declaration import GUARD_PREFIX, Declaration, Index
-from dynamodb_wrapper.operations.effects import ItemsReader
+from dynamodb_wrapper.operations.effects import AnswerReader, ItemsReader
+
+if TYPE_CHECKING:
+    from dynamodb_wrapper.expressions import Condition
+    from dynamodb_wrapper.operations.sort_conditions import Partition
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -84,9 +88,10 @@ class Entity(Generic[T]):
     def unpatchable(self) -> Mapping[str, str]:
         """Fields and attributes that no patch may change, with the reason."""
         declaration = self.declaration
-        reasons = dict.fromkeys(declaration.table_key.fields, "is part of the key, which cannot change")
+        reasons = dict.fromkeys(declaration.key_fields, "is part of the key, which cannot change")
         for entry in declaration.derived:
-            reasons[entry.attribute] = f"is derived from {', '.join(entry.fields)}; change those"
+            reasons[entry.attribute] = f"is derived from {', '.join(entry.fields) or 'the model'}; change those"
+        reasons |= dict.fromkeys(self.codec.fixed, "says which model the item is; write another item instead")
         for name in self.codec.shape.computed:
             reasons[name] = "is computed by the model; change what it is computed from"
         if self.evolution is not None:
@@ -119,6 +124,46 @@ class Entity(Generic[T]):
             attribute: plain(value) or self.key_part(name, value)
             for (name, attribute, plain), value in zip(self._key_parts, (pk, sk), strict=False)
         }
+
+    def key_values(self, key: object) -> tuple[object, object]:
+        """Return the values of a key given as one: a partition value, a pair with the sort value, or a mapping of both.
+
+        Raises:
+            ValidationError: It has another form.
+        """
+        fields = self.declaration.table_key.fields
+        if key.__class__ is tuple and len(key) == len(fields) == 2:  # the commonest
+            return key
+        if isinstance(key, Mapping):
+            values = [key.get(name, key.get(self.codec.attribute(name))) for name in fields]
+            if len(key) == len(fields) and None not in values:
+                return values[0], values[1] if len(values) > 1 else None
+        elif len(fields) == 1:
+            return key, None
+        elif isinstance(key, tuple | list) and len(key) == 2:
+            return key[0], key[1]
+        expected = f"a pair ({', '.join(fields)})" if len(fields) > 1 else f"a value of {fields[0]}"
+        raise ValidationError(
+            f"a key of table {self.table_name!r} is {expected}, or a mapping of {' and '.join(fields)}; "
+            f"not {key!r:.120}",
+            dict.fromkeys(fields, "missing"),
+        )
+
+    def fields_of_key(self, pk: object, sk: object = None) -> dict[str, object]:
+        """Return the fields that a caller's key gives beyond what `known_by_key` tells, typed as the model's."""
+        return {}
+
+    def known_by_key(self, key: Item) -> Mapping[str, object]:
+        """Return the fields that a wire key tells, typed as the model's."""
+        return self.codec.decode_partial(key)
+
+    def partition_fields(self, index: Index) -> tuple[str, ...]:
+        """Return the fields whose values name one partition of a key."""
+        return index.partition
+
+    def partition(self, index: Index, values: Sequence[object]) -> Partition | None:
+        """Return what reads a partition of a key that templates make; None for one of plain fields."""
+        return None
 
     @cached_property
     def batch_reader(self) -> ItemsReader | None:
@@ -250,8 +295,8 @@ class Entity(Generic[T]):
         Raises:
             ValidationError: It is of another class; says which.
         """
-        expected = self.codec.model_class
-        if not isinstance(model, expected):
+        if not isinstance(model, self.codec.classes):
+            expected = self.codec.model_class
             raise ValidationError(f"expected a {expected.__name__}, got a {type(model).__name__}: {model!r:.80}")
 
     def encode(self, model: T) -> Item:
@@ -278,6 +323,31 @@ class Entity(Generic[T]):
         except ValidationError as error:
             error.context.update(self.located(item))
             raise
+
+    found = decode
+    """What `decode` returns; None for an item under a key of ours that is another model's."""
+
+    @cached_property
+    def item_reader(self) -> AnswerReader | None:
+        """How a lane may read the answer with one item."""
+        return self.codec.answer_reader("Item")
+
+    @property
+    def told_by(self) -> tuple[tuple[str], ...]:
+        """The attributes that tell whether there is an item, and whose it is."""
+        return ((self.partition_attribute,),)
+
+    def is_ours(self, item: Mapping[str, Wire]) -> bool:
+        """Whether an item is one of this model."""
+        return True
+
+    only_ours: ClassVar[Condition | None] = None
+    """The condition that an item is one of this model; None in a table that has no others."""
+
+    @cached_property
+    def has_older_forms(self) -> bool:
+        """Whether stored items may have other attributes than the model."""
+        return self.evolution is not None and bool(self.evolution.upcasters)
 
     @cached_property
     def writes_back(self) -> bool:

@@ -7,7 +7,7 @@ says: the version of optimistic locking and the times stay.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, TypeVar
@@ -33,6 +33,7 @@ from dynamodb_wrapper.operations.versions import stored_place
 from dynamodb_wrapper.operations.writes import Guarding, Write
 
 T = TypeVar("T", bound=BaseModel)
+R = TypeVar("R")
 
 _TRIES = 10
 _PAUSE_SECONDS = 0.05
@@ -149,6 +150,8 @@ def rewrite(entity: Entity[Any], stored: Item, *, tries: int = _TRIES) -> Flow[R
     units = 0.0
     failure: ConditionFailedError | None = None
     for number in range(tries):
+        if not entity.is_ours(stored):
+            return Rewritten(Outcome.GONE, units)
         write = rewriting(entity, stored)
         if write is None:
             return Rewritten(Outcome.CURRENT, units)
@@ -189,6 +192,14 @@ def older(entity: Entity[Any], items: Iterable[Any]) -> list[Item]:
     attribute, current = evolution.options.attribute, {"N": str(evolution.current)}
     # What a lane has read already is of the current version.
     return [item for item in items if isinstance(item, dict) and item.get(attribute) != current]
+
+
+def results(entity: Entity[Any], decode: Callable[[Any], R], items: Sequence[Any]) -> Flow[list[R]]:
+    """Return what items of a query are read as; older ones are written back, where that is asked for."""
+    found = [decode(item) for item in items]
+    if entity.writes_back and decode == entity.decode:
+        yield from write_back(entity, items)
+    return found
 
 
 def write_back(entity: Entity[Any], items: Sequence[Any]) -> Flow[None]:

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from dynamodb_wrapper import expressions
 from dynamodb_wrapper.codec import Item, PartialItem, Step, read_any
-from dynamodb_wrapper.exceptions import ExpressionError, ItemNotFoundError
+from dynamodb_wrapper.exceptions import ConditionFailedError, ExpressionError, ItemNotFoundError
 from dynamodb_wrapper.operations import evolving, transactions, versions, writes
 from dynamodb_wrapper.operations.effects import AnswerReader, Flow
 from dynamodb_wrapper.operations.entity import Entity
@@ -126,8 +126,7 @@ def get_attributes(
 
 def whole(entity: Entity[T], key: KeyValues, *, consistent: bool = False) -> Read[T]:
     """Return the reading of an item as a model."""
-    request = _get_request(entity, key, consistent=consistent, read=entity.codec.answer_reader("Item"))
-    return Read(request, entity.decode)
+    return Read(_get_request(entity, key, consistent=consistent, read=entity.item_reader), entity.found)
 
 
 def partial(
@@ -136,22 +135,21 @@ def partial(
     """Return the reading of some attributes of an item."""
     chosen = Projection(entity, attributes)
     # The key comes along, so that an item without any of the attributes is told from no item.
-    names = None if chosen.reads_whole else (*chosen.places, (entity.partition_attribute,))
-    return Read(_get_request(entity, key, consistent=consistent, projection=names), chosen.decode)
+    names = None if chosen.reads_whole else (*chosen.places, *entity.told_by)
+    return Read(_get_request(entity, key, consistent=consistent, projection=names), chosen.found)
 
 
 def get_raw(entity: Entity[T], key: KeyValues, *, consistent: bool) -> Flow[dict[str, Any] | None]:
     """Read an item as it is stored, as plain Python values; None when there is none."""
     response = yield from _get_request(entity, key, consistent=consistent).send()
     item = response.get("Item")
-    return None if item is None else {name: read_any(wire) for name, wire in item.items()}
+    return None if item is None or not entity.is_ours(item) else {name: read_any(wire) for name, wire in item.items()}
 
 
 def exists(entity: Entity[T], key: KeyValues, *, consistent: bool) -> Flow[bool]:
     """Tell whether there is an item, without reading its attributes."""
-    names = ((entity.partition_attribute,),)
-    response = yield from _get_request(entity, key, consistent=consistent, projection=names).send()
-    return "Item" in response
+    response = yield from _get_request(entity, key, consistent=consistent, projection=entity.told_by).send()
+    return "Item" in response and entity.is_ours(response["Item"])
 
 
 def delete(entity: Entity[T], key: KeyValues, *, when: AnyCondition | None) -> Flow[bool]:
@@ -160,7 +158,12 @@ def delete(entity: Entity[T], key: KeyValues, *, when: AnyCondition | None) -> F
     Raises:
         ConditionFailedError: ``when`` was false; nothing was deleted.
     """
-    response = yield from transactions.send(writes.deletion(entity, key, when))
+    try:
+        response = yield from transactions.send(writes.deletion(entity, key, when))
+    except ConditionFailedError:
+        if when is not None or entity.only_ours is None:
+            raise
+        return False  # what is there is another model's
     return bool(response.get("Attributes"))
 
 
@@ -185,7 +188,7 @@ class Projection:
             raise ExpressionError(f"attributes takes a list of names or paths, not {attributes!r:.80}")
         paths = [(entry,) if isinstance(entry, str) else _steps(entry) for entry in attributes]
         self.targets = tuple(entity.codec.target(steps) for steps in paths)
-        self.reads_whole = has_whole and entity.evolution is not None and bool(entity.evolution.upcasters)
+        self.reads_whole = has_whole and entity.has_older_forms
         self._entity = entity
         self._roots = {target.names[0] for target in self.targets}
         self._whole = {target.label for target in self.targets if len(target.names) == 1}
@@ -198,6 +201,10 @@ class Projection:
     def current(self, item: Item) -> Item:
         """Return an item, or what was read of it, in the current schema version."""
         return versions.pruned(self._entity.current_item(item), self.places) if self.reads_whole else item
+
+    def found(self, item: Item) -> PartialItem | None:
+        """Return what was asked for of an item under a key of ours; None for an item of another model."""
+        return self.decode(item) if self._entity.is_ours(item) else None
 
     def decode(self, item: Item) -> PartialItem:
         """Return what was asked for, without the keys that were read along."""

@@ -44,6 +44,8 @@ class ParentLink:
         Raises:
             DeclarationError: A parent could not be found from its child, or not moved; says why.
         """
+        if declaration.templates:
+            raise self._wrong(declaration, "trees are kept in tables whose keys are fields, and have no key templates")
         codec = declaration.codec_for(declaration.model_class, TimeRules())
         key = declaration.table_key.fields
         for name in (self.id, self.parent, *self.within):

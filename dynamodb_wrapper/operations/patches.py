@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 
 from pydantic import BaseModel
 
-from dynamodb_wrapper.codec import Derived, Item, Target
+from dynamodb_wrapper.codec import Item, Target
 from dynamodb_wrapper.exceptions import ConditionFailedError, DynamoDBWrapperError, ExpressionError, ValidationError
 from dynamodb_wrapper.expressions import (
     Action,
@@ -26,11 +25,13 @@ from dynamodb_wrapper.expressions import (
     every,
 )
 from dynamodb_wrapper.operations import evolving, writes
-from dynamodb_wrapper.operations.effects import Flow, now
+from dynamodb_wrapper.operations.derived_changes import Change, derived_changes
+from dynamodb_wrapper.operations.effects import Flow, Response, now
 from dynamodb_wrapper.operations.entity import Entity
+from dynamodb_wrapper.operations.key_parts import KeyParts, StalePartsError, until_as_read
 from dynamodb_wrapper.operations.requests import Update
 from dynamodb_wrapper.operations.versions import of_this_schema, wrong_version
-from dynamodb_wrapper.operations.writes import Guarding, KeyValues, Write, is_present
+from dynamodb_wrapper.operations.writes import Guarding, KeyValues, Write, is_present, unless_foreign
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -49,6 +50,8 @@ def patch(
 ) -> Flow[T]:
     """Change attributes of an item in one ``UpdateItem`` and return the new model.
 
+    Where an index key is made of a field that changes and of one that is not given, that one is read before.
+
     Raises:
         ItemNotFoundError: There is no item (and ``upsert`` was not asked for).
         ConditionFailedError: ``when`` was false; the stored item is in ``.item``.
@@ -56,8 +59,17 @@ def patch(
         ExpressionError: A change cannot be made; says which and why.
         ValidationError: A value is not one for its field.
     """
-    write = yield from patch_write(entity, key, changes, fields, when=when, upsert=upsert)
-    response = yield from evolving.send(write)
+    unknown = () if upsert or not entity.declaration.templates else _parts_to_read(entity, key, changes, fields)
+    if not unknown:
+        write = yield from patch_write(entity, key, changes, fields, when=when, upsert=upsert)
+        response = yield from evolving.send(write)
+        return _patched(entity, response["Attributes"])
+
+    def attempt(parts: KeyParts) -> Flow[Response]:
+        write = yield from patch_write(entity, key, changes, fields, when=when, upsert=upsert, parts=parts)
+        return (yield from evolving.send(write))
+
+    response = yield from until_as_read(entity, entity.key(*key), unknown, attempt)
     return _patched(entity, response["Attributes"])
 
 
@@ -69,8 +81,18 @@ def patch_write(
     *,
     when: AnyCondition | None,
     upsert: bool,
+    parts: KeyParts | None = None,
 ) -> Flow[Write[T]]:
     """Return the write that changes attributes of an item.
+
+    Args:
+        entity: The model in its table.
+        key: The item's key.
+        changes: What to change.
+        fields: What to change, by field.
+        when: The condition.
+        upsert: Whether there may be no item.
+        parts: The parts of index keys that were read because they are not given; the write is only over those.
 
     Raises:
         ExpressionError: A change cannot be made; says which and why.
@@ -78,16 +100,23 @@ def patch_write(
     """
     merged = _merged(entity, key, changes, fields)
     time = (yield from now()) if _has_times(entity) else None
-    request = patch_request(entity, entity.key(*key), merged, when=when, upsert=upsert, time=time)
+    known = entity.fields_of_key(*key) if upsert else parts.values if parts is not None else {}
+    condition = when
+    if parts is not None:
+        condition = every(None if when is None else as_condition(when), parts.unchanged)
+    request = patch_request(entity, entity.key(*key), merged, when=condition, upsert=upsert, time=time, known=known)
     # What only this patch has: the time that it sets, to the microsecond.
     mark = {target.names[0]: target.written(value) for target, value in request.changes if value is time}
 
     def refused(error: ConditionFailedError) -> DynamoDBWrapperError:
-        if error.item is None and not upsert:
+        is_foreign = writes.is_foreign(entity, error)
+        if not upsert and (error.item is None or is_foreign):
             return writes.not_found(entity, request.readable_key, error)
         if (problem := wrong_version(entity, error)) is not None:
             return problem
-        message = "the condition of the patch was false"
+        if parts is not None and parts.are_stale(error.item):
+            return StalePartsError("the parts of an index key were changed by another writer", error)
+        message = writes.FOREIGN if is_foreign else "the condition of the patch was false"
         return writes.failed_condition(ConditionFailedError, message, entity, request.readable_key, error)
 
     def proof(stored: Item | None) -> bool | None:
@@ -139,8 +168,19 @@ def patch_request(
     when: AnyCondition | None,
     upsert: bool,
     time: datetime | None,
+    known: Mapping[str, object] | None = None,
 ) -> Update:
-    """Return the request of a patch, with the version, the times and derived attributes kept right."""
+    """Return the request of a patch, with the version, the times and derived attributes kept right.
+
+    Args:
+        entity: The model in its table.
+        key: The wire key.
+        changes: What to change.
+        when: The condition.
+        upsert: Whether there may be no item.
+        time: The time it is.
+        known: Fields whose values are known though they do not change, and are in no attribute of the key.
+    """
     planned = _Plan(entity).of(changes)
     if not planned:
         raise ExpressionError("a patch needs at least one change")
@@ -149,9 +189,15 @@ def patch_request(
         _refuse_fragment(entity, planned)
         _refuse_underived(entity, planned)
         planned += list(_index_defaults(entity, planned))
+        planned += [
+            Change(name, entity.codec.target((name,)), value)
+            for name, value in (known or {}).items()
+            if name not in entity.declaration.table_key.fields
+        ]
     planned += list(_managed_changes(entity, planned, upsert=upsert, time=time))
     full = [(change.target, change.encoded or change.value) for change in planned]
-    full += _derived_changes(entity, planned, key)
+    if entity.declaration.derived:
+        full += derived_changes(entity, planned, {**entity.known_by_key(key), **(known or {})}, upsert=upsert)
     condition = every(_is_patchable(entity, upsert=upsert), None if when is None else as_condition(when))
     return Update(
         entity.table_name,
@@ -166,26 +212,11 @@ def patch_request(
 
 
 def _is_patchable(entity: Entity[T], *, upsert: bool) -> Condition | None:
-    """Return the condition that there is an item of this schema version; or, in an upsert, no item."""
+    """Return the condition that there is an item of ours of this schema version; or, in an upsert, no item."""
     condition = of_this_schema(entity)
     if upsert:
-        return None if condition is None else writes.is_absent(entity) | condition
+        return unless_foreign(entity, None if condition is None else writes.is_absent(entity) | condition)
     return every(is_present(entity), condition)
-
-
-@dataclass(frozen=True, slots=True)
-class _Change:
-    """One change: the root field it touches, where exactly, what happens there, and how that is written if known."""
-
-    root: str
-    target: Target
-    value: object
-    encoded: Encoded | None = None
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether the whole field gets a value that is known here."""
-        return len(self.target.names) == 1 and not isinstance(self.value, Action)
 
 
 class _Plan:
@@ -194,13 +225,13 @@ class _Plan:
     def __init__(self, entity: Entity[T]) -> None:
         self._entity = entity
 
-    def of(self, changes: Changes) -> list[_Change]:
+    def of(self, changes: Changes) -> list[Change]:
         """Return the changes, resolved and checked."""
         return [
             self._resolved((name,) if isinstance(name, str) else name.steps, value) for name, value in changes.items()
         ]
 
-    def _resolved(self, steps: tuple[str | int, ...], value: object) -> _Change:
+    def _resolved(self, steps: tuple[str | int, ...], value: object) -> Change:
         codec = self._entity.codec
         target = codec.target(steps)
         member = codec.member(str(target.names[0]))
@@ -215,7 +246,7 @@ class _Plan:
             return self._whole(root, target, value)
         if isinstance(value, Remove):
             self._refuse_hole(target)
-        return _Change(root, target, value)
+        return Change(root, target, value)
 
     def _refuse_action(self, target: Target, value: object) -> None:
         """Refuse to change a unique value, or what it is unique within, in a way whose outcome only DynamoDB knows."""
@@ -235,7 +266,7 @@ class _Plan:
                 f"{target.label!r} is required by the model, so it cannot be removed", {target.label: "required"}
             )
 
-    def _whole(self, root: str, target: Target, value: object) -> _Change:
+    def _whole(self, root: str, target: Target, value: object) -> Change:
         """Return the change of a whole field, checked; a value that is stored by absence becomes a removal."""
         codec = self._entity.codec
         if isinstance(value, Remove) and not codec.may_be_absent(root):
@@ -246,14 +277,14 @@ class _Plan:
         if isinstance(value, SetIfMissing) and target.names[0] in self._entity.key_tags:
             self._entity.check_key_attribute(str(target.names[0]), target.written(value.value))
         if isinstance(value, Action):
-            return _Change(root, target, value)
+            return Change(root, target, value)
         wire = target.written(value)
         if target.names[0] in self._entity.key_tags:
             self._entity.check_key_attribute(str(target.names[0]), wire, absent=codec.is_left_out(root, value))
         if codec.is_left_out(root, value):
-            return _Change(root, target, Remove())
+            return Change(root, target, Remove())
         is_expression = isinstance(value, Condition | Operand)  # refused where it would be written
-        return _Change(root, target, value, None if is_expression else Encoded(wire))
+        return Change(root, target, value, None if is_expression else Encoded(wire))
 
 
 def _merged(entity: Entity[T], key: KeyValues, changes: Changes | None, fields: Mapping[str, object]) -> Changes:
@@ -279,11 +310,15 @@ def _has_times(entity: Entity[T]) -> bool:
     return entity.declaration.updated_at is not None or entity.declaration.created_at is not None
 
 
-def _refuse_fragment(entity: Entity[T], planned: Iterable[_Change]) -> None:
+def _refuse_fragment(entity: Entity[T], planned: Iterable[Change]) -> None:
     """Refuse an upsert that could create an item which is no valid model."""
+    if entity.codec.fixed:
+        raise ExpressionError(
+            f"an upsert may create the item, and nothing says which of {entity.codec.model_class.__name__} it is"
+        )
     declaration = entity.declaration
     given = {change.root for change in planned if change.is_plain or isinstance(change.value, SetIfMissing | Add)}
-    given |= set(declaration.table_key.fields)
+    given |= set(declaration.key_fields)
     managed = (declaration.version, declaration.created_at, declaration.updated_at, declaration.schema_version)
     given |= {name for name in managed if name}
     missing = [
@@ -298,9 +333,9 @@ def _refuse_fragment(entity: Entity[T], planned: Iterable[_Change]) -> None:
         )
 
 
-def _refuse_underived(entity: Entity[T], planned: Iterable[_Change]) -> None:
+def _refuse_underived(entity: Entity[T], planned: Iterable[Change]) -> None:
     """Refuse an upsert that could create an item without a derived attribute it should have."""
-    given = {change.root for change in planned if change.is_plain} | set(entity.declaration.table_key.fields)
+    given = {change.root for change in planned if change.is_plain} | set(entity.declaration.key_fields)
     for entry in entity.declaration.derived:
         missing = [name for name in entry.fields if name not in given]
         if missing:
@@ -311,61 +346,40 @@ def _refuse_underived(entity: Entity[T], planned: Iterable[_Change]) -> None:
             )
 
 
-def _index_defaults(entity: Entity[T], planned: Iterable[_Change]) -> Iterable[_Change]:
+def _index_defaults(entity: Entity[T], planned: Iterable[Change]) -> Iterable[Change]:
     """Return what gives an item that an upsert creates its defaults in index keys: without, indexes would not have it.
 
     Reading gives the same defaults, so an item that is there does not change by it.
     """
     declaration, codec = entity.declaration, entity.codec
-    given = {change.root for change in planned} | set(declaration.table_key.fields)
+    given = {change.root for change in planned} | set(declaration.key_fields)
     given |= {name for name in (declaration.version, declaration.created_at, declaration.updated_at) if name}
     for name, info in declaration.model_class.model_fields.items():
         is_key = codec.attribute(name) in entity.key_tags and name not in given
         has_default = not info.is_required() and info.default_factory is None  # one that is the same each time
         if is_key and has_default and not codec.is_left_out(name, info.default):
-            yield _Change(name, codec.target((name,)), SetIfMissing(info.default))
+            yield Change(name, codec.target((name,)), SetIfMissing(info.default))
 
 
-def _derived_changes(entity: Entity[T], planned: list[_Change], key: Item) -> Iterable[tuple[Target, object]]:
-    """Recompute the derived attributes whose fields change, from the key and the values given in the same patch."""
-    by_root = {change.root: change for change in planned}
-    known = entity.codec.decode_partial(key) if entity.declaration.derived else {}
-    for entry in entity.declaration.derived:
-        if not by_root.keys() & set(entry.fields):
-            continue
-        value = entry.compute(
-            *(
-                known[name] if name in known else _known_value(entity, entry, name, by_root.get(name))
-                for name in entry.fields
-            )
-        )
-        target = entity.codec.target((entry.attribute,))
-        if value is not None:
-            entity.check_key_attribute(entry.attribute, target.written(value))
-        yield target, Remove() if value is None else value
-
-
-def _known_value(entity: Entity[T], entry: Derived, name: str, change: _Change | None) -> object:
-    if change is None:
-        raise ExpressionError(
-            f"{entry.attribute!r} is computed from {', '.join(entry.fields)}: a patch that changes one of them "
-            f"must give all, and {name!r} is missing",
-            {name: f"needed for {entry.attribute!r}"},
-        )
-    if isinstance(change.value, Remove) and len(change.target.names) == 1:
-        info = entity.declaration.model_class.model_fields[name]
-        return None if info.is_required() else info.get_default(call_default_factory=True)
-    if not change.is_plain:
-        raise ExpressionError(
-            f"{entry.attribute!r} is computed from {name!r}, so a patch must give {name!r} as a plain value",
-            {name: f"needed for {entry.attribute!r}"},
-        )
-    return change.target.validate(change.value) if change.target.validate else change.value
+def _parts_to_read(
+    entity: Entity[T], key: KeyValues, changes: Changes | None, fields: Mapping[str, object]
+) -> tuple[str, ...]:
+    """Return the fields that index keys are made of beside those that change, and that the caller does not give."""
+    declaration = entity.declaration
+    given = {change.root for change in _Plan(entity).of(_merged(entity, key, changes, fields))}
+    moved = given | {name for name in (declaration.updated_at,) if name is not None}
+    known = moved | entity.known_by_key(entity.key(*key)).keys()
+    made = [
+        entry.fields
+        for entry in declaration.templates.values()
+        if entry.attribute not in entity.table_key_attributes and moved & set(entry.fields)
+    ]
+    return tuple(dict.fromkeys(name for names in made for name in names if name not in known))
 
 
 def _managed_changes(
-    entity: Entity[T], planned: Iterable[_Change], *, upsert: bool, time: datetime | None
-) -> Iterable[_Change]:
+    entity: Entity[T], planned: Iterable[Change], *, upsert: bool, time: datetime | None
+) -> Iterable[Change]:
     declaration, given = entity.declaration, {change.root for change in planned}
     managed: dict[str | None, object] = {declaration.version: Add(1)}
     if entity.evolution is not None:
@@ -374,4 +388,4 @@ def _managed_changes(
         managed[declaration.updated_at] = time
     if upsert and declaration.created_at not in given:
         managed[declaration.created_at] = SetIfMissing(time)
-    return [_Change(name, entity.codec.target((name,)), value) for name, value in managed.items() if name is not None]
+    return [Change(name, entity.codec.target((name,)), value) for name, value in managed.items() if name is not None]

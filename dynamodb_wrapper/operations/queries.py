@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from dynamodb_wrapper.codec import Item
 from dynamodb_wrapper.exceptions import ItemNotFoundError, MultipleItemsFoundError
-from dynamodb_wrapper.operations import evolving
+from dynamodb_wrapper.operations import evolving, sharded
 from dynamodb_wrapper.operations.capacity import ConsumedCapacity
 from dynamodb_wrapper.operations.cursors import write_cursor
 from dynamodb_wrapper.operations.effects import Flow, call, emit
@@ -60,22 +60,17 @@ def _batches_until(selection: Selection[R], wanted: int | None) -> Callable[[Ite
     return read
 
 
-def _results(selection: Selection[R], items: list[Any]) -> Flow[list[R]]:
-    """Return what items are read as; older ones are written back, where that is asked for."""
-    results = [selection.decode(item) for item in items]
-    if selection.entity.writes_back and selection.decode == selection.entity.decode:
-        yield from evolving.write_back(selection.entity, items)
-    return results
-
-
 def stream(selection: Selection[R]) -> Flow[None]:
     """Emit the results page by page; an empty page is not the end, only an absent ``LastEvaluatedKey`` is."""
+    if selection.shards:
+        yield from sharded.stream(selection)
+        return
     missing = selection.limit
     read = _batches_until(selection, missing)
     start_key = selection.start_key
     while True:
         batch = yield from read(start_key, missing)
-        yield from emit((yield from _results(selection, batch.items)))
+        yield from emit((yield from evolving.results(selection.entity, selection.decode, batch.items)))
         if missing is not None:
             missing -= len(batch.items)
         if batch.resume_key is None or missing == 0:
@@ -86,6 +81,8 @@ def stream(selection: Selection[R]) -> Flow[None]:
 def page(selection: Selection[R], size: int) -> Flow[Page[R]]:
     """Read exactly ``size`` results (fewer only at the end, or at the limit) and the cursor to what follows."""
     size = size if selection.limit is None else min(size, selection.limit)
+    if selection.shards:
+        return Page(*(yield from sharded.page(selection, size, None)))
     items: list[Item] = []
     capacity: ConsumedCapacity | None = None
     read = _batches_until(selection, size)
@@ -100,7 +97,7 @@ def page(selection: Selection[R], size: int) -> Flow[Page[R]]:
     cursor = (
         None if resume_key is None else write_cursor(resume_key, selection.identity(), selection.entity.cursor_secret)
     )
-    return Page((yield from _results(selection, items)), cursor, capacity)
+    return Page((yield from evolving.results(selection.entity, selection.decode, items)), cursor, capacity)
 
 
 def page_at(selection: Selection[R], size: int, cursor: str | None) -> Flow[Page[R]]:
@@ -110,7 +107,14 @@ def page_at(selection: Selection[R], size: int, cursor: str | None) -> Flow[Page
         ValidationError: ``size`` is no positive number.
         InvalidCursorError: The cursor is damaged, or belongs to another query.
     """
+    if selection.shards:
+        return _page_of_shards(selection.whole(), positive("size", size), cursor)
     return page(selection.whole().at_cursor(cursor), positive("size", size))
+
+
+def _page_of_shards(selection: Selection[R], size: int, cursor: str | None) -> Flow[Page[R]]:
+    size = size if selection.limit is None else min(size, selection.limit)
+    return Page(*(yield from sharded.page(selection, size, cursor)))
 
 
 def one(selection: Selection[R]) -> Flow[R]:
@@ -132,6 +136,8 @@ def one(selection: Selection[R]) -> Flow[R]:
 
 def count(selection: Selection[R]) -> Flow[int]:
     """Count the results on the server; at most ``limit`` when one is set."""
+    if selection.shards:
+        return (yield from sharded.total(selection, count))
     total: int = 0
     start_key = selection.start_key
     while True:
@@ -150,12 +156,14 @@ def collected(selection: Selection[R]) -> Flow[list[R]]:
     if selection.limit is not None:
         found = yield from page(selection, selection.limit)
         return found.items
+    if selection.shards:
+        return (yield from sharded.collected(selection))
     results: list[R] = []
     start_key = selection.start_key
     read = _batches_until(selection, None)
     while True:
         batch = yield from read(start_key, None)
-        results += yield from _results(selection, batch.items)
+        results += yield from evolving.results(selection.entity, selection.decode, batch.items)
         if batch.resume_key is None:
             return results
         start_key = batch.resume_key

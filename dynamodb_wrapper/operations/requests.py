@@ -84,11 +84,11 @@ class Read(Generic[R_co]):
 
     Attributes:
         request: What is sent.
-        decode: From the item to the result.
+        decode: From the item to the result; None for an item that is not there for the caller.
     """
 
     request: Get
-    decode: Callable[[Item], R_co]
+    decode: Callable[[Item], R_co | None]
 
     def send(self) -> Flow[R_co | None]:
         """Read it alone; None when there is no item."""

@@ -17,6 +17,7 @@ from dynamodb_wrapper.operations.effects import AnswerReader, Params
 from dynamodb_wrapper.operations.entity import Entity
 from dynamodb_wrapper.operations.items import Projection
 from dynamodb_wrapper.operations.requests import without_overlaps
+from dynamodb_wrapper.operations.sort_conditions import Partition, SortTemplate
 
 R = TypeVar("R")
 V = TypeVar("V", bound=BaseModel)
@@ -50,6 +51,7 @@ class Selection(Generic[R]):
         limit: How many results the caller gets in all.
         page_size: How many items DynamoDB evaluates in one request.
         projection: Which attributes are read.
+        chosen: The partition, where templates make its key.
     """
 
     entity: Entity[Any]
@@ -65,6 +67,7 @@ class Selection(Generic[R]):
     projection: Projection | None = None
     asked: Asked = Asked()
     start_key: Item | None = None
+    chosen: Partition | None = None
 
     def filtered(self, condition: Condition) -> Selection[R]:
         """Return this selection with one more filter.
@@ -82,16 +85,18 @@ class Selection(Generic[R]):
         Raises:
             ValidationError: There are too few or too many values, or one is not what the key holds.
         """
-        names = self.index.partition
+        names = self.entity.partition_fields(self.index)
         if len(values) != len(names):
             raise ValidationError(
                 f"{self._described_key} takes {len(names)} partition value(s) ({', '.join(names)}), got {len(values)}"
             )
+        chosen = self.entity.partition(self.index, values)
+        if chosen is not None:
+            return replace(self, key_conditions=chosen.conditions, chosen=chosen)._with_sort_key(chosen.sort_key)
         for name, value in zip(names, values, strict=True):
             self.entity.key_part(name, value)
-        return replace(
-            self, key_conditions=tuple(Path(name) == value for name, value in zip(names, values, strict=True))
-        )
+        conditions = tuple(Path(name) == value for name, value in zip(names, values, strict=True))
+        return replace(self, key_conditions=conditions)
 
     def sorted_by(self, make: Callable[[Path], Condition], *, last: bool) -> Selection[R]:
         """Return this selection with a condition on the next part of the sort key.
@@ -105,15 +110,45 @@ class Selection(Generic[R]):
         """
         if self.key_conditions is None:
             raise ExpressionError("a scan has no key conditions: use .where(...)")
+        if self.chosen is not None and self.chosen.sort_key is not None:
+            return self._by_template(self.chosen.sort_key, make, last=last)
         used = len(self.key_conditions) - len(self.index.partition)
         if self.range_given or used >= len(self.index.sort):
-            sort = ", ".join(self.index.sort) or "none"
-            raise ExpressionError(
-                f"{self._described_key} has no further sort part to condition (sort key: {sort}); parts are given "
-                "left to right, by equality, and a range comes last"
-            )
+            raise self._no_further_part(self.index.sort)
         condition = make(Path(self.index.sort[used]))
         return replace(self, key_conditions=(*self.key_conditions, condition), range_given=last)
+
+    def _by_template(self, sort_key: SortTemplate, make: Callable[[Path], Condition], *, last: bool) -> Selection[R]:
+        if self.range_given or sort_key.next_field is None:
+            raise self._no_further_part(sort_key.template.names)
+        condition = make(Path(sort_key.next_field))
+        if isinstance(condition, Comparison) and condition.comparator == "=":
+            return self._with_sort_key(sort_key.with_next(condition.right))
+        return replace(self, key_conditions=(*self.partition, sort_key.ranged(condition)), range_given=last)
+
+    def _with_sort_key(self, sort_key: SortTemplate | None) -> Selection[R]:
+        """Return this selection with what is known of the sort key's parts."""
+        if sort_key is None or self.chosen is None:
+            return self
+        condition = sort_key.condition
+        conditions = self.partition if condition is None else (*self.partition, condition)
+        return replace(self, key_conditions=conditions, chosen=replace(self.chosen, sort_key=sort_key))
+
+    @property
+    def shards(self) -> tuple[Condition, ...]:
+        """The conditions for all shards of the partition; none where it has no shards."""
+        return () if self.chosen is None else self.chosen.shards
+
+    @property
+    def partition(self) -> tuple[Condition, ...]:
+        """The conditions that choose the partition."""
+        return (self.key_conditions or ())[: len(self.index.partition)]
+
+    def _no_further_part(self, parts: Sequence[str]) -> ExpressionError:
+        return ExpressionError(
+            f"{self._described_key} has no further sort part to condition (sort key: {', '.join(parts) or 'none'}); "
+            "parts are given left to right, by equality, and a range comes last"
+        )
 
     @property
     def _described_key(self) -> str:
@@ -241,6 +276,13 @@ class Selection(Generic[R]):
         return Stored(GUARD_OWNER, None)
 
     @property
+    def _others_come_along(self) -> bool:
+        """Whether items of other models may be among those evaluated, more than by mistake."""
+        if self.entity.only_ours is None or self.chosen is None or self.chosen.sort_key is None:
+            return self.entity.only_ours is not None
+        return not self.chosen.sort_key.template.literals[0]
+
+    @property
     def resume_attributes(self) -> tuple[str, ...]:
         """The stored names a resume key is made of: the table's key and the index's."""
         return tuple(dict.fromkeys((*self.entity.table_key_attributes, *self.entity.key_attributes(self.index))))
@@ -268,11 +310,12 @@ class Selection(Generic[R]):
         """Return the parameters of one request."""
         writer = ExpressionWriter(self.entity.codec)
         writer.adopt(self.asked.names, self.asked.values)
+        own = (self._without_guards, self.entity.only_ours)
         optional = {
             "IndexName": self.index.name,
             "KeyConditionExpression": _written(writer, *(self.key_conditions or ()), text=self.asked.key_condition),
             "ScanIndexForward": False if self.descending else None,
-            "FilterExpression": _written(writer, self.filter, self._without_guards, text=self.asked.filter),
+            "FilterExpression": _written(writer, self.filter, *own, text=self.asked.filter),
             "Select": "COUNT" if counting else None,
             "ProjectionExpression": None if counting else self._projection(writer),
             "ConsistentRead": True if self.consistent else None,
@@ -292,7 +335,7 @@ class Selection(Generic[R]):
     def identity(self) -> bytes:
         """Return what binds a cursor to this selection: everything that decides which items come, in which order."""
         same = replace(self, projection=None, consistent=False)
-        return fingerprint([self.operation, same.params()])
+        return fingerprint([self.operation, same.params(), *([len(self.shards)] if self.shards else ())])
 
     def resume_key(self, item: Item) -> Item:
         """Return the key after which to go on when ``item`` was the last one used."""
@@ -308,9 +351,16 @@ class Selection(Generic[R]):
             return self
         return replace(self, start_key=read_cursor(cursor, self.identity(), self.entity.cursor_secret))
 
+    def of_shard(self, number: int) -> Selection[R]:
+        """Return this selection for one shard of its partition."""
+        conditions = (self.shards[number], *(self.key_conditions or ())[1:])
+        chosen = None if self.chosen is None else replace(self.chosen, shards=())
+        return replace(self, key_conditions=conditions, chosen=chosen, limit=None)
+
     def request_sizes(self, wanted: int | None) -> RequestSizes:
         """Return how many items to evaluate per request when ``wanted`` results are asked for."""
-        is_filtered = any(part is not None for part in (self.filter, self.asked.filter, self._without_guards))
+        filters = (self.filter, self.asked.filter, self._without_guards)
+        is_filtered = any(part is not None for part in filters) or self._others_come_along
         return RequestSizes(self.page_size, wanted, is_filtered=is_filtered)
 
 

@@ -182,7 +182,7 @@ def _moving(family: Family[T], values: KeyValues, item: Item, parent: Item | Non
         renamed = {family.attribute(link.parent): parent[family.attribute(link.id)]}
         value = entity.codec.decode_partial(renamed)[link.parent]
     beside = {name for entry in entity.declaration.derived if link.parent in entry.fields for name in entry.fields}
-    beside -= {link.parent, *entity.declaration.table_key.fields}
+    beside -= {link.parent, *entity.declaration.key_fields}
     model = entity.decode(item)
     changes: dict[str | Path, object] = {name: getattr(model, name) for name in sorted(beside)}
     unchanged = every(*(_is(str(name), old) for name, old in changes.items()))

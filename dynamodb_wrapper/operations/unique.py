@@ -165,6 +165,8 @@ def _normalized(entry: Unique, text: str) -> str:
 def _guard_key(entity: Entity[Any], entry: Unique, parts: Sequence[str]) -> str:
     """Return the guard's partition key: which fields, then their values, all escaped so that none runs into another."""
     names = ",".join(_escaped(entity.codec.attribute(name)) for name in entry.fields)
+    if entity.declaration.kind is not None:
+        names = f"{_escaped(entity.declaration.kind.value)}#{names}"
     values = "#".join(map(_escaped, parts))
     key = f"{GUARD_PREFIX}{names}#{values}"
     if len(key.encode()) <= MAX_PARTITION_KEY_BYTES:

@@ -32,7 +32,7 @@ def of_this_schema(entity: Entity[Any]) -> Condition | None:
 def wrong_version(entity: Entity[Any], error: ConditionFailedError) -> SchemaVersionError | None:
     """Return the error of a condition that failed because the item is not of this schema version, if that is why."""
     evolution = entity.evolution
-    if evolution is None or not isinstance(error.item, Mapping):
+    if evolution is None or not isinstance(error.item, Mapping) or not entity.is_ours(error.item):
         return None
     try:
         version = evolution.version_of(error.item)
@@ -58,7 +58,7 @@ def over_known(entity: Entity[T], put: Put) -> Put | Update:
     Only over an item of this schema version: in an older one there are attributes that are no more.
     """
     codec, condition = entity.codec, every(put.condition, of_this_schema(entity))
-    if codec.shape.open or has_model_serializer(codec.model_class):  # such a model decides on all there is
+    if any(map(_decides_on_all, codec.classes)):
         return replace(put, condition=condition)
     known = dict.fromkeys((*codec.shape.by_attribute, *sorted(codec.shape.computed), *put.item))
     known |= {entry.attribute: None for entry in codec.derived}
@@ -78,6 +78,11 @@ def over_known(entity: Entity[T], put: Put) -> Put | Update:
         repeatable=True,
         answers=False,
     )
+
+
+def _decides_on_all(model_class: type[BaseModel]) -> bool:
+    """Whether it is the model that says what all there is in an item."""
+    return model_class.model_config.get("extra") == "allow" or has_model_serializer(model_class)
 
 
 def pruned(item: Mapping[str, Wire], places: Iterable[tuple[Step, ...]]) -> Item:

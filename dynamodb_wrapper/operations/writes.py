@@ -23,7 +23,7 @@ from dynamodb_wrapper.exceptions import (
     VersionConflictError,
     WriteOutcomeUnknownError,
 )
-from dynamodb_wrapper.expressions import AnyCondition, Condition, Path, as_condition
+from dynamodb_wrapper.expressions import AnyCondition, Condition, Path, as_condition, every
 from dynamodb_wrapper.operations.effects import Flow, Response, now
 from dynamodb_wrapper.operations.entity import Entity
 from dynamodb_wrapper.operations.requests import Check, Delete, Get, Put, Update
@@ -31,6 +31,7 @@ from dynamodb_wrapper.operations.versions import over_known, wrong_version
 
 T = TypeVar("T", bound=BaseModel)
 
+FOREIGN = "an item of another kind has that key"
 KeyValues = tuple[object, object]
 """The values of the partition and the sort key (None where there is no sort key), as the caller has them."""
 
@@ -137,12 +138,14 @@ def replacement(entity: Entity[T], model: T, *, may_be_new: bool) -> Flow[Write[
         condition = is_read if condition is None else condition & is_read
         if may_be_new and version:
             condition = is_absent(entity) | condition
-    put = _put(entity, entity.with_values(model, settled), condition)
+    put = _put(entity, entity.with_values(model, settled), unless_foreign(entity, condition))
     request = put if may_be_new or entity.evolution is None else over_known(entity, put)
     marks = _marks(entity, put.item, settled)
 
     def refused(error: ConditionFailedError) -> DynamoDBWrapperError:
-        if error.item is None and not may_be_new:
+        if is_foreign(entity, error) and may_be_new:
+            return failed_condition(ConditionFailedError, FOREIGN, entity, request.readable_key, error)
+        if not may_be_new and (error.item is None or is_foreign(entity, error)):
             return not_found(entity, request.readable_key, error)
         if not may_be_new and (problem := wrong_version(entity, error)) is not None:
             return problem
@@ -195,7 +198,8 @@ def deletion(entity: Entity[T], key: KeyValues, when: AnyCondition | None) -> Wr
     """Return the delete of an item, if a condition holds."""
     wire_key = entity.key(*key)
     readable = entity.readable_key(wire_key)
-    request = Delete(entity.table_name, entity.codec, readable, wire_key, None if when is None else as_condition(when))
+    condition = unless_foreign(entity, None if when is None else as_condition(when))
+    request = Delete(entity.table_name, entity.codec, readable, wire_key, condition)
 
     def refused(error: ConditionFailedError) -> DynamoDBWrapperError:
         return failed_condition(ConditionFailedError, "the condition of the delete was false", entity, readable, error)
@@ -211,7 +215,8 @@ def check(entity: Entity[T], key: KeyValues, when: AnyCondition | None) -> Write
     """Return the check, for a transaction, that a condition holds for an item; without one, that there is an item."""
     wire_key = entity.key(*key)
     readable = entity.readable_key(wire_key)
-    condition = is_present(entity) if when is None else as_condition(when)
+    condition = unless_foreign(entity, is_present(entity) if when is None else as_condition(when))
+    assert condition is not None
     request = Check(entity.table_name, entity.codec, readable, wire_key, condition)
 
     def refused(error: ConditionFailedError) -> DynamoDBWrapperError:
@@ -233,8 +238,20 @@ def is_absent(entity: Entity[Any]) -> Condition:
 
 
 def is_present(entity: Entity[Any]) -> Condition:
-    """Return the condition that an item has the key."""
-    return Path(entity.declaration.partition_key).exists()
+    """Return the condition that an item has the key, and is ours."""
+    ours = entity.only_ours
+    return Path(entity.declaration.partition_key).exists() if ours is None else ours
+
+
+def unless_foreign(entity: Entity[Any], condition: Condition | None) -> Condition | None:
+    """Return the condition, and that no item of another model has the key."""
+    ours = entity.only_ours
+    return condition if ours is None else every(condition, is_absent(entity) | ours)
+
+
+def is_foreign(entity: Entity[Any], error: ConditionFailedError) -> bool:
+    """Whether a condition failed on an item of another model."""
+    return isinstance(error.item, Mapping) and not entity.is_ours(error.item)
 
 
 def not_found(entity: Entity[T], key: dict[str, object], error: ConditionFailedError) -> ItemNotFoundError:

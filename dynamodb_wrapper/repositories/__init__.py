@@ -9,6 +9,7 @@ from dynamodb_wrapper.utils.lazy import exported
 if TYPE_CHECKING:
     from dynamodb_wrapper.repositories.async_base import AsyncBaseDynamoRepository
     from dynamodb_wrapper.repositories.async_batching import AsyncBatch
+    from dynamodb_wrapper.repositories.async_collections import AsyncCollectionQuery
     from dynamodb_wrapper.repositories.async_loading import AsyncLoaded, AsyncLoader
     from dynamodb_wrapper.repositories.async_patterns import AsyncBoundAccessPattern
     from dynamodb_wrapper.repositories.async_pipeline_config import AsyncPipelineConfigRepository
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     )
     from dynamodb_wrapper.repositories.base import BaseDynamoRepository
     from dynamodb_wrapper.repositories.collecting import Batch
+    from dynamodb_wrapper.repositories.collections import CollectionQuery
     from dynamodb_wrapper.repositories.loading import Loaded, Loader
     from dynamodb_wrapper.repositories.patterns import AccessPattern, BoundAccessPattern, ParentPattern
     from dynamodb_wrapper.repositories.pipeline_config import PipelineConfigRepository
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from dynamodb_wrapper.repositories.pipeline_run_logs import PipelineRunLogsRepository
     from dynamodb_wrapper.repositories.query import Query
     from dynamodb_wrapper.repositories.scanning import ParallelScan
+    from dynamodb_wrapper.repositories.single_table import SingleTable
     from dynamodb_wrapper.repositories.table_config import TableConfigRepository
     from dynamodb_wrapper.repositories.tables_as_code import (
         cloudformation_template,
@@ -52,6 +55,7 @@ else:
         {
             "dynamodb_wrapper.repositories.async_base": "AsyncBaseDynamoRepository",
             "dynamodb_wrapper.repositories.async_batching": "AsyncBatch",
+            "dynamodb_wrapper.repositories.async_collections": "AsyncCollectionQuery",
             "dynamodb_wrapper.repositories.async_loading": "AsyncLoaded AsyncLoader",
             "dynamodb_wrapper.repositories.async_patterns": "AsyncBoundAccessPattern",
             "dynamodb_wrapper.repositories.async_pipeline_config": "AsyncPipelineConfigRepository",
@@ -65,6 +69,7 @@ else:
             """,
             "dynamodb_wrapper.repositories.base": "BaseDynamoRepository",
             "dynamodb_wrapper.repositories.collecting": "Batch",
+            "dynamodb_wrapper.repositories.collections": "CollectionQuery",
             "dynamodb_wrapper.repositories.loading": "Loaded Loader",
             "dynamodb_wrapper.repositories.patterns": "AccessPattern BoundAccessPattern ParentPattern",
             "dynamodb_wrapper.repositories.pipeline_config": "PipelineConfigRepository",
@@ -72,6 +77,7 @@ else:
             "dynamodb_wrapper.repositories.pipeline_run_logs": "PipelineRunLogsRepository",
             "dynamodb_wrapper.repositories.query": "Query",
             "dynamodb_wrapper.repositories.scanning": "ParallelScan",
+            "dynamodb_wrapper.repositories.single_table": "SingleTable",
             "dynamodb_wrapper.repositories.table_config": "TableConfigRepository",
             "dynamodb_wrapper.repositories.tables_as_code": """
                 cloudformation_template iam_policy terraform_configuration
@@ -80,7 +86,7 @@ else:
                 GetRequest Transaction WriteRequest transact_get transact_write transaction
             """,
         },
-        modules="collecting loading query",
+        modules="collecting collections loading query",
     )
 
 __all__ = [
@@ -88,6 +94,7 @@ __all__ = [
     "AsyncBaseDynamoRepository",
     "AsyncBatch",
     "AsyncBoundAccessPattern",
+    "AsyncCollectionQuery",
     "AsyncLoaded",
     "AsyncLoader",
     "AsyncParallelScan",
@@ -100,6 +107,7 @@ __all__ = [
     "BaseDynamoRepository",
     "Batch",
     "BoundAccessPattern",
+    "CollectionQuery",
     "GetRequest",
     "Loaded",
     "Loader",
@@ -109,6 +117,7 @@ __all__ = [
     "PipelineRunEventsRepository",
     "PipelineRunLogsRepository",
     "Query",
+    "SingleTable",
     "TableConfigRepository",
     "Transaction",
     "WriteRequest",

@@ -14,6 +14,7 @@ from dynamodb_wrapper.operations import items, patches, queries
 from dynamodb_wrapper.operations.declaration import Index
 from dynamodb_wrapper.operations.dynamodb_keywords import with_keywords
 from dynamodb_wrapper.repositories.async_batching import AsyncBatchMethods
+from dynamodb_wrapper.repositories.async_collections import AsyncCollectionMethods
 from dynamodb_wrapper.repositories.async_migrating import AsyncMigrationMethods
 from dynamodb_wrapper.repositories.async_patterns import AsyncBoundAccessPattern
 from dynamodb_wrapper.repositories.async_query import AsyncQuery
@@ -28,6 +29,7 @@ T = TypeVar("T", bound=BaseModel)
 class AsyncBaseDynamoRepository(
     AsyncTransactionMethods[T],
     AsyncBatchMethods[T],
+    AsyncCollectionMethods[T],
     AsyncScanMethods[T],
     AsyncTreeMethods[T],
     AsyncMigrationMethods[T],

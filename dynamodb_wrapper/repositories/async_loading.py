@@ -80,7 +80,7 @@ class AsyncLoaded(Generic[T]):
             DynamoDBWrapperError: The read failed; every handle of it raises this.
         """
         item = (await self._round.read.outcome())[self._place]
-        return None if item is None else self._entity.decode(item)
+        return None if item is None else self._entity.found(item)
 
     @property
     def has_failed(self) -> bool:

@@ -35,7 +35,7 @@ class AsyncTableMethods(TableFoundation[T]):
             TableInUseError: The table exists, or is not active in time.
         """
         await self._driver.run(
-            tables.create_table(self._entity, wait_seconds=wait_seconds, progress=progress or self._log_progress),
+            tables.create_table(self._table_entity, wait_seconds=wait_seconds, progress=progress or self._log_progress),
             each_request=True,
         )
 
@@ -46,7 +46,7 @@ class AsyncTableMethods(TableFoundation[T]):
             ValidationError: The table exists with other keys, or lacks a declared index.
         """
         return await self._driver.run(
-            tables.ensure_table(self._entity, wait_seconds=wait_seconds, progress=progress or self._log_progress),
+            tables.ensure_table(self._table_entity, wait_seconds=wait_seconds, progress=progress or self._log_progress),
             each_request=True,
         )
 
@@ -99,13 +99,13 @@ class AsyncTableMethods(TableFoundation[T]):
     async def delete_table(self, *, wait_seconds: float = TABLE_WAIT_SECONDS, progress: Progress | None = None) -> bool:
         """Delete the table with everything in it and wait until it is gone; False if there was none."""
         return await self._driver.run(
-            tables.delete_table(self._entity, wait_seconds=wait_seconds, progress=progress or self._log_progress),
+            tables.delete_table(self._table_entity, wait_seconds=wait_seconds, progress=progress or self._log_progress),
             each_request=True,
         )
 
     async def table_status(self) -> str | None:
         """Return DynamoDB's word for the table's state (``"ACTIVE"``, ``"CREATING"``, ...), None if there is none."""
-        return await self._driver.run(tables.table_status(self._entity))
+        return await self._driver.run(tables.table_status(self._table_entity))
 
     async def health_check(self, *, timeout_seconds: float = 5.0) -> bool:
         """Return whether DynamoDB answers within the timeout and has the table, ready to use; never raises."""

@@ -13,6 +13,7 @@ from dynamodb_wrapper.operations import dynamodb_keywords, items, patches, queri
 from dynamodb_wrapper.operations.declaration import Index
 from dynamodb_wrapper.repositories import query
 from dynamodb_wrapper.repositories.batching import BatchMethods
+from dynamodb_wrapper.repositories.gathering import CollectionMethods
 from dynamodb_wrapper.repositories.migrating import MigrationMethods
 from dynamodb_wrapper.repositories.patterns import BoundAccessPattern
 from dynamodb_wrapper.repositories.scanning import ScanMethods
@@ -28,7 +29,13 @@ T = TypeVar("T", bound=BaseModel)
 
 
 class BaseDynamoRepository(
-    TransactionMethods[T], BatchMethods[T], ScanMethods[T], TreeMethods[T], MigrationMethods[T], TableMethods[T]
+    TransactionMethods[T],
+    BatchMethods[T],
+    CollectionMethods[T],
+    ScanMethods[T],
+    TreeMethods[T],
+    MigrationMethods[T],
+    TableMethods[T],
 ):
     """Reads and writes models of one class in one table.
 

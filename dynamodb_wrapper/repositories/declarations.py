@@ -8,11 +8,22 @@ from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 from pydantic import BaseModel
 
-from dynamodb_wrapper.codec import Derived, Evolution, SchemaOptions, StoredForm, check_chain, upcaster_names
+from dynamodb_wrapper.codec import (
+    Always,
+    Derived,
+    Evolution,
+    SchemaOptions,
+    StoredForm,
+    check_chain,
+    union_model,
+    upcaster_names,
+)
 from dynamodb_wrapper.exceptions import DeclarationError
-from dynamodb_wrapper.operations.declaration import DATETIMES, Declaration, Unique, classes_of, merged_indexes
+from dynamodb_wrapper.operations.declaration import DATETIMES, Declaration, Kind, Unique, classes_of, merged_indexes
 from dynamodb_wrapper.operations.table_options import TableOptions
+from dynamodb_wrapper.repositories.key_naming import NamedKeys
 from dynamodb_wrapper.repositories.patterns import AccessPattern, ParentPattern
+from dynamodb_wrapper.repositories.single_table import SingleTable
 
 if TYPE_CHECKING:
     from dynamodb_wrapper.operations.parents import ParentLink
@@ -44,34 +55,58 @@ class Declared:
                     + (" (or name the model as in BaseDynamoRepository[Order])" if name == "model_class" else "")
                 )
         _refuse_hidden_methods(self.owner)
-        patterns = list(_patterns(self.owner))
-        table_key = ((primary_key,), (self.value("sort_key"),) if self.value("sort_key") else ())
-        for pattern in patterns:
-            if pattern.index.name is None and (pattern.index.partition, pattern.index.sort) != table_key:
+        table, sort_key = self._single_table(), self.value("sort_key")
+        keys = NamedKeys(self.owner.__name__, model_class, table)
+        primary_key = keys.table_part(primary_key, table.partition_key if table else "pk", is_sorted=False)
+        sort_key = keys.table_part(sort_key, (table and table.sort_key) or "sk", is_sorted=True) if sort_key else None
+        indexes = [keys.index(pattern) for pattern in _patterns(self.owner)]
+        table_key = ((primary_key,), (sort_key,) if sort_key else ())
+        for index in indexes:
+            if index.name is None and (index.partition, index.sort) != table_key:
                 raise DeclarationError(
                     f"{self.owner.__name__}: an access pattern without an index name is on the table's own key, "
-                    f"{table_key}, not on {pattern.index.fields}"
+                    f"{table_key}, not on {index.fields}"
                 )
-        return Declaration(
+        if table is not None and not self.value("kind") and " | " in model_class.__name__:
+            raise DeclarationError(f"{self.owner.__name__}: declare the kind of {model_class.__name__}: kind = ...")
+        kind = None if table is None else Kind(table.kind, self.value("kind") or model_class.__name__)
+        derived = [*keys.derived.values()]
+        if kind is not None:
+            derived.append(Derived(kind.attribute, (), Always(kind.value)))
+        declaration = Declaration(
             owner=self.owner.__name__,
             model_class=model_class,
             partition_key=primary_key,
-            sort_key=self.value("sort_key"),
-            indexes=merged_indexes(self.owner.__name__, (pattern.index for pattern in patterns)),
+            sort_key=sort_key,
+            indexes=merged_indexes(self.owner.__name__, indexes),
             version=self.value("version_attribute"),
             ttl=self.value("ttl_attribute"),
             created_at=self._time_field(model_class, "created_at"),
             updated_at=self._time_field(model_class, "updated_at"),
             stored=self._stored(),
-            derived=_merged_derived(self.owner.__name__, patterns),
+            derived=tuple(derived),
             forbid_unknown=bool(self.value("forbid_unknown_attributes")),
             options=self.value("table_options") or TableOptions(),
             unique=self._unique(),
+            kind=kind,
             evolution=self._evolution(),
         )
+        if table is not None:
+            table.add(declaration, self.owner)
+        return declaration
+
+    def _single_table(self) -> SingleTable | None:
+        table: Any = self.value("single_table")
+        if table is not None and not isinstance(table, SingleTable):
+            raise DeclarationError(f"{self.owner.__name__}: single_table is a SingleTable, not {table!r:.80}")
+        if table is not None and bool(table.sort_key) != bool(self.value("sort_key")):
+            needs = f"has the sort key {table.sort_key!r}" if table.sort_key else "has no sort key"
+            raise DeclarationError(f"{self.owner.__name__}: {table!r} {needs}; sort_key is {self.value('sort_key')!r}")
+        return table
 
     def _model_class(self) -> Any:
         declared: Any = self.value("model_class")
+        declared = union_model(declared) or declared
         argument = model_argument(self.owner)
         if declared is None or argument is None or not isinstance(declared, type) or issubclass(declared, argument):
             return declared or argument
@@ -145,7 +180,7 @@ def declared_at_class_time(cls: type) -> Declaration | None:
         if source is None:
             return None
     declared = Declared(cls, source)
-    model_class = declared.value("model_class") or model_argument(cls)
+    model_class = union_model(declared.value("model_class")) or declared.value("model_class") or model_argument(cls)
     if declared.value("primary_key") is None or model_class is None or not _is_complete(model_class):
         return None
     return declared.declaration()
@@ -181,7 +216,7 @@ def model_argument(cls: type, known: Mapping[Any, Any] | None = None) -> type[Ba
             continue
         arguments = [(known or {}).get(argument, argument) for argument in get_args(base)]
         above = model_argument(origin, dict(zip(origin.__parameters__, arguments, strict=False)))
-        for argument in (above, *arguments):
+        for argument in (above, *(union_model(argument) or argument for argument in arguments)):
             if isinstance(argument, type) and issubclass(argument, BaseModel):
                 return argument
     return None
@@ -231,15 +266,6 @@ def _refuse_hidden_methods(cls: type) -> None:
 
 
 _INSTANCE_ATTRIBUTES = frozenset(("config", "_connection", "_driver", "_entity"))
-
-
-def _merged_derived(owner: str, patterns: Iterable[AccessPattern]) -> tuple[Derived, ...]:
-    by_attribute: dict[str, Derived] = {}
-    for pattern in patterns:
-        for entry in pattern.derived:
-            if by_attribute.setdefault(entry.attribute, entry) != entry:
-                raise DeclarationError(f"{owner}: derived attribute {entry.attribute!r} is declared twice, differently")
-    return tuple(by_attribute.values())
 
 
 def _is_datetime(annotation: Any) -> bool:

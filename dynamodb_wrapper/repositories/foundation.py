@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 from pydantic import BaseModel
 
 from dynamodb_wrapper import expressions
-from dynamodb_wrapper.codec import SchemaOptions, StoredForm, TimeRules
+from dynamodb_wrapper.codec import ModelCodec, SchemaOptions, StoredForm, TimeRules
 from dynamodb_wrapper.config import DynamoDBConfig
 from dynamodb_wrapper.exceptions import DeclarationError, ValidationError
-from dynamodb_wrapper.operations import charts, selection
-from dynamodb_wrapper.operations.declaration import Declaration, Unique
+from dynamodb_wrapper.operations import charts, kind_entity, selection, template_entity
+from dynamodb_wrapper.operations.declaration import Declaration, Index, Unique
 from dynamodb_wrapper.operations.entity import Entity
 from dynamodb_wrapper.operations.table_options import TableOptions
 from dynamodb_wrapper.repositories.declarations import Declared, declared_at_class_time, named_patterns
+from dynamodb_wrapper.repositories.single_table import SingleTable
 from dynamodb_wrapper.transport import Connection, Driver, connection_for
 
 if TYPE_CHECKING:
@@ -35,8 +36,10 @@ class RepositoryFoundation(Generic[T]):
         table_name: On the class, the base name, to which the configuration adds prefix and environment; as a property,
             the physical name. On an instance it is always the physical name.
         model_class: The model; read from ``[Order]`` when left out.
-        primary_key: The field of the partition key.
-        sort_key: The field of the sort key, or None.
+        primary_key: The field of the partition key, or a `Key` template.
+        sort_key: The field of the sort key, or a `Key` template, or None.
+        single_table: The table, where it is shared with other repositories; then ``table_name`` is left out.
+        kind: What items of this repository are called there; the name of the model by default.
         version_attribute: A field (int) for optimistic locking, or None. See `update`.
         ttl_attribute: The field that says when DynamoDB may delete the item, or None. A datetime is stored as whole
             seconds since 1970, rounded up.
@@ -63,6 +66,8 @@ class RepositoryFoundation(Generic[T]):
     model_class: Any = None
     primary_key: Any = None
     sort_key: Any = None
+    single_table: ClassVar[SingleTable | None] = None
+    kind: ClassVar[str | None] = None
     version_attribute: ClassVar[str | None] = None
     ttl_attribute: ClassVar[str | None] = None
     created_at_attribute: ClassVar[str | None] = "created_at"
@@ -79,6 +84,8 @@ class RepositoryFoundation(Generic[T]):
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
+        if isinstance(cls.single_table, SingleTable) and cls.table_name is None:
+            cls.table_name = cls.single_table.table_name
         cls._declaration = declared_at_class_time(cls)
 
     def __init__(self, config: DynamoDBConfig) -> None:
@@ -108,7 +115,10 @@ class RepositoryFoundation(Generic[T]):
             shown=self.config.user_timezone,
         )
         secret = self.config.cursor_secret
-        return Entity(
+        made: type[Entity[T]] = template_entity.TemplateEntity if declaration.templates else Entity
+        if declaration.kind is not None:
+            made = kind_entity.KindEntity
+        return made(
             self.table_name,
             declaration,
             declaration.codec_for(self.model_class, times),
@@ -144,10 +154,20 @@ class RepositoryFoundation(Generic[T]):
         limited._driver = self._driver.limited(timeout=timeout, max_attempts=max_attempts)
         return limited
 
+    @property
+    def _table_entity(self) -> Entity[Any]:
+        """The table as a whole: this repository's, or the one it shares."""
+        table = self.single_table
+        if table is None:
+            return self._entity
+        codec: ModelCodec[Any] = table.declaration.codec_for(table.declaration.model_class, self._entity.codec.times)
+        return Entity(self.table_name, table.declaration, codec, self._entity.cursor_secret)
+
     def describe(self, *, page_size: int = 25, item_bytes: int | None = None) -> charts.EntityChart:
         """Return the chart of what the table answers: patterns, keys, what is carried, and what a page costs.
 
-        It has ``to_text()``, ``to_markdown()``, ``to_json()`` and ``to_json_schema()``. AWS is not asked.
+        It has ``to_text()``, ``to_markdown()``, ``to_json()`` and ``to_json_schema()``. AWS is not asked. Of a shared
+        table, it is the chart of this repository's items.
 
         Args:
             page_size: How many items a page has, for the estimate of read units.
@@ -156,7 +176,10 @@ class RepositoryFoundation(Generic[T]):
         Raises:
             ValidationError: One of them is no positive number.
         """
-        names = {name: pattern.index for name, pattern in named_patterns(type(self)).items()}
+        names = {
+            name: self._declared_index(pattern.index.name) if pattern.keys else pattern.index
+            for name, pattern in named_patterns(type(self)).items()
+        }
         return charts.charted(self._entity, names, page_size=page_size, item_bytes=item_bytes)
 
     def _compiled(self) -> Connection:
@@ -164,10 +187,13 @@ class RepositoryFoundation(Generic[T]):
         self._entity.codec.compile()
         return self._connection
 
-    def _selection(self, index: str | None) -> Selection[T]:
+    def _declared_index(self, name: str | None) -> Index:
+        """Return the table's key, or the declared index of a name."""
         declaration = self._entity.declaration
-        key = declaration.table_key if index is None else declaration.index(index)
-        return selection.Selection(self._entity, key, self._entity.decode)
+        return declaration.table_key if name is None else declaration.index(name)
+
+    def _selection(self, index: str | None) -> Selection[T]:
+        return selection.Selection(self._entity, self._declared_index(index), self._entity.decode)
 
     def _chosen(self, partition: tuple[object, ...], index: str | None, where: AnyCondition | None) -> Selection[T]:
         """Return what `count` is about: all, or one partition; what fulfils a condition."""

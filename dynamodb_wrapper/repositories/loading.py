@@ -74,7 +74,7 @@ class Loaded(Generic[T]):
             DynamoDBWrapperError: The read failed; every handle of it raises this.
         """
         item = self._round.items()[self._place]
-        return None if item is None else self._entity.decode(item)
+        return None if item is None else self._entity.found(item)
 
     @property
     def has_failed(self) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Generic, Protocol, Self, TypeVar, overload
 
 from pydantic import BaseModel
 
-from dynamodb_wrapper.codec import Derived
+from dynamodb_wrapper.codec import Derived, Key
 from dynamodb_wrapper.exceptions import DeclarationError
 from dynamodb_wrapper.operations import parents, selection
 from dynamodb_wrapper.operations.declaration import Declaration, Index, Projection
@@ -23,7 +23,7 @@ T = TypeVar("T", bound=BaseModel)
 B = TypeVar("B")
 B_co = TypeVar("B_co", covariant=True)
 
-Part = str | Derived
+Part = str | Derived | Key
 
 
 class BindsPatterns(Protocol[B_co]):
@@ -31,6 +31,10 @@ class BindsPatterns(Protocol[B_co]):
 
     def _bound(self, index: Index) -> B_co:
         """Return the pattern, ready to be called."""
+        ...
+
+    def _declared_index(self, name: str | None) -> Index:
+        """Return the table's key, or the declared index of a name."""
         ...
 
 
@@ -43,7 +47,8 @@ class AccessPattern:
     Args:
         index: The index's name; None for a question to the table's own key.
         partition: The field of the partition key, or up to four fields (all are given, by equality).
-        sort: The field of the sort key, or up to four (given left to right). A part may be a `Derived` attribute.
+        sort: The field of the sort key, or up to four (given left to right). A part may be a `Derived` attribute. Each
+            half may be a `Key` instead: a template, whose fields are then given as if they were the parts.
         projection: What the index carries: ``"ALL"`` (default), ``"KEYS_ONLY"``, or the keys and these fields.
         local: Whether it is a local index (same partition key as the table; exists from the table's creation on).
     """
@@ -57,12 +62,14 @@ class AccessPattern:
         projection: Projection | Sequence[str] = "ALL",
         local: bool = False,
     ) -> None:
-        parts, sorts = _parts(partition), _parts(sort)
-        self.derived = tuple(part for part in (*parts, *sorts) if isinstance(part, Derived))
+        self.partition, self.sort = _half(partition), _half(sort)
+        parts = (*self.partition, *self.sort)
+        self.derived = tuple(part for part in parts if isinstance(part, Derived))
+        self.keys = tuple(part for part in parts if isinstance(part, Key))
         self.index = Index(
             index,
-            tuple(_name(part) for part in parts),
-            tuple(_name(part) for part in sorts),
+            tuple(map(_name, self.partition)),
+            tuple(map(_name, self.sort)),
             projection if projection == "ALL" or projection == "KEYS_ONLY" else tuple(projection),
             local,
         )
@@ -75,7 +82,9 @@ class AccessPattern:
 
     def __get__(self, repository: BindsPatterns[B] | None, owner: type) -> Self | B:
         """Bind the pattern to a repository."""
-        return self if repository is None else repository._bound(self.index)
+        if repository is None:
+            return self
+        return repository._bound(self.index if not self.keys else repository._declared_index(self.index.name))
 
     def __repr__(self) -> str:
         return f"AccessPattern({self.index!r})"
@@ -158,9 +167,15 @@ class BoundAccessPattern(Generic[T]):
         return query.Query(self._driver, selection.Selection(self._entity, self._index, self._entity.decode))
 
 
-def _parts(parts: Part | Sequence[Part]) -> tuple[Part, ...]:
-    return (parts,) if isinstance(parts, str | Derived) else tuple(parts)
+def _half(given: Part | Sequence[Part]) -> tuple[Part, ...]:
+    parts = (given,) if isinstance(given, str | Derived | Key) else tuple(given)
+    if len(parts) > 1 and any(isinstance(part, Key) for part in parts):
+        raise DeclarationError(f"half of a key is one template, or parts that are none, not {parts!r}")
+    return parts
 
 
 def _name(part: Part) -> str:
-    return part.attribute if isinstance(part, Derived) else part
+    """Return what a part is stored as; of a template, which is told its attribute later, the text."""
+    return (
+        part if isinstance(part, str) else part.attribute or part.template if isinstance(part, Key) else part.attribute
+    )

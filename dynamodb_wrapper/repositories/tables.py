@@ -30,8 +30,8 @@ class TableFoundation(RepositoryFoundation[T]):
 
     @property
     def _entities(self) -> tuple[Entity[Any], ...]:
-        """What the repository keeps, table by table: itself, and what it declares beside."""
-        return (self._entity,)
+        """What the repository keeps, table by table: its own, or the one it shares, and what it declares beside."""
+        return (self._table_entity,)
 
     def cloudformation(self) -> Template:
         """Return a CloudFormation template with the table, as a dict for ``json.dumps``, without asking AWS.
@@ -67,7 +67,7 @@ class TableMethods(TableFoundation[T]):
             TableInUseError: The table exists, or is not active in time.
         """
         self._driver.run(
-            tables.create_table(self._entity, wait_seconds=wait_seconds, progress=progress or self._log_progress),
+            tables.create_table(self._table_entity, wait_seconds=wait_seconds, progress=progress or self._log_progress),
             each_request=True,
         )
 
@@ -78,7 +78,7 @@ class TableMethods(TableFoundation[T]):
             ValidationError: The table exists with other keys, or lacks a declared index.
         """
         return self._driver.run(
-            tables.ensure_table(self._entity, wait_seconds=wait_seconds, progress=progress or self._log_progress),
+            tables.ensure_table(self._table_entity, wait_seconds=wait_seconds, progress=progress or self._log_progress),
             each_request=True,
         )
 
@@ -131,13 +131,13 @@ class TableMethods(TableFoundation[T]):
     def delete_table(self, *, wait_seconds: float = TABLE_WAIT_SECONDS, progress: Progress | None = None) -> bool:
         """Delete the table with everything in it and wait until it is gone; False if there was none."""
         return self._driver.run(
-            tables.delete_table(self._entity, wait_seconds=wait_seconds, progress=progress or self._log_progress),
+            tables.delete_table(self._table_entity, wait_seconds=wait_seconds, progress=progress or self._log_progress),
             each_request=True,
         )
 
     def table_status(self) -> str | None:
         """Return DynamoDB's word for the table's state (``"ACTIVE"``, ``"CREATING"``, ...), None if there is none."""
-        return self._driver.run(tables.table_status(self._entity))
+        return self._driver.run(tables.table_status(self._table_entity))
 
     def health_check(self, *, timeout_seconds: float = 5.0) -> bool:
         """Return whether DynamoDB answers within the timeout and has the table, ready to use; never raises."""

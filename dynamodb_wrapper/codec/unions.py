@@ -1,0 +1,181 @@
+"""Several models in one repository: a discriminated union of them, whose items say which one they are."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from functools import reduce
+from types import UnionType
+from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_origin
+
+from pydantic import BaseModel, Field, create_model
+from pydantic.fields import FieldInfo
+
+from dynamodb_wrapper.codec.derived import Derived
+from dynamodb_wrapper.codec.evolution import Stamp
+from dynamodb_wrapper.codec.model import ModelCodec
+from dynamodb_wrapper.codec.stored import StoredForm
+from dynamodb_wrapper.codec.templates import Template
+from dynamodb_wrapper.codec.wire import Item, TimeRules, Wire, read_any
+from dynamodb_wrapper.exceptions import DeclarationError, ValidationError
+
+T = TypeVar("T", bound=BaseModel)
+
+
+_known: dict[tuple[tuple[type[BaseModel], ...], str], type[BaseModel]] = {}
+
+
+def union_model(annotation: object) -> type[BaseModel] | None:
+    """Return the model that stands for a union of models: it has their fields, and `UnionCodec` reads and writes them.
+
+    Args:
+        annotation: ``Annotated[Card | Transfer, Field(discriminator="method")]``, or something else.
+
+    Returns:
+        None for something else.
+
+    Raises:
+        DeclarationError: It is a union of models that cannot be told apart, or not be stored alike.
+    """
+    union: Any = getattr(annotation, "__value__", annotation)  # of `type Payment = ...`
+    metadata: list[Any] = []
+    if get_origin(union) is Annotated:
+        union, *metadata = get_args(union)
+    variants = get_args(union) if get_origin(union) in (Union, UnionType) else ()
+    if not variants or not all(isinstance(variant, type) and issubclass(variant, BaseModel) for variant in variants):
+        return None
+    names = [entry.discriminator for entry in metadata if isinstance(entry, FieldInfo) and entry.discriminator]
+    if len(names) != 1 or not isinstance(names[0], str):
+        raise DeclarationError(
+            f"{union!r} needs a field that says which of the models an item is: "
+            'Annotated[..., Field(discriminator="kind")]'
+        )
+    known = _known.get((variants, names[0]))
+    if known is None:
+        known = _known[variants, names[0]] = _model_of(variants, names[0])
+    return known
+
+
+def _model_of(variants: tuple[type[BaseModel], ...], discriminator: str) -> type[BaseModel]:
+    fields: dict[str, Any] = {}
+    for name in dict.fromkeys(name for variant in variants for name in variant.model_fields):
+        infos = [variant.model_fields[name] for variant in variants if name in variant.model_fields]
+        annotations = [info.annotation for info in infos]
+        stored = {info.serialization_alias or info.alias or name for info in infos}
+        if len(stored) > 1:
+            raise DeclarationError(f"{name!r} is stored under different names: {', '.join(sorted(stored))}")
+        if len(infos) == len(variants) and all(other == annotations[0] for other in annotations):
+            fields[name] = (infos[0].annotation, infos[0])
+            continue
+        is_everywhere = len(infos) == len(variants) and all(info.is_required() for info in infos)
+        merged: Any = reduce(operator.or_, annotations)
+        alias = stored.pop()
+        fields[name] = (
+            (merged, Field(alias=alias)) if is_everywhere else (merged | None, Field(default=None, alias=alias))
+        )
+    model: Any = create_model(" | ".join(variant.__name__ for variant in variants), **fields)
+    model.__dynamodb_codec__ = UnionCodec
+    model.__dynamodb_union__ = (variants, discriminator)
+    made: type[BaseModel] = model
+    return made
+
+
+class UnionCodec(ModelCodec[T]):
+    """Turns models of several classes into items and back; which one an item is, a field says."""
+
+    def __init__(
+        self,
+        model_class: type[T],
+        *,
+        times: TimeRules | None = None,
+        stored: Mapping[str, StoredForm] | None = None,
+        derived: Sequence[Derived | Template] = (),
+        keep_unknown: bool = False,
+        stamp: Stamp | None = None,
+    ) -> None:
+        super().__init__(
+            model_class, times=times, stored=stored, derived=derived, keep_unknown=keep_unknown, stamp=stamp
+        )
+        variants, discriminator = cast(Any, model_class).__dynamodb_union__
+        self.classes = variants
+        self.fixed = (discriminator,)
+        self._discriminator = self.attribute(discriminator)
+        self._variants: dict[type[BaseModel], ModelCodec[Any]] = {}
+        self._by_value: dict[object, ModelCodec[Any]] = {}
+        for variant in variants:
+            self._check_derived(variant)
+            forms = {name: form for name, form in (stored or {}).items() if name in variant.model_fields}
+            codec: ModelCodec[Any] = ModelCodec.shared(
+                variant, times=times, stored=forms, derived=derived, keep_unknown=keep_unknown, stamp=stamp
+            )
+            self._variants[variant] = codec
+            self._by_value |= dict.fromkeys(_values(variant, discriminator), codec)
+        self.shape.computed = frozenset(name for codec in self._variants.values() for name in codec.shape.computed)
+
+    def _check_derived(self, variant: type[BaseModel]) -> None:
+        for entry in self.derived:
+            seen = entry.when_fields if isinstance(entry, Template) else entry.fields
+            missing = [name for name in seen if name not in variant.model_fields]
+            if missing:
+                raise DeclarationError(
+                    f"{entry.attribute!r} is computed from {', '.join(missing)}, which {variant.__name__} has not"
+                )
+
+    def made(self, values: Mapping[str, object]) -> T:
+        """Return a model of these field values.
+
+        Raises:
+            ValidationError: They are of none of the models.
+        """
+        return cast(T, self._chosen(values.get(self.fixed[0])).made(values))
+
+    def encode(self, model: T) -> Item:
+        """Return the item of a model.
+
+        Raises:
+            ValidationError: It is of none of the classes, or has a value DynamoDB cannot hold.
+        """
+        codec = self._variants.get(type(model)) or next(
+            (codec for variant, codec in self._variants.items() if isinstance(model, variant)), None
+        )
+        if codec is None:
+            raise ValidationError(f"expected a {self.model_class.__name__}, got {type(model).__name__}: {model!r:.80}")
+        return codec.encode(model)
+
+    def decode(self, item: Mapping[str, Wire]) -> T:
+        """Return the model of an item, validated by the model itself.
+
+        Raises:
+            ValidationError: The item does not validate, or is of none of the models.
+        """
+        wire = item.get(self._discriminator)
+        return cast(T, self._chosen(None if wire is None else read_any(wire)).decode(item))
+
+    def _chosen(self, value: object) -> ModelCodec[Any]:
+        codec = self._by_value.get(value.value if isinstance(value, Enum) else value)
+        if codec is None:
+            name = self.fixed[0]
+            raise ValidationError(
+                f"{name} = {value!r} is none of {', '.join(map(repr, self._by_value))}", {name: f"{value!r} is unknown"}
+            )
+        return codec
+
+    def answer_reader(self, member: Literal["Item", "Items", "Attributes", "Responses"]) -> None:
+        """Return nothing: which model an item is has to be seen first."""
+
+    def compile(self) -> None:
+        """Make now what else the first item written, and the first one and the first page read, would wait for."""
+        for codec in self._variants.values():
+            codec.compile()
+
+
+def _values(variant: type[BaseModel], name: str) -> list[object]:
+    """Return the values by which items of a model are told."""
+    annotation: Any = variant.model_fields[name].annotation if name in variant.model_fields else None
+    if get_origin(annotation) is not Literal:
+        raise DeclarationError(
+            f"{variant.__name__}.{name} says that an item is a {variant.__name__}, so it is a Literal, "
+            f"not {annotation!r}"
+        )
+    return [value.value if isinstance(value, Enum) else value for value in get_args(annotation)]

@@ -1,0 +1,230 @@
+"""A model in a table whose keys are made of fields: callers give fields, and keys are made here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeVar
+
+from pydantic import BaseModel
+
+from dynamodb_wrapper.codec import Item, Template, Wire, read_any
+from dynamodb_wrapper.codec.templates import fitting, shard_text
+from dynamodb_wrapper.exceptions import ValidationError
+from dynamodb_wrapper.expressions import Condition, Path
+from dynamodb_wrapper.operations.declaration import Index
+from dynamodb_wrapper.operations.entity import Entity
+from dynamodb_wrapper.operations.sort_conditions import Partition, SortTemplate
+
+T = TypeVar("T", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class TemplateEntity(Entity[T]):
+    """An entity with key templates.
+
+    A key is given as ``(pk, sk)``: first what the partition key is made of, then what the sort key is made of beyond
+    that. Where that is one field, it is the field's value; where it is several, a tuple or list of values, or a mapping
+    by field; where it is none, nothing. A mapping of all the fields as ``pk`` is a key, too.
+    """
+
+    @cached_property
+    def key_groups(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The fields that the first half of a key gives, and the second."""
+        partition, *sort = (self._asked_of(name) for name in self.declaration.table_key.fields)
+        return partition, tuple(name for names in sort for name in names if name not in partition)
+
+    def _made_of(self, name: str) -> tuple[str, ...]:
+        template = self.declaration.templates.get(name)
+        return (name,) if template is None else template.names
+
+    def _asked_of(self, name: str) -> tuple[str, ...]:
+        template = self.declaration.templates.get(name)
+        return (name,) if template is None else template.asked
+
+    def key(self, pk: object, sk: object = None) -> Item:
+        """Return the wire key for field values as the caller has them.
+
+        Raises:
+            ValidationError: A part is missing, superfluous, empty, too long or of the wrong type; says which.
+        """
+        wires = {name: self.field_wire(name, value) for name, value in self._named(pk, sk).items()}
+        return {
+            self.codec.attribute(name): self._key_wire(name, [wires[field] for field in self._made_of(name)])
+            for name in self.declaration.table_key.fields
+        }
+
+    def field_wire(self, name: str, value: object) -> Wire:
+        """Return the stored form of a field's value that a key is made of.
+
+        Raises:
+            ValidationError: It is None, or can never be there.
+        """
+        if value is None:
+            raise ValidationError(f"key {name!r} of table {self.table_name!r} cannot be None", {name: "None"})
+        try:
+            return self.codec.target((name,)).compared(value)
+        except ValidationError as error:
+            raise ValidationError(
+                f"key {name!r} of table {self.table_name!r} cannot be {value!r}: "
+                + "; ".join(map(str, error.errors.values())),
+                {name: f"{value!r} is not what the field holds"},
+                error,
+            ) from error
+
+    def _key_wire(self, name: str, wires: Sequence[Wire]) -> Wire:
+        template = self.declaration.templates.get(name)
+        if template is None:
+            wire = wires[0]
+        else:
+            with fitting(self._owner):
+                wire = {"S": template.text(wires, self.codec.times) or ""}
+        self._check_key_part(self.codec.attribute(name), wire)
+        return wire
+
+    @property
+    def _owner(self) -> str:
+        return f"key of table {self.table_name!r}"
+
+    def _named(self, pk: object, sk: object) -> dict[str, object]:
+        first, second = self.key_groups
+        if sk is None and isinstance(pk, Mapping) and pk.keys() == {*first, *second}:
+            return dict(pk)
+        return {**self._group(first, pk), **self._group(second, sk)}
+
+    def _group(self, names: tuple[str, ...], given: object) -> dict[str, object]:
+        if len(names) == 1 and not isinstance(given, Mapping):
+            return {names[0]: given}
+        if not names and given is None:
+            return {}
+        if names and isinstance(given, Mapping) and given.keys() == set(names):
+            return dict(given)
+        if len(names) > 1 and isinstance(given, tuple | list) and len(given) == len(names):
+            return dict(zip(names, given, strict=True))
+        raise ValidationError(f"{self._expected_key}; not {given!r:.120}", dict.fromkeys(names, "missing"))
+
+    @property
+    def _expected_key(self) -> str:
+        halves = [names[0] if len(names) == 1 else f"({', '.join(names)})" for names in self.key_groups if names]
+        fields = ", ".join(name for names in self.key_groups for name in names)
+        return f"a key of table {self.table_name!r} is {' and '.join(halves)}, or a mapping of {fields}"
+
+    def key_values(self, key: object) -> tuple[object, object]:
+        """Return the values of a key given as one: the first half where there is no second, a pair, or a mapping.
+
+        Raises:
+            ValidationError: It has another form.
+        """
+        if not self.key_groups[1] or isinstance(key, Mapping):
+            return key, None
+        if isinstance(key, tuple | list) and len(key) == 2:
+            return key[0], key[1]
+        raise ValidationError(f"{self._expected_key}; not {key!r:.120}")
+
+    def fields_of_key(self, pk: object, sk: object = None) -> dict[str, object]:
+        """Return the fields of a caller's key, typed as the model's."""
+        wires = {
+            self.codec.attribute(name): self.field_wire(name, value) for name, value in self._named(pk, sk).items()
+        }
+        return dict(self.codec.decode_partial(wires))
+
+    def _read_key(self, key: Mapping[str, Wire]) -> Item | None:
+        """Return the stored values of the fields that a wire key tells; None where it is not made as ours are."""
+        wires: Item = {}
+        for name in self.declaration.table_key.fields:
+            template, attribute = self.declaration.templates.get(name), self.codec.attribute(name)
+            if attribute not in key:
+                return None
+            if template is None:
+                wires[attribute] = key[attribute]
+                continue
+            found = template.read(str(key[attribute].get("S", "")), self.codec.times)
+            if found is None:
+                return None
+            wires |= {self.codec.attribute(field): wire for field, wire in found.items()}
+        return wires
+
+    def known_by_key(self, key: Item) -> Mapping[str, object]:
+        """Return the fields that a wire key tells, typed as the model's."""
+        return self.codec.decode_partial(self._read_key(key) or {})
+
+    def readable_key(self, key: Mapping[str, Wire]) -> dict[str, object]:
+        """Return a wire key as the fields it is made of, for errors; as it is stored where it does not tell them."""
+        wires = self._read_key(key) or {}
+        members = self.codec.shape.by_attribute
+        fields = {members[name].name: members[name].shape.read(wire) for name, wire in wires.items()}
+        is_told = fields.keys() >= set(self.declaration.key_fields)
+        return fields if is_told else {name: read_any(wire) for name, wire in key.items()}
+
+    def check_written_key(self, key: Item) -> None:
+        """Refuse a key that the model would refuse, where an item may be made under it.
+
+        Raises:
+            ValidationError: A part is not what its field takes.
+        """
+        for name, value in self.known_by_key(key).items():
+            self.codec.target((name,)).written(value)
+
+    def check_keys(self, item: Item) -> None:
+        """Refuse an item whose key attributes DynamoDB would refuse.
+
+        Raises:
+            ValidationError: A part of the table's key is None, or a key attribute is empty, too long or of the wrong
+                type.
+        """
+        for name in self.declaration.table_key.fields:
+            missing = [part for part in self._made_of(name) if self.codec.attribute(part) not in item]
+            if missing:
+                raise ValidationError(
+                    f"key {name!r} of table {self.table_name!r} cannot be made: {', '.join(missing)} cannot be None",
+                    dict.fromkeys(missing, "missing"),
+                )
+        super().check_keys(item)
+
+    # --- queries ------------------------------------------------------------------------------------------------
+
+    def partition_fields(self, index: Index) -> tuple[str, ...]:
+        """Return the fields whose values name one partition of a key."""
+        return tuple(dict.fromkeys(name for part in index.partition for name in self._asked_of(part)))
+
+    def partition(self, index: Index, values: Sequence[object]) -> Partition:
+        """Return what reads one partition, or all of its shards, given a value for each of `partition_fields`.
+
+        Raises:
+            ValidationError: A value is not what the key holds.
+        """
+        given = dict(zip(self.partition_fields(index), values, strict=True))
+        wires = {name: self.field_wire(name, value) for name, value in given.items()}
+        conditions: list[Condition] = []
+        shards: tuple[Condition, ...] = ()
+        for name in index.partition:
+            template = self.declaration.templates.get(name)
+            if template is not None:
+                texts = self._partition_texts(template, [wires[field] for field in template.asked])
+                conditions.append(Path(name) == texts[0])
+                shards = tuple(Path(name) == text for text in texts) if len(texts) > 1 else ()
+            else:
+                self.key_part(name, given[name])
+                conditions.append(Path(name) == given[name])
+        sort_key = None
+        if len(index.sort) == 1 and (made := self.declaration.templates.get(index.sort[0])) is not None:
+            known = {name: wire for name, wire in wires.items() if self._is_known(name, index, made)}
+            sort_key = SortTemplate(made, known, self.field_wire, self.codec.times, self._owner)
+        return Partition(tuple(conditions), sort_key, shards)
+
+    def _partition_texts(self, template: Template, wires: Sequence[Wire]) -> list[str]:
+        """Return the key of a partition, or of each of its shards."""
+        with fitting(self._owner):
+            text = template.prefix(wires, self.codec.times)
+        texts = [text + shard_text(number) for number in range(template.shards)] or [text]
+        self._check_key_part(template.attribute, {"S": texts[0]})
+        return texts
+
+    def _is_known(self, name: str, index: Index, made: Template) -> bool:
+        """Whether one partition has one value of a field, as far as a sort key's template tells values apart."""
+        template = self.declaration.templates.get(index.partition[0])
+        if template is None:
+            return True
+        part = template.parts[template.names.index(name)]
+        return part.is_exact and (part.form != "text" or template.case in (None, made.case))

@@ -1,0 +1,86 @@
+"""The method of a repository that reads items of several kinds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import BaseModel
+
+from dynamodb_wrapper.exceptions import DeclarationError
+from dynamodb_wrapper.operations import gathering, kind_entity, selection
+from dynamodb_wrapper.repositories import collections
+from dynamodb_wrapper.repositories.foundation import RepositoryFoundation
+from dynamodb_wrapper.transport import SyncDriver
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dynamodb_wrapper.codec import ModelCodec
+    from dynamodb_wrapper.operations.declaration import Declaration
+    from dynamodb_wrapper.operations.entity import Entity
+    from dynamodb_wrapper.operations.gathering import Collection, Gathering
+    from dynamodb_wrapper.operations.selection import Selection
+    from dynamodb_wrapper.repositories.collections import CollectionQuery, Found
+
+T = TypeVar("T", bound=BaseModel)
+C = TypeVar("C", bound="Collection")
+
+
+class CollectionFoundation(RepositoryFoundation[T]):
+    """What repositories of both colours know of the other kinds in their table."""
+
+    def _gathering(self, collection: type[C]) -> Gathering[C]:
+        table, mine = self.single_table, self._entity
+        if table is None:
+            raise DeclarationError(f"{type(self).__name__} shares no table: a collection is of a single_table")
+        entities = (
+            mine if other.kind == mine.declaration.kind else self._entity_of(other, table.owners[kind])
+            for kind, other in table.declarations.items()
+        )
+        return gathering.Gathering.of(collection, table.kind, entities)
+
+    def _entity_of(self, other: Declaration, owner: type[Any]) -> Entity[Any]:
+        """Return what reads the items of another repository of the table."""
+        times = self._entity.codec.times
+        codec: ModelCodec[Any] = other.codec_for(other.model_class, times)
+        # Upcasters may be methods of the other repository, so it takes one to bring its older items up to date.
+        evolution = None if other.evolution is None else other.evolution.bound(owner(self.config), times)
+        return kind_entity.KindEntity(self.table_name, other, codec, self._entity.cursor_secret, evolution)
+
+    def _partition(self, found: Gathering[Any], partition: Sequence[object], index: str | None) -> Selection[Found]:
+        table = self._table_entity
+        key = table.declaration.table_key if index is None else table.declaration.index(index)
+        chosen = self._selection(index).from_key(*partition)
+        if chosen.shards:
+            raise DeclarationError(f"{type(self).__name__}: a collection is read from one partition, not from shards")
+        return selection.Selection(table, key, found.decode, key_conditions=chosen.partition)
+
+
+class CollectionMethods(CollectionFoundation[T]):
+    """Reads items of several kinds with one query."""
+
+    _driver: SyncDriver
+
+    def collection(self, into: type[C], *partition: object, index: str | None = None) -> CollectionQuery[C]:
+        """Return a lazy query for everything in one partition of the shared table, whatever it is.
+
+        ::
+
+            class CustomerItems(Collection):
+                customers: list[Customer]
+                orders: list[Order]
+
+            found = customers.collection(CustomerItems, "c1").all()
+            found.orders, found.unknown
+
+        Args:
+            into: The collection: a class with a list for each model.
+            partition: The partition, as `query` takes it.
+            index: The name of an index that this repository declares a pattern on.
+
+        Raises:
+            DeclarationError: The repository shares no table, or the collection has a model that is not in it.
+            ValidationError: A partition value is missing, or not what the key holds.
+        """
+        found = self._gathering(into)
+        return collections.CollectionQuery(self._driver, self._partition(found, partition, index), found)

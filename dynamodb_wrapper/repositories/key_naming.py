@@ -1,0 +1,110 @@
+"""Where the key templates of a repository are stored: each `Key` gets its attribute, and becomes a model's template."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from pydantic import BaseModel
+
+from dynamodb_wrapper.codec import Derived, Key, Template
+from dynamodb_wrapper.exceptions import DeclarationError
+from dynamodb_wrapper.operations import key_templates
+from dynamodb_wrapper.operations.declaration import Index
+from dynamodb_wrapper.repositories.patterns import AccessPattern, Part
+from dynamodb_wrapper.repositories.single_table import SingleTable
+
+
+@dataclass(slots=True)
+class NamedKeys:
+    """The keys of one repository, named.
+
+    Attributes:
+        owner: The repository class, for errors.
+        model_class: The model.
+        table: The table that the repository shares, if it does.
+        derived: What is stored beside the fields, by attribute.
+    """
+
+    owner: str
+    model_class: type[BaseModel]
+    table: SingleTable | None = None
+    derived: dict[str, Derived | Template] = field(default_factory=dict)
+    _table: dict[Key, str] = field(default_factory=dict)
+
+    def table_part(self, part: str | Key, default: str, *, is_sorted: bool) -> str:
+        """Return the name of a part of the table's key: the field, or the template's attribute.
+
+        Raises:
+            DeclarationError: The template cannot work.
+        """
+        if not isinstance(part, Key):
+            if self.table is not None:
+                raise DeclarationError(f'{self.owner}: in {self.table!r} keys are templates: Key("{{{part}}}")')
+            return part
+        attribute = self._attribute(part, default)
+        self._table[part] = attribute
+        self._add(key_templates.template_of(part, attribute, self.model_class, is_sorted=is_sorted))
+        return attribute
+
+    def index(self, pattern: AccessPattern) -> Index:
+        """Return the index of a pattern.
+
+        Raises:
+            DeclarationError: A template cannot work, or two are stored in one attribute.
+        """
+        name = pattern.index.name
+        partition, sort = ("pk", "sk") if name is None else (f"{name}_pk", f"{name}_sk")
+        if self.table is not None:
+            partition, sort = self._in_table(self.table, pattern)
+        return replace(
+            pattern.index,
+            partition=self._parts(pattern.partition, partition, is_sorted=False),
+            sort=self._parts(pattern.sort, sort, is_sorted=True),
+        )
+
+    def _in_table(self, table: SingleTable, pattern: AccessPattern) -> tuple[str, str]:
+        """Return the attributes that a shared table has for the key of a pattern."""
+        name = pattern.index.name
+        key = (table.partition_key, table.sort_key) if name is None else table.indexes.get(name)
+        if key is None:
+            known = ", ".join(table.indexes) or "none"
+            raise DeclarationError(f"{self.owner}: {table!r} has no index {name!r}; its indexes are: {known}")
+        attributes = [attribute for attribute in key if attribute is not None]
+        parts = (*pattern.partition, *pattern.sort)
+        if len(pattern.keys) != len(parts) or len(parts) != len(attributes) or pattern.index.local:
+            raise DeclarationError(
+                f"{self.owner}: the key of index {name!r} of {table!r} is {', '.join(attributes)}, and a pattern on it "
+                "has a Key for each"
+            )
+        if pattern.index.projection != "ALL":
+            raise DeclarationError(f"{self.owner}: the indexes of {table!r} carry whole items: leave out projection")
+        return attributes[0], attributes[-1]
+
+    def _attribute(self, part: Key, default: str) -> str:
+        if self.table is not None and part.attribute not in (None, default):
+            raise DeclarationError(f"{self.owner}: {part!r} is stored in {default!r}, as {self.table!r} says")
+        return part.attribute or default
+
+    def _parts(self, parts: Iterable[Part], default: str, *, is_sorted: bool) -> tuple[str, ...]:
+        return tuple(self._part(part, default, is_sorted=is_sorted) for part in parts)
+
+    def _part(self, part: Part, default: str, *, is_sorted: bool) -> str:
+        if isinstance(part, Derived):
+            self._add(part)
+            return part.attribute
+        if not isinstance(part, Key):
+            return part
+        # What equals the table's key is the table's key, unless a shared table says where it is.
+        attribute = self._attribute(part, default if self.table is not None else self._table.get(part, default))
+        self._add(key_templates.template_of(part, attribute, self.model_class, is_sorted=is_sorted))
+        return attribute
+
+    def _add(self, entry: Derived | Template) -> None:
+        if self.derived.setdefault(entry.attribute, entry) != entry:
+            raise DeclarationError(
+                f"{self.owner}: two keys are stored in the attribute {entry.attribute!r}; give one of them another, as "
+                'in Key(..., attribute="name")'
+                if isinstance(entry, Template)
+                else f"{self.owner}: derived attribute {entry.attribute!r} is declared twice, differently"
+            )

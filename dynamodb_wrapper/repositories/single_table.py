@@ -1,0 +1,159 @@
+"""One table that several repositories share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import zip_longest
+from typing import Any
+
+from pydantic import BaseModel, Field, create_model
+
+from dynamodb_wrapper.codec import Template, TimeRules
+from dynamodb_wrapper.codec.templates import DELIMITER
+from dynamodb_wrapper.exceptions import DeclarationError
+from dynamodb_wrapper.operations.declaration import Declaration, Index
+from dynamodb_wrapper.operations.table_options import TableOptions
+
+
+@dataclass(frozen=True, eq=False)
+class SingleTable:
+    """A table in which several repositories keep their items: how its keys and indexes are called.
+
+    ::
+
+        shop = SingleTable("shop", indexes={"gsi1": ("gsi1pk", "gsi1sk")})
+
+        class Orders(BaseDynamoRepository[Order]):
+            single_table = shop
+            primary_key = Key("CUSTOMER#{customer_id}")
+            sort_key = Key("ORDER#{order_id}")
+            by_status = AccessPattern("gsi1", partition=Key("ORDERS#{status}"), sort=Key("{placed_at}#{order_id}"))
+
+    What an item is, its *kind*, is written into an attribute beside its fields: the name of its model, or what the
+    repository declares as ``kind``. To a repository, items of other kinds are not there, and it does not write over
+    them. Two kinds whose keys could be equal are refused when the second class is made.
+
+    Args:
+        table_name: The base name, to which the configuration adds prefix and environment.
+        partition_key: The attribute of the partition key.
+        sort_key: The attribute of the sort key; None for a table without one.
+        kind: The attribute that says what an item is.
+        indexes: Global indexes by name, each with its partition attribute and, if it has one, its sort attribute. They
+            carry whole items; a repository uses those it declares access patterns on.
+        ttl: The attribute by which DynamoDB expires items (a repository's ``ttl_attribute`` is stored there).
+        table_options: Billing, stream and deletion protection for `create_table`.
+
+    Raises:
+        DeclarationError: It cannot work.
+    """
+
+    table_name: str
+    partition_key: str = field(default="pk", kw_only=True)
+    sort_key: str | None = field(default="sk", kw_only=True)
+    kind: str = field(default="_kind", kw_only=True)
+    indexes: Mapping[str, tuple[str] | tuple[str, str]] = field(default_factory=dict, kw_only=True)
+    ttl: str | None = field(default=None, kw_only=True)
+    table_options: TableOptions = field(default=TableOptions(), kw_only=True)
+    _declared: dict[str, Declaration] = field(default_factory=dict, init=False, repr=False)
+    _owners: dict[str, type] = field(default_factory=dict, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        for name, attributes in self.indexes.items():
+            given: object = attributes
+            if not isinstance(given, tuple) or not 1 <= len(given) <= 2:
+                raise DeclarationError(
+                    f"{self!r}: index {name!r} has a tuple of a partition attribute and, maybe, a sort attribute, not "
+                    f"{given!r}"
+                )
+        _ = self.declaration
+
+    @property
+    def declarations(self) -> Mapping[str, Declaration]:
+        """What the repositories of the table declare, by kind, as far as their classes are made."""
+        return dict(self._declared)
+
+    @property
+    def owners(self) -> Mapping[str, type]:
+        """The repository classes, by kind; where several keep one kind, the last that was made."""
+        return dict(self._owners)
+
+    @cached_property
+    def declaration(self) -> Declaration:
+        """The table itself: its keys, its indexes and its expiry, over items of all kinds."""
+        parts = dict.fromkeys(
+            name for key in ((self.partition_key, self.sort_key), *self.indexes.values()) for name in key
+        )
+        names = {attribute: f"part_{number}" for number, attribute in enumerate(parts) if attribute is not None}
+        fields: dict[str, Any] = {name: (str, Field(alias=attribute)) for attribute, name in names.items()}
+        if self.ttl is not None:
+            fields["expiry"] = (int | None, Field(default=None, alias=self.ttl))
+        item: type[BaseModel] = create_model("Item", **fields)
+        return Declaration(
+            owner=f"SingleTable({self.table_name!r})",
+            model_class=item,
+            partition_key=names[self.partition_key],
+            sort_key=names[self.sort_key] if self.sort_key is not None else None,
+            indexes=tuple(
+                Index(name, (names[key[0]],), tuple(names[part] for part in key[1:]))
+                for name, key in self.indexes.items()
+            ),
+            ttl="expiry" if self.ttl is not None else None,
+            options=self.table_options,
+        )
+
+    def add(self, declaration: Declaration, owner: type) -> None:
+        """Note what a repository class declares.
+
+        Raises:
+            DeclarationError: It does not fit into the table, or an item of another kind could have the same key.
+        """
+        assert declaration.kind is not None
+        kind = declaration.kind.value
+        if declaration.ttl is not None:
+            stored = declaration.codec_for(declaration.model_class, TimeRules()).attribute(declaration.ttl)
+            if stored != self.ttl:
+                raise DeclarationError(
+                    f"{declaration.owner}: ttl_attribute {declaration.ttl!r} is stored in {stored!r}, and the table "
+                    f"expires items by {self.ttl!r}"
+                )
+        for other_kind, other in self._declared.items():
+            if other_kind != kind and all(map(_may_be_equal, _key(declaration), _key(other))):
+                raise DeclarationError(
+                    f"{declaration.owner}: a {kind} and a {other_kind} ({other.owner}) could have the same key, "
+                    f"{_described(declaration)} and {_described(other)}; give one of them a text that the other has not"
+                )
+            if other_kind == kind and _key(other) != _key(declaration):
+                raise DeclarationError(
+                    f"{declaration.owner}: {other.owner} declares another key for the kind {kind!r}: "
+                    f"{_described(other)}, not {_described(declaration)}"
+                )
+        self._declared[kind] = declaration
+        self._owners[kind] = owner
+
+    def __repr__(self) -> str:
+        return f"SingleTable({self.table_name!r})"
+
+
+def _key(declaration: Declaration) -> list[Template]:
+    return [declaration.templates[name] for name in declaration.table_key.fields]
+
+
+def _described(declaration: Declaration) -> str:
+    return ", ".join(repr(template.source) for template in _key(declaration))
+
+
+def _may_be_equal(one: Template, other: Template) -> bool:
+    """Whether two templates could make the same text: no value has a delimiter, so they do so piece by piece."""
+    return all(
+        left is not None and right is not None and (left == right or _FIELD in (left, right))
+        for left, right in zip_longest(_pieces(one), _pieces(other))
+    )
+
+
+_FIELD = "{}"
+
+
+def _pieces(template: Template) -> Iterable[str]:
+    return _FIELD.join(template.literals).split(DELIMITER)
