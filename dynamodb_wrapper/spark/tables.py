@@ -14,6 +14,7 @@ from dynamodb_wrapper.codec import StoredForm
 from dynamodb_wrapper.config import DynamoDBConfig
 from dynamodb_wrapper.exceptions import ValidationError
 from dynamodb_wrapper.operations.effects import call
+from dynamodb_wrapper.operations.entity import Entity
 from dynamodb_wrapper.repositories import BaseDynamoRepository
 from dynamodb_wrapper.spark.options import Options
 from dynamodb_wrapper.transport import SyncDriver, connection_for
@@ -120,6 +121,12 @@ def table_of(options: Options, config: DynamoDBConfig) -> Table:
     repository = repository_of(options, config)
     if repository is not None:
         entity = repository._entity
+        if type(entity) is not Entity:
+            raise ValidationError(
+                f"{options.repository} makes its keys from fields, or shares its table with other repositories; Spark "
+                'would not. Name the table and its columns: option("table", ...), schema(...)',
+                {"repository": "has keys made of fields, or a shared table"},
+            )
         declaration = entity.declaration
         key = declaration.table_key if options.index is None else declaration.index(options.index)
         return Table(

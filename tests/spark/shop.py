@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, Field
 
-from dynamodb_wrapper import AccessPattern, BaseDynamoRepository, DynamoDBConfig
+from dynamodb_wrapper import AccessPattern, BaseDynamoRepository, Key
 
 if TYPE_CHECKING:
     from dynamodb_wrapper.spark.metrics import JobReport, TaskReport
@@ -102,3 +102,9 @@ class Tickets(BaseDynamoRepository[Ticket]):
     @staticmethod
     def upcast_v1_v2(item: dict[str, Any]) -> dict[str, Any]:
         return {"label": item.pop("title", None), "priority": 5, **item}
+
+
+class Templated(BaseDynamoRepository[Ticket]):
+    table_name = "templated"
+    primary_key = Key("T#{pk}")
+    sort_key = Key("N#{sk:08d}")
