@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, Field
 
-from dynamodb_wrapper import AccessPattern, BaseDynamoRepository, Key
+from dynamodb_wrapper import AccessPattern, BaseDynamoRepository, DynamoDBConfig, Key
 
 if TYPE_CHECKING:
     from dynamodb_wrapper.spark.metrics import JobReport, TaskReport
