@@ -104,7 +104,12 @@ class Tickets(BaseDynamoRepository[Ticket]):
         return {"label": item.pop("title", None), "priority": 5, **item}
 
 
-class Templated(BaseDynamoRepository[Ticket]):
-    table_name = "templated"
-    primary_key = Key("T#{pk}")
-    sort_key = Key("N#{sk:08d}")
+class Visit(BaseModel):
+    user: str
+    number: int
+
+
+class Visits(BaseDynamoRepository[Visit]):
+    table_name = "visits"
+    primary_key = Key("USER#{user}")
+    sort_key = Key("VISIT#{number:08d}")

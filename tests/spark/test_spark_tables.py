@@ -150,7 +150,7 @@ def test_a_repository_with_unique_values_cannot_be_written(spark: SparkSession, 
 
 def test_a_repository_with_key_templates_is_refused(spark: SparkSession, server: Server) -> None:
     with pytest.raises(Exception, match="makes its keys from fields"):
-        read(spark, server, repository="tests.spark.shop:Templated").load()
+        read(spark, server, repository="tests.spark.shop:Visits").load()
 
 
 # --- reading ---------------------------------------------------------------------------------------------------------
