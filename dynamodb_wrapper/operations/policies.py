@@ -101,7 +101,7 @@ def _condition(entities: Sequence[Entity[Any]], patterns: Sequence[str], *, read
         raise ValidationError("leading_keys takes one pattern or more, as in ['TENANT#42#*']", {"leading_keys": "none"})
     given: Sequence[object] = patterns
     for pattern in given:
-        if not isinstance(pattern, str) or not pattern.strip("*"):
+        if not isinstance(pattern, str) or not pattern.strip("*?"):
             raise ValidationError(
                 f"leading_keys has patterns such as 'TENANT#42#*'; {pattern!r:.80} would allow every key or none",
                 {"leading_keys": repr(pattern)},

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from dynamodb_wrapper.exceptions import ValidationError
 from dynamodb_wrapper.operations.entity import Entity
 from dynamodb_wrapper.operations.policies import Policy, policy_of
 from dynamodb_wrapper.operations.templates import Template, cloudformation_of, terraform_of
@@ -59,7 +60,7 @@ def iam_policy(
 
     Args:
         repositories: Of either colour.
-        region: The region in the ARNs; by default that of the first repository's configuration, else ``"*"``. In a
+        region: The region in the ARNs; by default that of the repositories' configurations, else ``"*"``. In a
             CloudFormation template, ``"${AWS::Region}"`` within ``Fn::Sub``.
         account: The number of the AWS account.
         partition: ``"aws"``, ``"aws-cn"`` or ``"aws-us-gov"``.
@@ -71,11 +72,11 @@ def iam_policy(
             Indexes are bound by their own partition key; those of several attributes are left out.
 
     Raises:
-        ValidationError: There is no repository, or an option cannot be.
+        ValidationError: There is no repository, they are in several regions, or an option cannot be.
     """
     return policy_of(
         _entities(repositories),
-        region=region or next((each.config.region_name for each in repositories), None) or "*",
+        region=region or _region_of(repositories),
         account=account,
         partition=partition,
         read_only=read_only,
@@ -83,6 +84,16 @@ def iam_policy(
         admin=admin,
         leading_keys=leading_keys,
     )
+
+
+def _region_of(repositories: Iterable[AnyRepository]) -> str:
+    regions = sorted({each.config.region_name or "*" for each in repositories})
+    if len(regions) > 1:
+        raise ValidationError(
+            f"the repositories are in the regions {', '.join(regions)}: make a policy for each, or say region='*'",
+            {"region": "several"},
+        )
+    return regions[0] if regions else "*"
 
 
 def _entities(repositories: Iterable[AnyRepository]) -> list[Entity[Any]]:

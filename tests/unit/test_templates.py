@@ -330,6 +330,19 @@ def test_a_policy_allows_what_repositories_do() -> None:
     assert "*" not in json.dumps(policy)
 
 
+def test_a_policy_is_for_one_region() -> None:
+    elsewhere = Everything(CONFIG.model_copy(update={"region_name": "us-east-1"}))
+    with pytest.raises(ValidationError, match="in the regions eu-west-1, us-east-1"):
+        iam_policy(Things(CONFIG), elsewhere)
+    assert iam_policy(Things(CONFIG), elsewhere, region="*")["Statement"]
+
+
+@pytest.mark.parametrize("pattern", ["*", "?*", "*?*", ""])
+def test_a_pattern_that_allows_every_key(pattern: str) -> None:
+    with pytest.raises(ValidationError, match="leading_keys"):
+        iam_policy(Things(CONFIG), leading_keys=[pattern])
+
+
 def test_cfn_lint_finds_what_is_wrong_with_a_policy() -> None:
     policy = iam_policy(Things(CONFIG))
     policy["Statement"][0]["Action"].append("dynamodb:TransactWriteItems")
