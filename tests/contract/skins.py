@@ -157,8 +157,11 @@ def _is_declared(name: str) -> bool:
 _loop: Loop | None = None  # while a test of the async skin runs
 
 
-def _made(cls: type, config: Any = None) -> Any:
-    """Make what a class makes, or, under the async skin, its twin; without a configuration it is being copied."""
+def _made(cls: type, config: Any = None, *_: object) -> Any:
+    """Make what a class makes, or, under the async skin, its twin; without a configuration it is being copied.
+
+    Classes outside of this suite may be made from more than a configuration.
+    """
     if _loop is None or config is None:
         return object.__new__(cls)
     return Blocking(_loop, async_twin(cls)(config))
