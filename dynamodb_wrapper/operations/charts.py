@@ -255,8 +255,10 @@ def _schema(entity: Entity[Any]) -> dict[str, Any]:
     schema: dict[str, Any] = entity.codec.model_class.model_json_schema(
         by_alias=True, mode="serialization", schema_generator=_Lenient
     )
-    if "$ref" in schema:  # a model that contains itself
-        schema = {**schema["$defs"][schema["$ref"].rpartition("/")[2]], "$defs": schema["$defs"]}
+    # A model that contains itself is only referred to; old versions of Pydantic do so within allOf.
+    references = schema.get("allOf", [schema])
+    if len(references) == 1 and "$ref" in references[0]:
+        schema = {**schema["$defs"][references[0]["$ref"].rpartition("/")[2]], "$defs": schema["$defs"]}
     properties: dict[str, Any] = dict(schema.get("properties", {}))
     for member in entity.codec.shape.by_name.values():
         if member.info.exclude is True:
