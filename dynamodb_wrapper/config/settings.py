@@ -67,7 +67,8 @@ class DynamoDBConfig(BaseModel):
         deadline_seconds: For one call of a repository, its retries and their delays included; None (default) for no
             limit but those above and ``retries``. ``DYNAMODB_DEADLINE``, in milliseconds.
         transport: ``auto`` (default) sends requests on items over connections of its own, except where somebody relies
-            on botocore (see the architecture); so does ``direct``. ``botocore`` goes through botocore's client.
+            on botocore (see the architecture); so does ``direct``, which logs a warning where it cannot. ``botocore``
+            goes through botocore's client. ``DYNAMODB_TRANSPORT``.
         cursor_secret: Signs page cursors, so that a forged one is refused; the same in every process that reads them.
         default_timezone: What naive datetimes are in, default ``"UTC"``. ``DYNAMODB_TIMEZONE``.
         user_timezone: What datetimes are shown in; None for UTC. ``DYNAMODB_USER_TIMEZONE``.
