@@ -102,7 +102,7 @@ pipeline: $(SPARK) $(MINISTACK) ## A pipeline through Spark into DynamoDB, a run
 
 lock: .venv-lock ## Resolve the dependencies anew (needs a package index)
 	@echo "==> requirements/*.lock"
-	@$(COMPILE) --upgrade --extra embedded --extra opentelemetry --extra demo --group dev pyproject.toml -o requirements/dev.lock
+	@$(COMPILE) --upgrade --extra embedded --extra opentelemetry --extra demo --extra fastapi --extra redis --extra cli --extra parquet --group dev pyproject.toml -o requirements/dev.lock
 	@$(COMPILE) --upgrade --group build -c requirements/dev.lock -o requirements/build.lock
 	@$(COMPILE) --upgrade --resolution lowest-direct --extra embedded --group test pyproject.toml -o requirements/lowest.lock
 	@$(COMPILE) --upgrade --no-config --extra spark --extra demo --group spark pyproject.toml -o requirements/spark.lock
