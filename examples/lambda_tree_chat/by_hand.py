@@ -35,8 +35,21 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
 
 def _created(user_id: str, body: dict[str, str]) -> dict[str, Any]:
     chat_id, root_id, now = str(uuid4()), str(uuid4()), datetime.now(UTC).isoformat()
-    chat = {"chat_id": chat_id, "title": body["title"], "root_id": root_id, "messages_made": 1, "created_at": now}
-    message = {"chat_id": chat_id, "message_id": root_id, "text": body["text"], "role": "user", "depth": 1}
+    chat: dict[str, Any] = {
+        "user_id": user_id,
+        "chat_id": chat_id,
+        "title": body["title"],
+        "root_id": root_id,
+        "messages_made": 1,
+        "created_at": now,
+    }
+    message: dict[str, Any] = {
+        "chat_id": chat_id,
+        "message_id": root_id,
+        "text": body["text"],
+        "role": "user",
+        "depth": 1,
+    }
     keys = {"pk": f"USER#{user_id}", "sk": f"CHAT#{chat_id}", "newest_pk": f"USER#{user_id}", "newest_sk": now}
     _dynamodb.meta.client.transact_write_items(
         TransactItems=[
@@ -55,8 +68,8 @@ def _created(user_id: str, body: dict[str, str]) -> dict[str, Any]:
 
 def _tree(chat_id: str, root_id: str, depth: int) -> dict[str, Any]:
     root = _messages.get_item(Key={"chat_id": chat_id, "message_id": root_id}, ConsistentRead=True)["Item"]
-    level, tree = [{**root, "replies": []}], {}
-    tree = level[0]
+    tree: dict[str, Any] = {**root, "replies": []}
+    level = [tree]
     with ThreadPoolExecutor(8) as pool:
         for _ in range(depth - 1):
             found = list(pool.map(lambda node: _replies(chat_id, node["message_id"]), level))

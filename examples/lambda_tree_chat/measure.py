@@ -11,20 +11,31 @@ import importlib.metadata
 import json
 import os
 import platform
+import shutil
+import socket
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
 from dynamodb_wrapper import DynamoDBConfig
+from examples.lambda_tree_chat.package import build
 from examples.lambda_tree_chat.repositories import ChatRepository, MessageRepository
 
 ROOT = Path(__file__).resolve().parents[2]
-MODULES = {"this example": "app", "with Powertools": "with_powertools", "by hand on boto3": "by_hand"}
-PORT = 18_765
+MODULES = {
+    "this example": "app",
+    "- from its zip": "app",
+    "- from a zip without bytecode": "app",
+    "with Powertools": "with_powertools",
+    "by hand on boto3": "by_hand",
+}
 
 # Run in the fresh process. What comes before the import is nothing that Lambda would not have loaded by then.
 FRESH = """
@@ -72,18 +83,30 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9, help="fresh processes of each (default: 9)")
     parser.add_argument("--calls", type=int, default=300, help="warm calls in each process (default: 300)")
     options = parser.parse_args()
-    url = f"http://127.0.0.1:{PORT}"
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(PORT)]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        wait_for(url)
+    with tempfile.TemporaryDirectory() as folder, local_server() as url:
         environment = function_environment(url)
         make_tables(environment)
+        places = {"- from its zip": Path(folder) / "zip", "- from a zip without bytecode": Path(folder) / "bare"}
+        for name, place in places.items():
+            build(place.with_suffix(".zip"), with_bytecode="without" not in name)
+            shutil.unpack_archive(place.with_suffix(".zip"), place)
         found: dict[str, list[dict[str, Any]]] = {name: [] for name in MODULES}
         for _ in range(options.rounds):
             for name, module in MODULES.items():
-                found[name].append(measured(module, options.calls, environment))
-        print(report(found))
+                found[name].append(measured(module, options.calls, environment, places.get(name)))
+    print(report(found))
+
+
+@contextmanager
+def local_server() -> Iterator[str]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        wait_for(f"http://127.0.0.1:{port}")
+        yield f"http://127.0.0.1:{port}"
     finally:
         server.terminate()
         server.wait()
@@ -103,7 +126,6 @@ def function_environment(url: str) -> dict[str, str]:
     return {
         "PATH": os.environ.get("PATH", ""),
         "HOME": "/nowhere",
-        "PYTHONPATH": str(ROOT),
         "AWS_LAMBDA_FUNCTION_NAME": "tree-chat",
         "AWS_REGION": "us-east-1",
         "AWS_DEFAULT_REGION": "us-east-1",
@@ -127,9 +149,12 @@ def make_tables(environment: dict[str, str]) -> None:
     MessageRepository(config).ensure_table()
 
 
-def measured(module: str, calls: int, environment: dict[str, str]) -> dict[str, Any]:
-    command = [sys.executable, "-c", FRESH, module, str(calls)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=True, cwd=ROOT)
+def measured(module: str, calls: int, environment: dict[str, str], place: Path | None) -> dict[str, Any]:
+    """Return the figures of a fresh process; from an unpacked zip, nothing that is installed here is found."""
+    options = [] if place is None else ["-S", "-B"]
+    command = [sys.executable, *options, "-c", FRESH, module, str(calls)]
+    environment = environment | {"PYTHONPATH": str(place or ROOT)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=True, cwd="/")
     figures: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return figures
 

@@ -39,7 +39,7 @@ def read(chat_id: str) -> dict[str, Any]:
     return nested(service.tree(user_id(), chat_id, None, depth))
 
 
-@app.exception_handler(Exception)
+@app.exception_handler(Exception)  # type: ignore[untyped-decorator]
 def failed(error: Exception) -> Response[Any]:
     status, text, details = answer_to(error)
     if status >= 500:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import json
 import os
+import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -21,6 +23,7 @@ from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent, A
 
 from dynamodb_wrapper import DynamoDBConfig, aws_services
 from dynamodb_wrapper.testing import Faults, Requests, Tables
+from examples.lambda_tree_chat import measure, package
 from examples.lambda_tree_chat import service as service_module
 from examples.lambda_tree_chat.handlers import ChatHandler
 from examples.lambda_tree_chat.models import MAX_DEPTH, MAX_TEXT_BYTES
@@ -454,6 +457,7 @@ def deployed(moto_server: RunningServer) -> Iterator[dict[str, str]]:
         "PYTHONPATH": str(ROOT),
         "AWS_LAMBDA_FUNCTION_NAME": "tree-chat",
         "AWS_REGION": "us-east-1",
+        "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_ACCESS_KEY_ID": "testing",
         "AWS_SECRET_ACCESS_KEY": "testing",
         "DYNAMODB_ENDPOINT_URL": server.endpoint_url,
@@ -533,3 +537,91 @@ observe(count)
     assert 1 <= answer["deleted"] <= 8
     assert texts(client("GET", chat)[1]) == ["hello"]
     assert MessageRepository(config).count() == 1
+
+
+def test_with_powertools(deployed: dict[str, str]) -> None:
+    new = event_v2("POST", "/chats", "ada", {"title": "t", "text": "hello"}, {})
+    code = f"""
+from examples.lambda_tree_chat.with_powertools import handler
+Context.function_name = Context.invoked_function_arn = "f"
+Context.memory_limit_in_mb = 128
+call({new!r})
+read = {event_v2("GET", "/chats/PATH?depth=2", "ada", None, {})!r}
+read["rawPath"] = "/live/chats/" + service.page("ada", 1, None).items[0].chat_id
+call(read)
+call({event_v2("GET", "/chats/x", "eve", None, {})!r})
+"""
+    done = fresh(code, deployed)
+    assert done.returncode == 0, done.stderr
+    made, read, missing = map(json.loads, done.stdout.splitlines())
+    assert (made["status"], read["status"], read["text"]) == (201, 200, "hello")
+    assert (missing["status"], missing["error"]) == (404, "there is no such chat")
+
+
+def test_by_hand_answers_the_same(deployed: dict[str, str]) -> None:
+    new = event_v2("POST", "/chats", "ada", {"title": "t", "text": "hello"}, {})
+    code = f"""
+from examples.lambda_tree_chat import by_hand
+own = handler
+handler = by_hand.handler
+call({new!r})
+read = {event_v2("GET", "/chats/PATH?depth=2", "ada", None, {})!r}
+read["rawPath"] = "/live/chats/" + service.page("ada", 1, None).items[0].chat_id
+call(read)
+handler = own
+call(read)
+"""
+    done = fresh(code, deployed)
+    assert done.returncode == 0, done.stderr
+    made, read, as_ours = map(json.loads, done.stdout.splitlines())
+    assert made["status"] == 201
+    assert (read["status"], read["text"], read["replies"]) == (200, "hello", [])
+    assert {name: as_ours[name] for name in ("status", "message_id", "text", "replies")} == {
+        name: read[name] for name in ("status", "message_id", "text", "replies")
+    }
+
+
+# --- the zip --------------------------------------------------------------------------------------------------------
+
+
+def test_the_zip_has_all_that_is_needed(deployed: dict[str, str], tmp_path: Path) -> None:
+    package.build(tmp_path / "one.zip")
+    package.build(tmp_path / "two.zip")
+    assert (tmp_path / "one.zip").read_bytes() == (tmp_path / "two.zip").read_bytes()
+    assert (tmp_path / "one.zip").stat().st_size < 8_000_000
+    shutil.unpack_archive(tmp_path / "one.zip", tmp_path / "task")
+    for path in [*(tmp_path / "task").rglob("*")]:
+        path.chmod(0o555)
+    new = event_v2("POST", "/chats", "ada", {"title": "t", "text": "hello"}, {})
+    done = subprocess.run(
+        # Without what is installed here, and without the time zones of this machine.
+        [sys.executable, "-S", "-W", "error", "-c", f"{START}\ncall({new!r})\nprint(sys.modules['pydantic'].__file__)"],
+        env=deployed | {"PYTHONPATH": str(tmp_path / "task"), "PYTHONTZPATH": ""},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    answer, place = done.stdout.splitlines()
+    assert json.loads(answer)["status"] == 201
+    assert place.startswith(str(tmp_path))
+    for path in (tmp_path / "task").rglob("*"):
+        path.chmod(0o755)
+
+
+def test_what_is_left_out_of_the_zip(tmp_path: Path) -> None:
+    package.build(tmp_path / "bare.zip", with_bytecode=False)
+    with zipfile.ZipFile(tmp_path / "bare.zip") as archive:
+        names = archive.namelist()
+    assert not [name for name in names if name.endswith(".pyc") or name.startswith(("boto", "dynamodb_wrapper/spark"))]
+    assert "examples/lambda_tree_chat/app.py" in names
+    assert "MB unpacked" in package.contents(tmp_path / "bare.zip")[0]
+
+
+def test_the_measuring_runs() -> None:
+    command = [sys.executable, "-m", "examples.lambda_tree_chat.measure", "--rounds", "1", "--calls", "2"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=110, check=False)
+    assert done.returncode == 0, done.stderr
+    assert [line.split("|")[1].strip() for line in done.stdout.splitlines()[4:]] == list(measure.MODULES)
