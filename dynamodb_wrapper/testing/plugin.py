@@ -99,23 +99,21 @@ def dynamodb_requests(dynamodb_stage: Stage) -> Requests:
 
 
 @pytest.fixture
-def dynamodb_environment(dynamodb_stage: Stage, monkeypatch: pytest.MonkeyPatch) -> DynamoDBConfig:
-    """Let ``DynamoDBConfig.from_env()`` lead to the test's DynamoDB, for code that makes its configuration itself."""
-    config = dynamodb_stage.config
-    key, secret, token = config.aws_access_key_id, config.aws_secret_access_key, config.aws_session_token
-    variables = {
-        "DYNAMODB_ENDPOINT_URL": config.endpoint_url,
-        "DYNAMODB_TABLE_PREFIX": config.table_prefix,
-        "DYNAMODB_ENVIRONMENT": config.environment,
-        "AWS_REGION": config.region_name,
-        "AWS_PROFILE": config.profile_name,
-        "AWS_ACCESS_KEY_ID": key,
-        "AWS_SECRET_ACCESS_KEY": None if secret is None else secret.get_secret_value(),
-        "AWS_SESSION_TOKEN": None if token is None else token.get_secret_value(),
-    }
-    for name, value in variables.items():
+def dynamodb_environment(dynamodb_stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Iterator[DynamoDBConfig]:
+    """The configuration, which ``DynamoDBConfig.from_env()`` gives too, and which is the default of the process.
+
+    For code that makes its configuration itself, or has none (``get_table``, ``aws_services``).
+    """
+    from dynamodb_wrapper.testing.environment import variables_of
+    from dynamodb_wrapper.transport import DynamoDBSingleton
+
+    for name, value in variables_of(dynamodb_stage.config).items():
         if value:
             monkeypatch.setenv(name, value)
         else:
             monkeypatch.delenv(name, raising=False)
-    return config
+    singleton = DynamoDBSingleton()
+    before = singleton._configured
+    singleton.configure(dynamodb_stage.config)
+    yield dynamodb_stage.config
+    singleton.configure(before)

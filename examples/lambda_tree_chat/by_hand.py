@@ -19,7 +19,7 @@ from botocore.config import Config
 _PREFIX = os.environ.get("DYNAMODB_TABLE_PREFIX", "") + "_dev_"
 _CONFIG = Config(connect_timeout=1, read_timeout=3, retries={"total_max_attempts": 3, "mode": "standard"})
 _dynamodb = boto3.resource("dynamodb", endpoint_url=os.environ.get("DYNAMODB_ENDPOINT_URL"), config=_CONFIG)
-_chats, _messages = _dynamodb.Table(f"{_PREFIX}tree_chats"), _dynamodb.Table(f"{_PREFIX}tree_chat_messages")
+_chats, _messages = _dynamodb.Table(f"{_PREFIX}chats"), _dynamodb.Table(f"{_PREFIX}chat_messages")
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
@@ -50,7 +50,7 @@ def _created(user_id: str, body: dict[str, str]) -> dict[str, Any]:
         "role": "user",
         "depth": 1,
     }
-    keys = {"pk": f"USER#{user_id}", "sk": f"CHAT#{chat_id}", "newest_pk": f"USER#{user_id}", "newest_sk": now}
+    keys = {"pk": f"USER#{user_id}", "sk": f"CHAT#{chat_id}", "newest_sk": now}
     _dynamodb.meta.client.transact_write_items(
         TransactItems=[
             {

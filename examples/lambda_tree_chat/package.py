@@ -32,6 +32,7 @@ LEFT_OUT = (
     "dynamodb_wrapper/spark",
     "dynamodb_wrapper/testing",
     "examples/lambda_tree_chat/by_hand.py",
+    "examples/lambda_tree_chat/infrastructure.py",
     "examples/lambda_tree_chat/measure.py",
     "examples/lambda_tree_chat/package.py",
     "examples/lambda_tree_chat/with_powertools.py",

@@ -11,14 +11,14 @@ from examples.lambda_tree_chat.models import Chat, Message
 
 
 class ChatRepository(BaseDynamoRepository[Chat]):
-    table_name = "tree_chats"
+    table_name = "chats"
     primary_key = Key("USER#{user_id}")
     sort_key = Key("CHAT#{chat_id}")
     newest = AccessPattern("newest", partition=Key("USER#{user_id}"), sort=Key("{created_at}#{chat_id}"))
 
 
 class MessageRepository(BaseDynamoRepository[Message]):
-    table_name = "tree_chat_messages"
+    table_name = "chat_messages"
     primary_key = "chat_id"
     sort_key = "message_id"
     replies = ParentPattern("replies", parent="parent_id", id="message_id", within="chat_id", sort="created_at")

@@ -23,7 +23,7 @@ from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent, A
 
 from dynamodb_wrapper import DynamoDBConfig, aws_services
 from dynamodb_wrapper.testing import Faults, Requests, Tables
-from examples.lambda_tree_chat import measure, package
+from examples.lambda_tree_chat import infrastructure, measure, package
 from examples.lambda_tree_chat import service as service_module
 from examples.lambda_tree_chat.handlers import ChatHandler
 from examples.lambda_tree_chat.models import MAX_DEPTH, MAX_TEXT_BYTES
@@ -579,6 +579,22 @@ call(read)
     assert {name: as_ours[name] for name in ("status", "message_id", "text", "replies")} == {
         name: read[name] for name in ("status", "message_id", "text", "replies")
     }
+
+
+# --- deployment ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("architecture", ["x86_64", "arm64"])
+def test_the_template_is_one_that_cloudformation_takes(architecture: str) -> None:
+    cfnlint = pytest.importorskip("cfnlint.api")
+    from cfnlint.config import ManualArgs
+
+    template = infrastructure.template(architecture=architecture)
+    found = cfnlint.lint(json.dumps(template), config=ManualArgs(regions=["eu-west-1"], include_checks=["W", "E"]))
+    assert [f"{match.rule.id} {match.message}" for match in found] == []
+    allowed = json.dumps(template["Resources"]["Function"]["Properties"]["Policies"])
+    assert "dynamodb:Scan" not in allowed
+    assert "index/replies" in allowed
 
 
 # --- the zip --------------------------------------------------------------------------------------------------------

@@ -14,10 +14,13 @@ from dynamodb_wrapper import (
     AsyncBaseDynamoRepository,
     BaseDynamoRepository,
     DynamoDBConfig,
+    DynamoDBSingleton,
+    get_table,
     transact_write,
 )
 from dynamodb_wrapper import exceptions as errors
 from dynamodb_wrapper.testing import Clock, Faults, Requests, Tables
+from dynamodb_wrapper.transport import configure
 
 
 class Account(BaseModel):
@@ -360,6 +363,18 @@ def test_environment(
     assert own.table_name == "mine_dev_accounts"
     own.put(Account(id="a"))
     assert len(dynamodb_requests.all) == 2
+
+
+def test_the_default_of_the_process(dynamodb_environment: DynamoDBConfig, accounts: Accounts) -> None:
+    get_table("dev_accounts").put_item(Item={"id": "a"})
+    assert accounts.exists("a")
+
+
+def test_the_default_is_put_back(request: pytest.FixtureRequest) -> None:
+    before = DynamoDBConfig.embedded("mine")
+    configure(before)
+    assert request.getfixturevalue("dynamodb_environment") is DynamoDBSingleton().config is not before
+    request.addfinalizer(lambda: configure(None))
 
 
 # --- other settings, the same server ----------------------------------------------------------------------------------
