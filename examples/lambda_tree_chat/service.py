@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
+from math import inf
+from time import monotonic
 from typing import Self
 from uuid import UUID, uuid4, uuid5
 
@@ -43,23 +46,35 @@ class Deletion:
 
 
 class ChatService:
+    """Safe to share between threads; `within` gives one for a request."""
+
     def __init__(self, config: DynamoDBConfig) -> None:
-        self.chats = ChatRepository(config)
-        self.messages = MessageRepository(config)
-        self._seconds: float | None = None
+        self._chats = ChatRepository(config)
+        self._messages = MessageRepository(config)
+        self._ends_at = inf
 
     def warm_up(self) -> None:
         """Do what the first request would wait for; both repositories use the same connections."""
-        self.chats.warm_up()
-        self.messages.warm_up()
+        self._chats.warm_up()
+        self._messages.warm_up()
 
     def within(self, seconds: float) -> Self:
-        """The same service, each of whose steps is over in so many seconds."""
-        limited = type(self)(self.chats.config)
-        limited.chats = self.chats.with_options(timeout=seconds)
-        limited.messages = self.messages.with_options(timeout=seconds)
-        limited._seconds = seconds
+        """The same service, all of whose work is over in so many seconds from now."""
+        limited = copy(self)
+        limited._ends_at = monotonic() + seconds
         return limited
+
+    @property
+    def seconds(self) -> float:
+        return max(0.05, self._ends_at - monotonic())
+
+    @property
+    def chats(self) -> ChatRepository:
+        return self._chats.with_options(timeout=self.seconds)
+
+    @property
+    def messages(self) -> MessageRepository:
+        return self._messages.with_options(timeout=self.seconds)
 
     # --- reading ----------------------------------------------------------------------------------------------------
 
@@ -92,7 +107,7 @@ class ChatService:
                 self.messages.get_request(chat_id, parent_id),
                 self.messages.get_request(chat_id, message_id),
             ],
-            timeout=self._seconds,
+            timeout=self.seconds,
         )
         if not isinstance(chat, Chat):
             raise MissingError("there is no such chat")
@@ -144,7 +159,7 @@ class ChatService:
         """Write a chat and its first messages, all or none."""
         creations = [self.chats.create_request(chat), *map(self.messages.create_request, line)]
         try:
-            transact_write(creations, timeout=self._seconds)
+            transact_write(creations, timeout=self.seconds)
         except TransactionCanceledError as error:
             if not isinstance(error.reasons[0].error, ItemAlreadyExistsError):
                 raise
@@ -166,7 +181,7 @@ class ChatService:
                     self.messages.check_request(message.chat_id, message.parent_id),
                     self.messages.create_request(message),
                 ],
-                timeout=self._seconds,
+                timeout=self.seconds,
             )
         except TransactionCanceledError as error:
             of_chat, of_parent, of_message = (reason.code == "ConditionalCheckFailed" for reason in error.reasons)
