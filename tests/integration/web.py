@@ -47,6 +47,20 @@ class Service:
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
+        process = self.launch()
+        deadline = time.monotonic() + STARTUP_SECONDS
+        while True:
+            try:
+                self.client.get("/openapi.json")
+            except httpx.TransportError as error:
+                if process.poll() is not None or time.monotonic() > deadline:
+                    raise RuntimeError(f"the service did not start:\n{self.log[-4000:]}") from error
+                time.sleep(0.03)
+            else:
+                return
+
+    def launch(self) -> subprocess.Popen[bytes]:
+        """Start it."""
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-W", "error", *self._arguments],
@@ -56,16 +70,7 @@ class Service:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        deadline = time.monotonic() + STARTUP_SECONDS
-        while True:
-            try:
-                self.client.get("/openapi.json")
-            except httpx.TransportError as error:
-                if self._process.poll() is not None or time.monotonic() > deadline:
-                    raise RuntimeError(f"the service did not start:\n{self.log[-4000:]}") from error
-                time.sleep(0.03)
-            else:
-                return
+        return self._process
 
     def stop(self) -> int:
         """Ask it to end, as an orchestrator does, and return its exit code."""

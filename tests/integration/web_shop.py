@@ -115,6 +115,11 @@ async def detailed() -> None:
     raise HTTPException(400, detail={"anything": [1]})
 
 
+@app.get("/unexpected")
+async def unexpected() -> None:
+    raise RuntimeError("secret")
+
+
 @app.websocket("/socket")
 async def socket(socket: WebSocket, orders: AsyncOrdersOf) -> None:
     await socket.accept()

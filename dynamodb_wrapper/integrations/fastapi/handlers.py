@@ -17,6 +17,7 @@ from starlette.responses import Response
 
 from dynamodb_wrapper.exceptions import DynamoDBWrapperError
 from dynamodb_wrapper.integrations.fastapi.problems import (
+    INTERNAL,
     INVALID_REQUEST,
     TYPE_PREFIX,
     FieldProblem,
@@ -46,13 +47,14 @@ def handle_errors(app: FastAPI, *, http_errors: bool = False) -> None:
 
     Args:
         app: The application.
-        http_errors: Whether FastAPI's own errors (``HTTPException``, and a request that does not validate) become
-            problems too, in answers and in OpenAPI.
+        http_errors: Whether all other errors become problems too, in answers and in OpenAPI: ``HTTPException``, a
+            request that does not validate, and exceptions that nobody handles (which servers log as before).
     """
     app.add_exception_handler(DynamoDBWrapperError, _answer)
     if http_errors:
         app.add_exception_handler(HTTPException, _answer_http)
         app.add_exception_handler(RequestValidationError, _answer_invalid)
+        app.add_exception_handler(Exception, _answer_unexpected)
     _describe(app, http_errors=http_errors)
 
 
@@ -91,6 +93,15 @@ async def _answer_http(request: Request | WebSocket, error: Exception) -> Respon
     return _response(problem, error.headers)
 
 
+async def _answer_unexpected(request: Request | WebSocket, error: Exception) -> Response:
+    if not isinstance(request, Request):
+        raise error
+    request_id = _id_of(request)
+    # Starlette raises it again after the answer, and the server logs it then, without the id.
+    _logger.error("request_id=%s %s %r status=500 %s", *_about(request, request_id), type(error).__name__)
+    return _response(_problem(INTERNAL, request_id, None))
+
+
 def _problem(kind: Kind, request_id: str, errors: list[FieldProblem] | None) -> Problem:
     return Problem(
         type=TYPE_PREFIX + kind.name,
@@ -123,15 +134,17 @@ def _log(request: Request, request_id: str, kind: Kind, error: DynamoDBWrapperEr
     _logger.log(
         level,
         "request_id=%s %s %r status=%d %s: %s",
-        request_id,
-        request.method,
-        request.url.path,
+        *_about(request, request_id),
         kind.status,
         type(error).__name__,
         " ".join(str(error).splitlines()),
         exc_info=error if level == logging.ERROR else None,
         extra={"request_id": request_id, "status": kind.status, "error_class": type(error).__name__},
     )
+
+
+def _about(request: Request, request_id: str) -> tuple[str, str, str]:
+    return request_id, request.method, request.url.path
 
 
 # --- OpenAPI ----------------------------------------------------------------------------------------------------------
