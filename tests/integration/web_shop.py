@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Depends, FastAPI, HTTPException, Query, WebSocket
+from fastapi import APIRouter, Body, Depends, FastAPI, HTTPException, WebSocket
 from pydantic import BaseModel
 
 from dynamodb_wrapper import (
@@ -59,7 +59,7 @@ async def read(order_id: str, orders: AsyncOrdersOf) -> Order:
 
 
 @app.get("/orders")
-async def pages(status: str, page: Annotated[PageQuery, Query()], orders: AsyncOrdersOf) -> Page[Order]:
+async def pages(status: str, page: Annotated[PageQuery, Depends()], orders: AsyncOrdersOf) -> Page[Order]:
     return Page.of(await orders.by_status(status).page(page.size, page.cursor))
 
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Annotated, assert_type
 
-from fastapi import APIRouter, Depends, FastAPI, Query
+from fastapi import APIRouter, Depends, FastAPI
 from pydantic import BaseModel, Field
 
 from dynamodb_wrapper import AccessPattern, AsyncBaseDynamoRepository, BaseDynamoRepository, DynamoDBConfig
@@ -73,7 +73,7 @@ def create_order(order: Order, orders: BlockingOrders) -> Order:
 
 
 @router.get("/orders")
-async def list_orders(page: Annotated[ShortPage, Query()], orders: Orders) -> Page[Order]:
+async def list_orders(page: Annotated[ShortPage, Depends()], orders: Orders) -> Page[Order]:
     found = Page.of(await orders.by_status("open").page(page.size, page.cursor))
     assert_type(found, Page[Order])
     assert_type(found.items, list[Order])

@@ -21,7 +21,7 @@ from dynamodb_wrapper.transport import connection_for
 
 R = TypeVar("R", bound="BaseDynamoRepository[Any] | AsyncBaseDynamoRepository[Any]")
 
-_logger = logging.getLogger(__name__)
+_logger = logging.getLogger("dynamodb_wrapper.integrations.fastapi")
 
 
 class RepositoryDependency(Generic[R]):

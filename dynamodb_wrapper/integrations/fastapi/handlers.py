@@ -36,7 +36,7 @@ _PLAIN_ID = re.compile(r"[\w.:=/+-]{1,128}", re.ASCII)
 _MOST_ERRORS = 100
 _BODYLESS = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.RESET_CONTENT, HTTPStatus.NOT_MODIFIED})
 
-_logger = logging.getLogger(__name__)
+_logger = logging.getLogger("dynamodb_wrapper.integrations.fastapi")
 
 
 def handle_errors(app: FastAPI, *, http_errors: bool = False) -> None:

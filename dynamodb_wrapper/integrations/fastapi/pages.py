@@ -16,7 +16,7 @@ _LONGEST_CURSOR = 16_384
 
 
 class PageQuery(BaseModel):
-    """Which page a caller wants, as query parameters: ``page: Annotated[PageQuery, Query()]``.
+    """Which page a caller wants, as query parameters: ``page: Annotated[PageQuery, Depends()]``.
 
     A subclass may have another default and another bound for ``size``.
     """
