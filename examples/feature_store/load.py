@@ -13,11 +13,11 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
-from examples.feature_store.load_client import Shot, fire
+from examples.feature_store.load_client import Result, Shot, fire
 from examples.feature_store.load_database import CATEGORIES, FEATURES
 
 SERVICES = {"dynamodb_wrapper": "examples.feature_store.app:app", "boto3": "examples.feature_store.by_hand:app"}
@@ -44,34 +44,39 @@ STARTS_IN_SECONDS = 30
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
-    print(_described(options), flush=True)
-    lines: dict[tuple[str, str], str] = {}
+    print(_described(options))
+    print("\n| | service | requests/s | p50 ms | p99 ms | CPU ms a request | errors |")
+    print("|---|---|---:|---:|---:|---:|---:|", flush=True)
     errors = 0
-    with _database(options.delay_ms) as endpoint:
-        for name, application in SERVICES.items():
-            with _service(application, endpoint) as (url, process):
-                for shot in SHOTS:
-                    asyncio.run(fire(url, shot, seconds=options.warm_up, connections=options.connections))
-                    before = _cpu_seconds(process)
-                    result = asyncio.run(fire(url, shot, seconds=options.seconds, connections=options.connections))
-                    cpu_ms = (_cpu_seconds(process) - before) / len(result.times) * 1000
-                    lines[shot.name, name] = (
-                        f"| {shot.name} | {name} | {result.requests_per_second:,.0f} | {result.percentile_ms(50):.1f} "
-                        f"| {result.percentile_ms(99):.1f} | {cpu_ms:.2f} | {result.errors} |"
-                    )
-                    errors += result.errors
-    print(
-        "\n| | service | requests/s | p50 ms | p99 ms | CPU ms a request | errors |\n|---|---|---:|---:|---:|---:|---:|"
-    )
-    for shot in SHOTS:
-        print(*(lines[shot.name, name] for name in SERVICES), sep="\n")
+    with ExitStack() as running:
+        endpoint = running.enter_context(_database(options.delay_ms))
+        services = {name: running.enter_context(_service(path, endpoint)) for name, path in SERVICES.items()}
+        for shot in SHOTS:
+            results = {name: Result() for name in services}
+            for number in range(options.rounds + 1):  # in turns, so that both meet the same machine
+                for name, service in services.items():
+                    if number == 1:  # what came before was to warm up
+                        results[name] = Result()
+                    asyncio.run(_measure(service, shot, options, results[name]))
+            for name, result in results.items():
+                print(f"| {shot.name} | {name} | {result.as_columns()} |", flush=True)
+                errors += result.errors
     return 1 if errors else 0
+
+
+async def _measure(
+    service: tuple[str, subprocess.Popen[bytes]], shot: Shot, options: argparse.Namespace, result: Result
+) -> None:
+    url, process = service
+    before = _cpu_seconds(process)
+    await fire(url, shot, result, seconds=options.seconds, connections=options.connections)
+    result.cpu_seconds += _cpu_seconds(process) - before
 
 
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m examples.feature_store.load", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=5, help="for each line of the table (default: 5)")
-    parser.add_argument("--warm-up", type=float, default=1, help="seconds before that, which do not count (default: 1)")
+    parser.add_argument("--seconds", type=float, default=2, help="of each round (default: 2)")
+    parser.add_argument("--rounds", type=int, default=3, help="after one to warm up (default: 3)")
     parser.add_argument("--connections", type=int, default=32, help="requests on their way at once (default: 32)")
     parser.add_argument("--delay-ms", type=float, default=3, help="how long the database takes (default: 3)")
     return parser
@@ -81,7 +86,7 @@ def _described(options: argparse.Namespace) -> str:
     packages = ", ".join(f"{name} {version(name)}" for name in ("fastapi", "uvicorn", "pydantic", "boto3", "botocore"))
     return (
         f"Python {platform.python_version()}, {packages}; {os.cpu_count()} CPUs; {options.connections} connections, "
-        f"{options.seconds:g} s each, a database that answers in {options.delay_ms:g} ms."
+        f"{options.rounds} rounds of {options.seconds:g} s each, a database that answers in {options.delay_ms:g} ms."
     )
 
 

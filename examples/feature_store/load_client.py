@@ -30,28 +30,28 @@ class Shot:
 
 @dataclass
 class Result:
-    """What came of it: seconds for each answer, and how many answers were wrong."""
+    """What came of it: seconds for each answer, how many answers were wrong, and what the service computed."""
 
     elapsed: float = 0.0
+    cpu_seconds: float = 0.0
     times: list[float] = field(default_factory=list)
     errors: int = 0
 
-    @property
-    def requests_per_second(self) -> float:
-        return len(self.times) / self.elapsed
+    def as_columns(self) -> str:
+        count = len(self.times)
+        figures = f"{count / self.elapsed:,.0f} | {self._percentile_ms(50):.1f} | {self._percentile_ms(99):.1f}"
+        return f"{figures} | {self.cpu_seconds / count * 1000:.2f} | {self.errors}"
 
-    def percentile_ms(self, percent: int) -> float:
+    def _percentile_ms(self, percent: int) -> float:
         ordered = sorted(self.times)
         return ordered[min(len(ordered) - 1, len(ordered) * percent // 100)] * 1000
 
 
-async def fire(url: str, shot: Shot, *, seconds: float, connections: int) -> Result:
+async def fire(url: str, shot: Shot, result: Result, *, seconds: float, connections: int) -> None:
     """Send a request over and over, on each connection the next one when the one before is answered."""
-    result = Result()
     started = time.perf_counter()
     await asyncio.gather(*(_fire_on_one(url, shot, started + seconds, result) for _ in range(connections)))
-    result.elapsed = time.perf_counter() - started
-    return result
+    result.elapsed += time.perf_counter() - started
 
 
 async def _fire_on_one(url: str, shot: Shot, until: float, result: Result) -> None:

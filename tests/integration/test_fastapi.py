@@ -343,6 +343,22 @@ def test_fastapis_own_errors_stay_as_they_are_unless_asked_for() -> None:
     assert "application/json" in responses["422"]["content"]
 
 
+def test_on_a_websocket_errors_are_raised_as_they_are(shop: Orders) -> None:
+    scope = {"type": "websocket", "path": "/socket", "query_string": b"", "headers": [], "app": app}
+
+    async def connect() -> None:
+        async def receive() -> dict[str, str]:
+            return {"type": "websocket.connect"}
+
+        async def send(message: Any) -> None:
+            assert message["type"] == "websocket.accept"
+
+        await app(scope, receive, send)
+
+    with pytest.raises(ItemNotFoundError):
+        asyncio.run(connect())
+
+
 def test_one_error_may_have_another_answer() -> None:
     application = FastAPI()
     handle_errors(application)

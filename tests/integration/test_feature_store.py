@@ -565,7 +565,7 @@ def test_the_service_written_by_hand_answers_the_same(store: Store, uid: str) ->
 
 
 def test_the_load_test(capsys: pytest.CaptureFixture[str]) -> None:
-    assert load(["--seconds", "0.2", "--warm-up", "0.1", "--connections", "4", "--delay-ms", "0"]) == 0
+    assert load(["--seconds", "0.1", "--rounds", "1", "--connections", "4", "--delay-ms", "0"]) == 0
     printed = capsys.readouterr().out
     lines = [line for line in printed.splitlines() if line.startswith("| ") and line.endswith("| 0 |")]
     assert len(lines) == 8
