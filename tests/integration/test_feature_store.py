@@ -512,10 +512,30 @@ def test_restarts(store: Store, uid: str) -> None:
     assert store.service.log.rstrip().splitlines()[-1].startswith("INFO:     Finished server process")
     store.service.start()
     assert store.data(uid, "a") == {"x": 1}
-    store.service.kill()
+
+
+def test_killed_in_the_middle_of_writes(store: Store, uid: str) -> None:
+    """What was answered is there, and of two categories that are written together both are, or none."""
+    answered: list[int] = []
+
+    def write(number: int) -> None:
+        try:
+            store.write(uid, {"a": {"n": number}, "b": {"n": number}, str(number): {"n": number}}).raise_for_status()
+        except httpx.HTTPError:
+            return
+        answered.append(number)
+        if len(answered) == 10:
+            store.service.kill()
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(write, range(30)))
+    store.proxy.settle()
     store.service.start()
-    store.write(uid, {"a": {"x": 2}}).raise_for_status()
-    assert store.data(uid, "a") == {"x": 2}
+    assert 10 <= len(answered) < 30
+    assert store.data(uid, "a") == store.data(uid, "b")
+    assert {str(number) for number in answered} <= {item["category"]["S"] for item in store.stored(uid)}
+    store.write(uid, {"a": {"n": -1}, "b": {"n": -1}}).raise_for_status()
+    assert store.data(uid, "a") == store.data(uid, "b") == {"n": -1}
 
 
 def test_it_starts_without_its_database_and_heals(server: Server, proxy: Proxy, running: web.Service) -> None:
