@@ -75,7 +75,15 @@ class CategoryToWrite(BaseModel):
 class Write(BaseModel):
     """``{category: {feature: value}}``, or ``{"data": {category: {feature: value}}, "metadata": {...}}``."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {"profile": {"age": 31, "city": "Bath"}},
+                {"data": {"profile": {"age": 31}}, "metadata": {"source": "batch", "compute_id": "run-7"}},
+            ]
+        },
+    )
 
     data: Annotated[dict[Category, CategoryToWrite], Field(min_length=1, max_length=MAX_CATEGORIES)]
     metadata: Metadata = Metadata()
