@@ -32,6 +32,7 @@ database = boto3.resource(
         retries={"mode": "standard", "total_max_attempts": 4},
     ),
 )
+client: Any = database.meta.client  # a resource's client takes Python values; making a Table for each request is slow
 app = FastAPI(title="Feature store, by hand")
 
 
@@ -66,7 +67,6 @@ def write_items(identifier: str, table_type: TableType, body: Write) -> Written:
                 "ExpressionAttributeValues": values,
             }
         )
-    client: Any = database.meta.client
     if len(updates) == 1:
         client.update_item(**updates[0])
     else:
@@ -83,8 +83,8 @@ def write_items(identifier: str, table_type: TableType, body: Write) -> Written:
 
 @app.get("/api/v1/get/item/{identifier}/{category:path}")
 def read_item(identifier: str, category: str, table_type: TableType) -> CategoryRead:
-    table = database.Table(TABLE_PREFIX + table_type)
-    item = table.get_item(Key={table_type.value: identifier, "category": category}).get("Item")
+    key = {table_type.value: identifier, "category": category}
+    item = client.get_item(TableName=TABLE_PREFIX + table_type, Key=key).get("Item")
     if item is None or _is_expired(item):
         raise HTTPException(404)
     features = _answer(item, _read(item["features"]))
@@ -109,7 +109,7 @@ def read_items(identifier: str, table_type: TableType, body: Read) -> Categories
     }
     items: list[dict[str, Any]] = []
     for number in range(TRIES):
-        response = database.batch_get_item(RequestItems=asked)
+        response = client.batch_get_item(RequestItems=asked)
         items += response["Responses"].get(TABLE_PREFIX + table_type, [])
         asked = response.get("UnprocessedKeys")
         if not asked:
