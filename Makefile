@@ -25,7 +25,7 @@ ENDPOINT ?=
 TRANSPORT ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test coverage check lint types floors fmt docs bench bench-spark contract property soak faults lowest spark pipeline lambda-zip lambda-bench lock clean
+.PHONY: help demo test coverage check lint types floors fmt docs bench bench-spark contract property soak faults lowest spark pipeline feature-store lambda-zip lambda-bench lock clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -102,6 +102,9 @@ spark: $(SPARK) $(MINISTACK) ## The Spark source and sink: types and tests with 
 
 pipeline: $(SPARK) $(MINISTACK) ## A pipeline through Spark into DynamoDB, a run that fails, and both run logs (needs Java)
 	@.venv-spark/bin/python -m examples.flights_pipeline
+
+feature-store: $(READY) ## A feature store service on FastAPI, on the embedded server: http://127.0.0.1:8080/docs
+	@$(BIN)/python -m examples.feature_store
 
 lambda-zip: $(READY) ## The Lambda example as a zip, into dist/
 	@$(BIN)/python -m examples.lambda_tree_chat.package
