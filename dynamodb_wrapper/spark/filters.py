@@ -8,10 +8,12 @@ as null.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
+from itertools import product
 from typing import Any
 
 from pyspark.sql import datasource as ds
@@ -93,6 +95,18 @@ def pushed(
     # A query refuses the attributes of its key in a filter.
     others = [_condition(one) for one in plain if _name(one) not in keys and not coerces]
     return Pushed(values, _sort_condition(ranges), _within_limits(others))
+
+
+def values_of(
+    filters: Iterable[ds.Filter], columns: Sequence[Column], names: Sequence[str]
+) -> list[tuple[object, ...]] | None:
+    """Return the values that columns can have together, by filters that all hold; None if that is open, or too much."""
+    by_name = {column.name: column for column in columns}
+    plain = [one for one in filters if _is_plain(one, by_name)]
+    values = [_partition_values(plain, name) for name in names]
+    if any(one is None for one in values) or math.prod(len(one or ()) for one in values) > MAX_QUERIES:
+        return None
+    return list(product(*(one or () for one in values)))
 
 
 def _name(one: ds.Filter) -> str:
@@ -205,7 +219,7 @@ def _within_limits(conditions: Iterable[Condition]) -> Condition | None:
 
 
 def expressions(
-    pushed: Pushed, key: str | None, value: object, projection: Sequence[str], guards: Condition | None
+    pushed: Pushed, key: str | None, value: object, projection: Sequence[str], kept: Condition | None
 ) -> Params:
     """Return the expressions of one scan (``key`` None) or query, with their placeholders.
 
@@ -214,7 +228,7 @@ def expressions(
         key: The partition key's attribute, to query one value of it.
         value: The value.
         projection: The attributes to read; none for all.
-        guards: What keeps out items that are no data.
+        kept: What keeps out items that are another's, or no data.
     """
     writer = ExpressionWriter(Places())
     params: Params = {}
@@ -222,7 +236,7 @@ def expressions(
         params["KeyConditionExpression"] = writer.condition(
             F[key] == value if pushed.sort is None else (F[key] == value) & pushed.sort
         )
-    where = every(pushed.where, guards if key is None else None)
+    where = every(pushed.where, kept)
     if where is not None:
         params["FilterExpression"] = writer.condition(where)
     if projection:

@@ -21,6 +21,7 @@ from pyspark.sql import types as t
 
 from dynamodb_wrapper.codec import MAX_ITEM_BYTES, TimeRules, WireEncoder, from_json, item_bytes
 from dynamodb_wrapper.exceptions import ValidationError
+from dynamodb_wrapper.spark.derived import Made, RowDeriver
 from dynamodb_wrapper.spark.types import Column
 
 MAX_KEY_BYTES = (2048, 1024)
@@ -42,39 +43,46 @@ class Encoded:
         items: By row, the attributes of the item as JSON, without the braces; None for a refused row.
         keys: By row, the attributes of its key in the same form, by which equal keys are told.
         refused: By row, why it cannot be written.
+        removed: By row, the derived attributes that an update takes away.
     """
 
     items: list[str | None]
     keys: list[str | None]
     refused: dict[int, str] = field(default_factory=dict)
+    removed: dict[int, list[str]] = field(default_factory=dict)
 
 
 class RowEncoder:
     """Encodes batches of rows of one schema.
 
     Args:
-        columns: The columns; those named by ``keys`` have to be among them.
+        columns: The columns; those named by ``keys`` have to be among them, or be derived.
         keys: The attributes of the table's key: the partition key, and the sort key if there is one.
+        deriver: Makes what is stored beside the columns; None for nothing.
     """
 
-    def __init__(self, columns: Sequence[Column], keys: Sequence[str]) -> None:
+    def __init__(self, columns: Sequence[Column], keys: Sequence[str], deriver: RowDeriver | None = None) -> None:
         self._columns = columns
         self._keys = keys
-        self._places = [[column.name for column in columns].index(key) for key in keys]
+        self._deriver = deriver
 
     def encode(self, batch: pa.RecordBatch) -> Encoded:
         """Return the rows of a batch as JSON."""
         refused: dict[int, str] = {}
         fragments = self.fragments(batch, refused)
-        for number, place in enumerate(self._places):
-            _check_key(batch.column(place), self._columns[place], MAX_KEY_BYTES[number], refused)
-        items = _joined([_named(self._columns[place].name, part) for place, part in enumerate(fragments)])
-        keys = _joined([_named(self._columns[place].name, fragments[place]) for place in self._places])
-        texts = items.to_pylist()
+        for place, column in enumerate(self._columns):
+            if column.name in self._keys:
+                longest = MAX_KEY_BYTES[self._keys.index(column.name)]
+                _check_key(batch.column(place), column, longest, refused)
+        made = Made() if self._deriver is None else self._deriver.made(fragments, refused)
+        parts = {column.name: part for column, part in zip(self._columns, fragments, strict=True)} | made.values
+        named = {name: _named(name, part) for name, part in parts.items()}
+        texts = _joined(list(named.values())).to_pylist()
+        keys = _joined([named[key] for key in self._keys])
         for row, text in enumerate(texts):
             if len(text) > MAX_ITEM_BYTES // 4 and row not in refused:  # a character takes up to 4 bytes
                 _check_size(row, text, refused)
-        result = Encoded(texts, keys.to_pylist(), refused)
+        result = Encoded(texts, keys.to_pylist(), refused, made.removed)
         for row in refused:
             result.items[row] = None
         return result

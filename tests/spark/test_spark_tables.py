@@ -148,11 +148,6 @@ def test_a_repository_with_unique_values_cannot_be_written(spark: SparkSession, 
         write(frame, server, repository="tests.spark.shop:Members").save()
 
 
-def test_a_repository_with_key_templates_is_refused(spark: SparkSession, server: Server) -> None:
-    with pytest.raises(Exception, match="makes its keys from fields"):
-        read(spark, server, repository="tests.spark.shop:Visits").load()
-
-
 # --- reading ---------------------------------------------------------------------------------------------------------
 
 
