@@ -92,7 +92,7 @@ class Writes(ABC):
         return answer
 
     def _reject(self, row: Row, batch: pa.RecordBatch, reason: str) -> None:
-        self._quarantine.take_row(batch.slice(row.number, 1).to_pylist()[0], reason)
+        self._quarantine.take_row(batch, row.number, reason)
         self._meter.count(rows_rejected=row.stands_for - 1)
 
     def _goes_on(self, error: ValidationError) -> bool:

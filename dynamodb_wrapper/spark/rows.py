@@ -32,6 +32,9 @@ _ESCAPED = r'["\\\x00-\x1f]'
 _CONTROL = r"[\x00-\x1f]"
 _EXPONENT = "e"
 _LARGEST, _SMALLEST = 9.9999999999999e125, 1e-130
+_DAYS = (-719_162, 2_932_896)
+_MICROSECONDS = (-62_135_596_800_000_000, 253_402_300_799_999_999)
+"""The first and the last that Python has, since 1970."""
 _ISO_ZONED, _ISO_NAIVE = "%Y-%m-%dT%H:%M:%S+00:00", "%Y-%m-%dT%H:%M:%S"
 
 
@@ -221,10 +224,10 @@ class _Values:
         if isinstance(kind, t.BinaryType):
             plain = values.to_pylist()
             texts = pa.array([None if one is None else base64.b64encode(one).decode() for one in plain], pa.string())
-        elif column.tag == "N":
-            texts = self._number(values, kind)
         else:
-            texts = _time_text(values, kind)
+            if isinstance(kind, t.DateType | t.TimestampType | t.TimestampNTZType):
+                values = self._readable_times(values)
+            texts = self._number(values, kind) if column.tag == "N" else _time_text(values, kind)
         return pc.binary_join_element_wise('"', texts, '"', "")
 
     def _set(self, values: pa.ListArray, column: Column, element: Column) -> pa.Array:
@@ -253,6 +256,20 @@ class _Values:
             return self._float(values)
         texts = pc.cast(values, pa.string())
         return _canonical(texts) if isinstance(kind, t.DecimalType) else texts
+
+    def _readable_times(self, values: pa.Array) -> pa.Array:
+        """Refuse times of years that ISO 8601 and Python have not: Spark's go from -290307 to 294247."""
+        if pa.types.is_date(values.type):
+            plain, (first, last) = values.cast(pa.int32()), _DAYS
+        else:
+            plain, (first, last) = values.cast(pa.timestamp("us", values.type.tz)).cast(pa.int64()), _MICROSECONDS
+        found = pc.min_max(plain).as_py()
+        if found["min"] is None or (first <= found["min"] and found["max"] <= last):
+            return values
+        wrong = pc.fill_null(pc.or_(pc.less(plain, first), pc.greater(plain, last)), fill_value=False)
+        for place in pc.indices_nonzero(wrong).to_pylist():
+            self._refused.setdefault(self._rows[place], f"{self._top.name!r} is in no year from 1 to 9999")
+        return pc.if_else(wrong, pa.scalar(None, values.type), values)
 
     def _float(self, values: pa.Array) -> pa.Array:
         size = pc.abs(values)

@@ -249,7 +249,7 @@ def _rows(batch: pa.RecordBatch, encoder: RowEncoder, quarantine: Quarantine) ->
     """Yield the rows that can be written."""
     encoded = encoder.encode(batch)
     for number, reason in sorted(encoded.refused.items()):
-        quarantine.take_row(batch.slice(number, 1).to_pylist()[0], reason)
+        quarantine.take_row(batch, number, reason)
     for number, (item, key) in enumerate(zip(encoded.items, encoded.keys, strict=True)):
         if item is not None and key is not None:
             yield Row(number, key, item, removed=encoded.removed.get(number, ()))
