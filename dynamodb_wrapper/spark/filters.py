@@ -74,6 +74,7 @@ def pushed(
     sort: Sequence[str],
     *,
     coerces: bool,
+    partitions: Sequence[object] | None = None,
 ) -> Pushed:
     """Return what of the filters, all of which hold, DynamoDB can apply.
 
@@ -83,18 +84,19 @@ def pushed(
         partition: The attributes of the partition key that is read by.
         sort: The attributes of its sort key.
         coerces: Whether wrong types are read as null, or left out: then only the key is sure to be what it is.
+        partitions: The values of the partition key that are left, where they are known otherwise.
     """
     by_name = {column.name: column for column in columns}
     plain = [one for one in filters if _is_plain(one, by_name)]
     keys = {*partition, *sort}
-    values = _partition_values(plain, partition[0]) if len(partition) == 1 else None
+    values = _partition_values(plain, partition[0]) if len(partition) == 1 and partitions is None else partitions
     where = [_condition(one) for one in plain if _name(one) in keys or not coerces]
     if values is None:
         return Pushed(where=_within_limits(where))
     ranges = [one for one in plain if sort and _name(one) == sort[0] and isinstance(one, _RANGES)]
     # A query refuses the attributes of its key in a filter.
     others = [_condition(one) for one in plain if _name(one) not in keys and not coerces]
-    return Pushed(values, _sort_condition(ranges), _within_limits(others))
+    return Pushed(tuple(values), _sort_condition(ranges), _within_limits(others))
 
 
 def values_of(

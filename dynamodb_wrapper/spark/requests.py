@@ -35,7 +35,7 @@ _ASKED: Params = {"ReturnConsumedCapacity": "TOTAL"}
 _ASKED_JSON = '"ReturnConsumedCapacity":"TOTAL"'
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: there is one for each row, and a frozen one takes twice as long to make
 class Row:
     """A row that is to be written.
 

@@ -80,11 +80,13 @@ class RowEncoder:
         made = Made() if self._deriver is None else self._deriver.made(fragments, refused)
         parts = {column.name: part for column, part in zip(self._columns, fragments, strict=True)} | made.values
         named = {name: _named(name, part) for name, part in parts.items()}
-        texts = _joined(list(named.values())).to_pylist()
+        joined = _joined(list(named.values()))
+        texts = joined.to_pylist()
         keys = _joined([named[key] for key in self._keys])
-        for row, text in enumerate(texts):
-            if len(text) > MAX_ITEM_BYTES // 4 and row not in refused:  # a character takes up to 4 bytes
-                _check_size(row, text, refused)
+        may_be_large = pc.greater(pc.binary_length(joined), MAX_ITEM_BYTES)  # in no form is JSON shorter than the item
+        for row in pc.indices_nonzero(may_be_large).to_pylist() if may_be_large.true_count else ():
+            if row not in refused:
+                _check_size(row, texts[row], refused)
         result = Encoded(texts, keys.to_pylist(), refused, made.removed)
         for row in refused:
             result.items[row] = None

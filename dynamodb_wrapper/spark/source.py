@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain, repeat
 from typing import Any
 
@@ -25,7 +25,7 @@ from dynamodb_wrapper.expressions import Condition, F, every
 from dynamodb_wrapper.operations.declaration import GUARD_PREFIX
 from dynamodb_wrapper.operations.effects import Flow, Params, call, emit, sleep
 from dynamodb_wrapper.spark.derived import partition_texts
-from dynamodb_wrapper.spark.filters import Pushed, expressions, pushed, values_of
+from dynamodb_wrapper.spark.filters import MAX_QUERIES, Pushed, expressions, pushed, values_of
 from dynamodb_wrapper.spark.inference import inferred_schema
 from dynamodb_wrapper.spark.items import ItemReader
 from dynamodb_wrapper.spark.metrics import Job, Meter, new_job_id
@@ -208,10 +208,8 @@ class DynamoDBReader(DataSourceReader):
             coerces = True
             partition, sort = (partition, sort) if options.index is None else ((), ())
         chosen = list(filters)
-        self.pushed = pushed(chosen, columns, partition, sort, coerces=coerces)
-        if self.pushed.partitions is None and table.versions is None:
-            texts = self._partition_texts(chosen)
-            self.pushed = replace(self.pushed, partitions=texts)
+        texts = self._partition_texts(chosen) if table.versions is None else None
+        self.pushed = pushed(chosen, columns, partition, sort, coerces=coerces, partitions=texts)
 
     def _partition_texts(self, filters: Sequence[Filter]) -> tuple[str, ...] | None:
         """Return the partition keys that filters on the fields they are made of leave; None if that is open."""
@@ -222,7 +220,8 @@ class DynamoDBReader(DataSourceReader):
             return None
         names = [entity.codec.attribute(name) for name in template.asked]
         chosen = values_of(filters, columns_of(self.reading.schema), names)
-        return None if chosen is None else partition_texts(entity, template, chosen)
+        texts = None if chosen is None else partition_texts(entity, template, chosen)
+        return None if texts is None or len(texts) > MAX_QUERIES else texts
 
     def partitions(self) -> Sequence[InputPartition]:
         """Return what each task is to read."""

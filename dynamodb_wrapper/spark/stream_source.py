@@ -185,6 +185,8 @@ class ChangeReader(SimpleDataSourceStreamReader, SupportsTriggerAvailableNow):
         body: dict[str, Any] = record["dynamodb"]
         if self._table.has_guards and body["Keys"][self._table.keys[0]].get("S", "").startswith(GUARD_PREFIX):
             return False
+        if self._table.kind is None:
+            return True
         image = body.get("NewImage") or body.get("OldImage")
         if image is not None:
             return self._entity.is_ours(image)

@@ -56,7 +56,8 @@ def columns(ddl: str) -> t.StructType:
     return t.StructType([t.StructField(name, TYPES[kind]) for name, kind in map(str.split, ddl.split(", "))])
 
 
-VISITS = columns("user string, number bigint, place string, status string, at timestamp")
+DDL = "user string, number bigint, place string, status string, at timestamp"
+VISITS = columns(DDL)
 BIDS = columns("customerId string, number bigint, label string, schema_version int")
 
 
@@ -113,10 +114,10 @@ def rows(server: Server, name: str, *filters: ds.Filter, **options: Any) -> list
     return [row for batch in batches(reader(server, name, *filters, **options)) for row in batch.to_pylist()]
 
 
-def reader(server: Server, name: str, *filters: ds.Filter, **options: Any) -> DynamoDBReader:
+def reader(server: Server, name: str, *filters: ds.Filter, ddl: str | None = None, **options: Any) -> DynamoDBReader:
     given = {"repository": f"tests.spark.shop:{name}", "endpoint_url": server.endpoint_url, **options}
     source = DynamoDBDataSource({option: str(value) for option, value in given.items()})
-    found = source.reader(source.schema())
+    found = source.reader(source.schema() if ddl is None else columns(ddl))
     assert isinstance(found, DynamoDBReader)
     if filters:
         found.push(filters)
@@ -326,6 +327,10 @@ def test_filters_on_the_fields_of_a_partition_key_become_queries(server: Server,
     by_place = (ds.EqualTo(("place",), "p1"), ds.EqualTo(("status",), "open"))
     assert len(rows(server, "Visits", *by_place, index="by_place")) == 10
     assert reader(server, "Visits", *by_place, index="by_place").pushed.partitions == ("PLACE#p1#open",)
+    both = reader(
+        server, "Visits", ds.EqualTo(("user",), "u1"), ds.EqualTo(("sk",), "VISIT#00000005"), ddl=f"{DDL}, sk string"
+    )
+    assert [row["sk"] for batch in batches(both) for row in batch.to_pylist()] == ["VISIT#00000005"]
     for scanned in ([ds.EqualTo(("place",), "p1")], [*by_place[:1], ds.EqualTo(("status",), "shut")]):
         assert reader(server, "Visits", *scanned, index="by_place").pushed.partitions is None
 
