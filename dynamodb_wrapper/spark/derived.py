@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
 
-from dynamodb_wrapper.codec import Derived, Item, Template, Wire, from_json, to_json
+from dynamodb_wrapper.codec import Derived, Part, RefusedValueError, Template, Wire, from_json, to_json
 from dynamodb_wrapper.codec.templates import fitting, shard_text
 from dynamodb_wrapper.exceptions import ValidationError
 from dynamodb_wrapper.operations.entity import Entity
@@ -105,33 +105,28 @@ class RowDeriver:
     """
 
     def __init__(self, entity: Entity[Any], options: Options, columns: Sequence[str]) -> None:
-        self._entity = entity
-        self._entries = derived_entries(entity, options, columns)
+        self._makers = [_Maker(entity, entry, options) for entry in derived_entries(entity, options, columns)]
         self._columns = list(columns)
-        self._keys = set(key_columns(entity))
         self._updates = options.write_mode == "update"
-        self._skips = self._updates and options.nulls == "skip"
-        self._has_defaults = not (self._updates and options.nulls == "null")
+        self._codec = entity.codec
         self._fixed = [name for name in map(entity.codec.attribute, entity.codec.fixed) if name in columns]
 
     def made(self, fragments: Sequence[pa.Array], refused: dict[int, str]) -> Made:
         """Return what is derived from columns of JSON; notes in ``refused`` the rows of which it cannot be."""
         made = Made()
         texts = dict(zip(self._columns, fragments, strict=True))
-        count = len(fragments[0])
         for name in self._fixed:
             self._check_fixed(name, texts[name].to_pylist(), refused)
-        for entry in self._entries:
-            names = _places(self._entity, entry)
-            rows = zip(*(texts[name].to_pylist() for name in names), strict=True) if names else [()] * count
-            made.values[entry.attribute] = self._column(entry, names, rows, made.removed, refused)
+        for maker in self._makers:
+            given = [texts[name].to_pylist() for name in maker.columns]
+            rows = zip(*given, strict=True) if given else [()] * len(fragments[0])
+            made.values[maker.attribute] = self._column(maker, rows, made.removed, refused)
         return made
 
     def _column(
         self,
-        entry: Entry,
-        names: Sequence[str],
-        rows: Any,
+        maker: _Maker,
+        rows: Iterable[tuple[str | None, ...]],
         removed: dict[int, list[str]],
         refused: dict[int, str],
     ) -> pa.Array:
@@ -139,82 +134,15 @@ class RowDeriver:
         values: list[str | None] = []
         for number, given in enumerate(rows):
             if given not in known:
-                known[given] = self._outcome(entry, dict(zip(names, given, strict=True)))
+                known[given] = maker.made(given)
             value = known[given]
             if isinstance(value, ValidationError):
                 refused.setdefault(number, value.message)
                 value = None
-            elif value is None and self._updates and not self._is_skipped(names, given):
-                removed.setdefault(number, []).append(entry.attribute)
+            elif value is None and self._updates and not maker.is_skipped(given):
+                removed.setdefault(number, []).append(maker.attribute)
             values.append(value)
         return pa.array(values, pa.string())
-
-    def _is_skipped(self, names: Sequence[str], given: Sequence[str | None]) -> bool:
-        """Whether an update leaves alone all the fields that something is made of."""
-        changed = [text for name, text in zip(names, given, strict=True) if name not in self._keys]
-        return self._skips and bool(changed) and not any(text is not None for text in changed)
-
-    def _outcome(self, entry: Entry, given: Mapping[str, str | None]) -> str | ValidationError | None:
-        """Return the JSON of a derived attribute, None for none, or why there can be none."""
-        is_key = entry.attribute in self._entity.table_key_attributes
-        missing = [name for name, text in given.items() if text is None]
-        if is_key and missing:
-            return ValidationError(f"key {entry.attribute!r} cannot be made: {', '.join(missing)} cannot be null")
-        if self._is_skipped(tuple(given), tuple(given.values())):
-            return None
-        if missing and self._skips:
-            return ValidationError(
-                f"{entry.attribute!r} is made of {', '.join(given)}, and what is stored of {', '.join(missing)} is "
-                "not known here: it is null, and nulls are skipped"
-            )
-        wires: Item = {name: from_json(text) for name, text in given.items() if text is not None}
-        try:
-            wire = self._wire(entry, wires)
-            if wire is not None:
-                self._entity.check_key_attribute(entry.attribute, wire)
-        except ValidationError as error:
-            return error
-        return None if wire is None else to_json(wire).decode()
-
-    def _wire(self, entry: Entry, wires: Item) -> Wire | None:
-        codec = self._entity.codec
-        if isinstance(entry, Derived):
-            return codec.derive(entry, list(self._seen(entry.fields, wires).values()))
-        if not entry.applies(self._seen(entry.when_fields, wires)):
-            return None
-        given = [wires.get(codec.attribute(name)) for name in entry.names]
-        parts = [wire or self._default_wire(name) for name, wire in zip(entry.names, given, strict=True)]
-        with fitting(f"key of table {self._entity.table_name!r}"):
-            text, due = (entry.text(wires, codec.times) for wires in (parts, self._as_models_have_it(entry, parts)))
-        if text != due:
-            raise ValidationError(
-                f"{entry.attribute!r} would be {text!r}, and the repository, whose model changes such values, would "
-                f"look for it under {due!r}: change them before"
-            )
-        return None if text is None else {"S": text}
-
-    def _as_models_have_it(self, entry: Template, parts: Sequence[Wire | None]) -> list[Wire | None]:
-        """Return what a model stores that was given these values; raises for those that it refuses."""
-        codec = self._entity.codec
-        names = {codec.attribute(name): name for name in entry.names}
-        there = {name: wire for name, wire in zip(names, parts, strict=True) if wire is not None}
-        found = codec.decode_partial(there)
-        return [codec.target((names[name],)).store(found[names[name]]) if name in there else None for name in names]
-
-    def _seen(self, names: Sequence[str], wires: Item) -> dict[str, object]:
-        """Return the values of fields as a model would have them."""
-        codec = self._entity.codec
-        stored = {codec.attribute(name): name for name in names}
-        found = codec.decode_partial({attribute: wires[attribute] for attribute in stored if attribute in wires})
-        return {name: found.get(name, self._default(name)) for name in names}
-
-    def _default(self, name: str) -> object:
-        info = self._entity.declaration.model_class.model_fields[name]
-        return None if info.is_required() or not self._has_defaults else info.get_default(call_default_factory=False)
-
-    def _default_wire(self, name: str) -> Wire | None:
-        value = self._default(name)
-        return None if value is None else self._entity.codec.target((name,)).store(value)
 
     def _check_fixed(self, name: str, texts: Sequence[str | None], refused: dict[int, str]) -> None:
         """Refuse rows that do not say, in a union of models, which one they are."""
@@ -227,7 +155,106 @@ class RowDeriver:
 
     def _wrong_field(self, name: str, wire: Wire) -> str | None:
         try:
-            self._entity.codec.decode_partial({name: wire})
+            self._codec.decode_partial({name: wire})
         except ValidationError as error:
             return f"{name!r} says which model a row is: {error.message}"
         return None
+
+
+class _Maker:
+    """Makes one derived attribute of the JSON of the fields that it is made of.
+
+    Attributes:
+        attribute: Its name.
+        columns: The columns of the fields.
+    """
+
+    def __init__(self, entity: Entity[Any], entry: Entry, options: Options) -> None:
+        self.attribute = entry.attribute
+        self.columns = _places(entity, entry)
+        self._entity = entity
+        self._entry = entry
+        self._is_key = entry.attribute in entity.table_key_attributes
+        keys = key_columns(entity)
+        self._changed = [place for place, name in enumerate(self.columns) if name not in keys]
+        updates = options.write_mode == "update"
+        self._skips = updates and options.nulls == "skip"
+        has_defaults = not (updates and options.nulls == "null")
+        self._defaults = [self._default(name) if has_defaults else None for name in entry.fields]
+        if isinstance(entry, Template):
+            self._places = [entry.fields.index(name) for name in entry.names]
+            self._when_places = [entry.fields.index(name) for name in entry.when_fields]
+            self._checked = [number for number, part in enumerate(entry.parts) if not self._is_as_given(part)]
+            self._default_wires = [self._stored(place, self._defaults[place]) for place in self._places]
+
+    def is_skipped(self, given: Sequence[str | None]) -> bool:
+        """Whether an update leaves alone all the fields that it is made of."""
+        return self._skips and bool(self._changed) and all(given[place] is None for place in self._changed)
+
+    def made(self, given: Sequence[str | None]) -> str | ValidationError | None:
+        """Return its JSON, None for none, or why there can be none."""
+        if None in given:
+            missing = ", ".join(name for name, text in zip(self.columns, given, strict=True) if text is None)
+            if self._is_key:
+                return ValidationError(f"key {self.attribute!r} cannot be made: {missing} cannot be null")
+            if self.is_skipped(given):
+                return None
+            if self._skips:
+                return ValidationError(
+                    f"{self.attribute!r} is made of {', '.join(self.columns)}, and what is stored of {missing} is not "
+                    "known here: it is null, and nulls are skipped"
+                )
+        wires = [None if text is None else from_json(text) for text in given]
+        try:
+            if isinstance(self._entry, Template):
+                wire = self._key(self._entry, wires)
+            else:
+                wire = self._entity.codec.derive(self._entry, self._values(wires, range(len(wires))))
+            if wire is not None:
+                self._entity.check_key_attribute(self.attribute, wire)
+        except RefusedValueError as refused:
+            return refused.as_validation_error(owner=f"key of table {self._entity.table_name!r}")
+        except ValidationError as error:
+            return error
+        return None if wire is None else to_json(wire).decode()
+
+    def _key(self, template: Template, wires: Sequence[Wire | None]) -> Wire | None:
+        if self._when_places:
+            values = self._values(wires, self._when_places)
+            if not template.applies(dict(zip(template.when_fields, values, strict=True))):
+                return None
+        parts = [wires[place] or default for place, default in zip(self._places, self._default_wires, strict=True)]
+        times = self._entity.codec.times
+        text = template.text(parts, times)
+        due = list(parts)
+        for number in self._checked:
+            place = self._places[number]
+            due[number] = self._stored(place, self._value(place, parts[number]))
+        if due != parts and (other := template.text(due, times)) != text:
+            raise ValidationError(
+                f"{self.attribute!r} would be {text!r}, and the repository, whose model changes such values, would "
+                f"look for it under {other!r}: change them before"
+            )
+        return None if text is None else {"S": text}
+
+    def _is_as_given(self, part: Part) -> bool:
+        """Whether a model stores a field as any row has it: text, or a number that stands in the key by its digits."""
+        kind = self._entity.codec.stored_as_it_is(part.name)
+        return kind is str or (kind is int and part.form == "number" and part.width > 0)
+
+    def _values(self, wires: Sequence[Wire | None], places: Iterable[int]) -> list[object]:
+        """Return the values of fields as a model would have them."""
+        return [self._value(place, wires[place]) for place in places]
+
+    def _value(self, place: int, wire: Wire | None) -> object:
+        if wire is None:
+            return self._defaults[place]
+        found = self._entity.codec.decode_partial({self.columns[place]: wire})
+        return found[self._entry.fields[place]]
+
+    def _stored(self, place: int, value: object) -> Wire | None:
+        return None if value is None else self._entity.codec.target((self._entry.fields[place],)).store(value)
+
+    def _default(self, name: str) -> object:
+        info = self._entity.declaration.model_class.model_fields[name]
+        return None if info.is_required() else info.get_default(call_default_factory=False)
