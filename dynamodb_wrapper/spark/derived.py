@@ -25,10 +25,13 @@ def key_columns(entity: Entity[Any]) -> tuple[str, ...]:
 def derived_entries(entity: Entity[Any], options: Options, columns: Collection[str]) -> list[Entry]:
     """Return what is derived from rows with these columns: all of it, or what an update changes.
 
+    The schema version is among it, unless the rows have it.
+
     Raises:
         ValidationError: The frame has a column of such a name, or lacks one that it takes.
     """
-    derived = entity.declaration.derived
+    version = None if entity.evolution is None else entity.evolution.options.attribute
+    derived = tuple(entry for entry in entity.codec.derived if entry.attribute != version or version not in columns)
     if given := [entry.attribute for entry in derived if entry.attribute in columns]:
         raise ValidationError(
             f"{options.repository} makes {', '.join(given)} of the fields, and the frame has columns of that name: "

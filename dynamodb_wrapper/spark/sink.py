@@ -106,9 +106,11 @@ def _check_repository(options: Options, table: Table, schema: StructType, entity
             "repository, in foreachPartition",
             {"repository": "has unique values"},
         )
-    if table.versions is not None and table.versions not in schema.names and options.write_mode != "delete":
+    is_stamped = any(entry.attribute == table.versions for entry in entity.codec.derived)
+    is_new = options.write_mode in ("put", "insert_only") or options.upsert
+    if table.versions is not None and is_new and not is_stamped and table.versions not in schema.names:
         raise ValidationError(
-            f"{options.repository} gives every item its schema version, and the frame has no column "
+            f"{options.repository} has the schema version in a field of its model, and the frame has no column "
             f"{table.versions!r}: its rows would be taken for those of the first version. Add it to the frame",
             {table.versions: "missing"},
         )

@@ -194,3 +194,21 @@ class Readings(BaseDynamoRepository[Reading]):
     table_name = "readings"
     primary_key = Sharded(Key("METRIC#{day}"), shards=4, by="device")
     sort_key = Key("{device}")
+
+
+class Note(BaseModel):
+    pk: str
+    text: str = ""
+    schema_version: int = 2
+
+
+class Notes(BaseDynamoRepository[Note]):
+    """Its model sees the schema version."""
+
+    table_name = "notes"
+    primary_key = "pk"
+    schema_version = 2
+
+    @staticmethod
+    def upcast_v1_v2(item: dict[str, Any]) -> dict[str, Any]:
+        return item

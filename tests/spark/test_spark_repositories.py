@@ -58,7 +58,7 @@ def columns(ddl: str) -> t.StructType:
 
 DDL = "user string, number bigint, place string, status string, at timestamp"
 VISITS = columns(DDL)
-BIDS = columns("customerId string, number bigint, label string, schema_version int")
+BIDS = columns("customerId string, number bigint, label string")
 
 
 @pytest.fixture(autouse=True)
@@ -180,7 +180,7 @@ def test_a_shared_table_through_spark(spark: SparkSession, server: Server, bids:
     bids.create(Bid(customerId="c1", number=7, label="x"))
     frame = read(spark, server, repository="tests.spark.shop:Bids").load()
     assert frame.collect() == [("c1", 7, "x")]
-    more = frame.selectExpr("customerId", "number + 1 as number", "upper(label) as label", "2 as schema_version")
+    more = frame.selectExpr("customerId", "number + 1 as number", "upper(label) as label")
     write_frame(more, server, repository="tests.spark.shop:Bids").save()
     assert bids.get_or_raise("c1", 8).label == "X"
     payments = read(spark, server, repository="tests.spark.shop:Payments").load()
@@ -378,7 +378,7 @@ def test_strangers_are_not_written_over(server: Server, bids: Bids, tmp_path: Pa
         put_stranger(server, bids, "BID#000002"),
     ]
     bids.create(Bid(customerId="c1", number=3, label="old"))
-    given = [("c1", number, "new", 2) for number in (1, 2, 3)]
+    given = [("c1", number, "new") for number in (1, 2, 3)]
     options = {"write_mode": "update", "upsert": "true"} if mode == "upsert" else {"write_mode": mode}
     counts = write(server, "Bids", BIDS, given, **options, on_rejected="quarantine", quarantine=tmp_path)
     expected = (0, 3) if mode == "insert_only" else (1, 2)
@@ -393,7 +393,7 @@ def test_strangers_are_not_written_over(server: Server, bids: Bids, tmp_path: Pa
 
 
 def test_of_puts_in_a_shared_table_the_last_row_of_a_key_stays(server: Server, bids: Bids) -> None:
-    given = [("c1", 1, f"v{number}", 2) for number in range(50)]
+    given = [("c1", 1, f"v{number}") for number in range(50)]
     counts = write(server, "Bids", BIDS, given)
     assert (counts.rows_written, counts.requests) == (50, 1)
     assert bids.get_or_raise("c1", 1).label == "v49"
@@ -409,12 +409,16 @@ def test_older_items_are_read_up_to_date_and_not_updated_as_if_they_were(
     )
     assert rows(server, "Bids") == [{"customerId": "c1", "number": 1, "label": "t"}]
     options = {"write_mode": "update", "on_rejected": "quarantine", "quarantine": tmp_path}
-    assert write(server, "Bids", BIDS, [("c1", 1, "new", 2)], **options).rows_rejected == 1
+    assert write(server, "Bids", BIDS, [("c1", 1, "new")], **options).rows_rejected == 1
     assert "schema version 1" in rejected(tmp_path)[0]
     assert stored(server, bids.table_name)["CUSTOMER#c1 BID#000001"] == older
     # A put replaces it as a whole.
-    assert write(server, "Bids", BIDS, [("c1", 1, "new", 2)]).rows_written == 1
+    assert write(server, "Bids", BIDS, [("c1", 1, "new")]).rows_written == 1
     assert bids.get_or_raise("c1", 1).label == "new"
+    # A frame may say it itself, as one that was read otherwise.
+    versioned = columns("customerId string, number bigint, title string, schema_version int")
+    write(server, "Bids", versioned, [("c1", 2, "t", 1)])
+    assert bids.get_or_raise("c1", 2).label == "t"
 
 
 def test_items_of_newer_versions_fail_or_are_left_out(server: Server, bids: Bids, tmp_path: Path) -> None:
@@ -427,6 +431,18 @@ def test_items_of_newer_versions_fail_or_are_left_out(server: Server, bids: Bids
     assert [row["number"] for row in found] == [1]
     assert len(set(rejected(tmp_path))) == 1
     assert "a newer program wrote it" in rejected(tmp_path)[0]
+
+
+@pytest.mark.parametrize(("options", "is_refused"), [({}, True), ({"write_mode": "update"}, False)])
+def test_a_version_in_a_field_of_the_model_is_a_column(
+    server: Server, options: dict[str, str], *, is_refused: bool
+) -> None:
+    chosen_options, schema = chosen(server, "Notes", options), columns("pk string, text string")
+    if is_refused:
+        with pytest.raises(ValidationError, match=r"no column 'schema_version'.* Add it to the frame"):
+            planned_write(chosen_options, schema, overwrites=False, hosts=1)
+        schema = columns("pk string, text string, schema_version int")
+    planned_write(chosen_options, schema, overwrites=False, hosts=1)
 
 
 # --- unions ----------------------------------------------------------------------------------------------------------
