@@ -23,6 +23,7 @@ from dynamodb_wrapper.codec import RefusedValueError, Shape, Step, Target, TimeR
 from dynamodb_wrapper.exceptions import ExpressionError
 from dynamodb_wrapper.expressions import Condition, ExpressionWriter, F, every
 from dynamodb_wrapper.operations.effects import Params
+from dynamodb_wrapper.operations.entity import MAX_PARTITION_KEY_BYTES, MAX_SORT_KEY_BYTES
 from dynamodb_wrapper.spark.types import Column
 
 MAX_QUERIES = 1000
@@ -96,7 +97,8 @@ def pushed(
     ranges = [one for one in plain if sort and _name(one) == sort[0] and isinstance(one, _RANGES)]
     # A query refuses the attributes of its key in a filter.
     others = [_condition(one) for one in plain if _name(one) not in keys and not coerces]
-    return Pushed(tuple(values), _sort_condition(ranges), _within_limits(others))
+    possible = tuple(value for value in values if _may_be_key(value, MAX_PARTITION_KEY_BYTES))
+    return Pushed(possible, _sort_condition(ranges), _within_limits(others))
 
 
 def values_of(
@@ -186,11 +188,17 @@ def _partition_values(filters: Iterable[ds.Filter], key: str) -> tuple[object, .
         else:
             continue
         found = options if found is None else [value for value in found if value in options]
-    return None if found is None else tuple(value for value in found if value != "")
+    return None if found is None else tuple(found)
+
+
+def _may_be_key(value: object, longest: int) -> bool:
+    """Whether a key can have a value: DynamoDB refuses a query for a text that is empty, or too long."""
+    return not isinstance(value, str) or 0 < len(value.encode()) <= longest
 
 
 def _sort_condition(ranges: Sequence[ds.Filter]) -> Condition | None:
     """Return one condition of those DynamoDB allows on a sort key: the first, or a range of two."""
+    ranges = [one for one in ranges if _may_be_key(getattr(one, "value", None), MAX_SORT_KEY_BYTES)]
     if not ranges:
         return None
     low = next((one for one in ranges if isinstance(one, ds.GreaterThan | ds.GreaterThanOrEqual)), None)
@@ -199,11 +207,11 @@ def _sort_condition(ranges: Sequence[ds.Filter]) -> Condition | None:
     if equal is None and low is not None and high is not None and _is_range(low.value, high.value):
         return F[_name(low)].between(low.value, high.value)  # both ends included: a superset
     first = ranges[0] if equal is None else equal
-    return None if getattr(first, "value", None) == "" else _condition(first)
+    return _condition(first)
 
 
 def _is_range(low: Any, high: Any) -> bool:
-    return bool(low <= high) and low != ""  # DynamoDB refuses a range that ends before it begins
+    return bool(low <= high)  # DynamoDB refuses a range that ends before it begins
 
 
 def _within_limits(conditions: Iterable[Condition]) -> Condition | None:

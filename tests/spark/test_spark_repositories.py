@@ -324,6 +324,8 @@ def test_filters_on_the_fields_of_a_partition_key_become_queries(server: Server,
     assert {row["number"] for row in rows(server, "Visits", ds.In(("user",), ("u1", "u2")))} == {
         number for number in range(20) if number % 4 in (1, 2)
     }
+    visits.create(Visit(user="", number=99))
+    assert [row["number"] for row in rows(server, "Visits", ds.In(("user",), ("", "x" * 2048)))] == [99]
     by_place = (ds.EqualTo(("place",), "p1"), ds.EqualTo(("status",), "open"))
     assert len(rows(server, "Visits", *by_place, index="by_place")) == 10
     assert reader(server, "Visits", *by_place, index="by_place").pushed.partitions == ("PLACE#p1#open",)
