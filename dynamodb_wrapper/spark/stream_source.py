@@ -66,11 +66,9 @@ class ChangeReader(SimpleDataSourceStreamReader, SupportsTriggerAvailableNow):
         require_nullable(schema)
         self._options = options
         self._table: Table | None = None
-        self._entity: Entity[Any] | None = None
         table_name, stored = options.table, schema
         if options.repository is not None or options.model is not None:
-            config = config_of(options)
-            self._table, self._entity = table_of(options, config), entity_of(options, config)
+            self._table = table_of(options, config_of(options))
             table_name, stored = self._table.name, _as_stored(schema, self._table)
         assert table_name is not None  # checked by Options
         columns_of(stored)
@@ -158,10 +156,11 @@ class ChangeReader(SimpleDataSourceStreamReader, SupportsTriggerAvailableNow):
         return Offset(stream, beginning.shards, offset.gaps + 1)
 
     def _batches(self, records: list[Record]) -> list[pa.RecordBatch]:
-        records = [record for record in records if self._is_data(record)]
+        config = config_of(self._options)
+        entity = entity_of(self._options, config)
+        records = [record for record in records if self._is_data(record, entity)]
         if not records:
             return []
-        config = config_of(self._options)
         job = Job(new_job_id(), "read", self._table_name, self._options)
         arrow = to_arrow_schema(self._schema, timezone="UTC")
         batches = []
@@ -178,9 +177,9 @@ class ChangeReader(SimpleDataSourceStreamReader, SupportsTriggerAvailableNow):
                 meter.count(rows_read=batches[-1].num_rows)
         return batches
 
-    def _is_data(self, record: Record) -> bool:
+    def _is_data(self, record: Record, entity: Entity[Any] | None) -> bool:
         """Whether a record is about an item of the repository: no guard of a unique value, and none of another kind."""
-        if self._table is None or self._entity is None:
+        if self._table is None or entity is None:
             return True
         body: dict[str, Any] = record["dynamodb"]
         if self._table.has_guards and body["Keys"][self._table.keys[0]].get("S", "").startswith(GUARD_PREFIX):
@@ -189,11 +188,11 @@ class ChangeReader(SimpleDataSourceStreamReader, SupportsTriggerAvailableNow):
             return True
         image = body.get("NewImage") or body.get("OldImage")
         if image is not None:
-            return self._entity.is_ours(image)
+            return entity.is_ours(image)
         # Without an image there are only the keys; those of two kinds are never equal.
-        templates = self._entity.declaration.templates
+        templates = entity.declaration.templates
         texts = {name: body["Keys"][name].get("S", "") for name in self._table.keys if name in templates}
-        return all(templates[name].read(text, self._entity.codec.times) is not None for name, text in texts.items())
+        return all(templates[name].read(text, entity.codec.times) is not None for name, text in texts.items())
 
 
 def _as_stored(schema: StructType, table: Table) -> StructType:

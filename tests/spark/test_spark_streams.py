@@ -221,15 +221,20 @@ def tickets(server: Server) -> Iterator[Tickets]:
     tickets.delete_table()
 
 
-@pytest.mark.usefixtures("credentials")
-def test_images_of_older_versions_are_brought_up_to_date(server: Server, tickets: Tickets) -> None:
-    one = repository_reader(server, tickets)
+def test_images_of_older_versions_are_brought_up_to_date(
+    spark: SparkSession, server: Server, tickets: Tickets, tmp_path: Path
+) -> None:
     put(server, tickets.table_name, [wire("a", 1, title={"S": "old"})])
     tickets.put(Ticket(pk="a", sk=1, label="new", priority=1))
-    found = rows(one.read(one.initialOffset())[0])
-    older, newer = ({"pk": "a", "sk": 1, "label": label, "priority": n} for label, n in (("old", 5), ("new", 1)))
-    assert [(row["old"], row["new"]) for row in found] == [(None, older), (older, newer)]
-    assert found[1]["keys"] == {"pk": "a", "sk": 1}
+    options = {"endpoint_url": server.endpoint_url, "starting_position": "trim_horizon"}
+    stream = spark.readStream.format("dynamodb").options(repository="tests.spark.shop:Tickets", **options)
+    run_once(stream.load(), tmp_path, "memory", queryName="tickets")
+    found = spark.table("tickets").collect()
+    assert [(row.old, row.new) for row in found] == [
+        (None, ("a", 1, "old", 5)),
+        (("a", 1, "old", 5), ("a", 1, "new", 1)),
+    ]
+    assert found[1]["keys"] == ("a", 1)
 
 
 @pytest.mark.usefixtures("credentials")
