@@ -43,11 +43,11 @@ def derived_entries(entity: Entity[Any], options: Options, columns: Collection[s
         return keys
     if options.write_mode == "update" and not options.upsert:
         changed = set(columns).difference(key_columns(entity))
-        derived = (*keys, *(entry for entry in derived if entry not in keys and changed & set(_places(entity, entry))))
+        derived = (*keys, *(entry for entry in derived if entry not in keys and changed & set(_columns(entity, entry))))
     for entry in derived:
-        if missing := [name for name in _places(entity, entry) if name not in columns]:
+        if missing := [name for name in _columns(entity, entry) if name not in columns]:
             raise ValidationError(
-                f"{options.repository} makes {entry.attribute!r} of {', '.join(_places(entity, entry))}, and the frame "
+                f"{options.repository} makes {entry.attribute!r} of {', '.join(_columns(entity, entry))}, and the frame "
                 f"has no {', '.join(missing)}: items would be missing from an index, or be where they do not belong. "
                 "Add to the frame what is missing",
                 dict.fromkeys(missing, "missing"),
@@ -55,7 +55,7 @@ def derived_entries(entity: Entity[Any], options: Options, columns: Collection[s
     return list(derived)
 
 
-def _places(entity: Entity[Any], entry: Entry) -> tuple[str, ...]:
+def _columns(entity: Entity[Any], entry: Entry) -> tuple[str, ...]:
     return tuple(map(entity.codec.attribute, entry.fields))
 
 
@@ -174,7 +174,7 @@ class _Maker:
 
     def __init__(self, entity: Entity[Any], entry: Entry, options: Options) -> None:
         self.attribute = entry.attribute
-        self.columns = _places(entity, entry)
+        self.columns = _columns(entity, entry)
         self._entity = entity
         self._entry = entry
         self._is_key = entry.attribute in entity.table_key_attributes
