@@ -25,14 +25,16 @@ def key_columns(entity: Entity[Any]) -> tuple[str, ...]:
 def derived_entries(entity: Entity[Any], options: Options, columns: Collection[str]) -> list[Entry]:
     """Return what is derived from rows with these columns: all of it, or what an update changes.
 
-    The schema version is among it, unless the rows have it.
+    The schema version is among it, too. It, and a `Derived` attribute, may be a column; then that is taken as it is.
 
     Raises:
-        ValidationError: The frame has a column of such a name, or lacks one that it takes.
+        ValidationError: The frame has a column of the name of a key that is made of fields, or of the kind, or lacks
+            one that is needed.
     """
-    version = None if entity.evolution is None else entity.evolution.options.attribute
-    derived = tuple(entry for entry in entity.codec.derived if entry.attribute != version or version not in columns)
-    if given := [entry.attribute for entry in derived if entry.attribute in columns]:
+    kind = entity.declaration.kind
+    own = {*entity.declaration.templates, *([] if kind is None else [kind.attribute])}
+    derived = tuple(entry for entry in entity.codec.derived if entry.attribute in own or entry.attribute not in columns)
+    if given := sorted(own.intersection(columns)):
         raise ValidationError(
             f"{options.repository} makes {', '.join(given)} of the fields, and the frame has columns of that name: "
             "leave them out",
@@ -45,10 +47,11 @@ def derived_entries(entity: Entity[Any], options: Options, columns: Collection[s
         changed = set(columns).difference(key_columns(entity))
         derived = (*keys, *(entry for entry in derived if entry not in keys and changed & set(_columns(entity, entry))))
     for entry in derived:
-        if missing := [name for name in _columns(entity, entry) if name not in columns]:
+        needed = _columns(entity, entry)
+        if missing := [name for name in needed if name not in columns]:
             raise ValidationError(
-                f"{options.repository} makes {entry.attribute!r} of {', '.join(_columns(entity, entry))}, and the frame "
-                f"has no {', '.join(missing)}: items would be missing from an index, or be where they do not belong. "
+                f"{options.repository} makes {entry.attribute!r} of {', '.join(needed)}, and the frame has no "
+                f"{', '.join(missing)}: items would be missing from an index, or be where they do not belong. "
                 "Add to the frame what is missing",
                 dict.fromkeys(missing, "missing"),
             )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
-from dynamodb_wrapper import AccessPattern, BaseDynamoRepository, DynamoDBConfig, Key, Sharded, SingleTable
+from dynamodb_wrapper import AccessPattern, BaseDynamoRepository, Derived, DynamoDBConfig, Key, Sharded, SingleTable
 
 if TYPE_CHECKING:
     from dynamodb_wrapper.spark.metrics import JobReport, TaskReport
@@ -194,6 +194,26 @@ class Readings(BaseDynamoRepository[Reading]):
     table_name = "readings"
     primary_key = Sharded(Key("METRIC#{day}"), shards=4, by="device")
     sort_key = Key("{device}")
+
+
+class Call(BaseModel):
+    number: str
+    at: datetime | None = None
+    seconds: int = 60
+
+
+class Calls(BaseDynamoRepository[Call]):
+    """Long calls are in an index, by the hour."""
+
+    table_name = "calls"
+    primary_key = "number"
+    long = AccessPattern(
+        "long",
+        partition=Derived(
+            "long_at", ("at", "seconds"), lambda at, seconds: f"{at:%H}" if at and seconds > 59 else None
+        ),
+        sort="seconds",
+    )
 
 
 class Note(BaseModel):

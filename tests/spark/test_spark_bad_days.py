@@ -118,7 +118,7 @@ def test_an_empty_frame_writes_nothing(
 def test_names_with_dots_and_in_upper_and_lower_case(spark: SparkSession, server: Server, table: str) -> None:
     schema = 'pk string, sk int, `a.b` string, `size` int, `#n0` string, `q"` struct<`x.y`:int, `:v0`:int>, `Ü` int'
     rows = [("p", 1, "x", 2, "y", (3, 4), 5)]
-    for mode in ("put", "insert_only", "update"):
+    for mode in ("put", "update"):
         write(spark.createDataFrame(rows, schema), server, write_mode=mode).save(table)
         assert read(spark, server).schema(schema).load(table).collect() == rows
     expected = {

@@ -26,6 +26,7 @@ from tests.spark.conftest import SERVER
 from tests.spark.shop import (
     Bid,
     Bids,
+    Calls,
     Card,
     Customer,
     Customers,
@@ -349,6 +350,26 @@ def test_shards_are_written_and_read(server: Server, readings: Readings) -> None
     assert sum(batch.num_rows for batch in batches(found)) == 20
     assert write(server, "Readings", schema, given[:5], write_mode="delete").rows_written == 5
     assert len(stored(server, readings.table_name)) == 15
+
+
+def test_attributes_that_a_function_computes(server: Server) -> None:
+    schema = columns("number string, at timestamp, seconds bigint")
+    for calls in made(server, Calls):
+        write(server, "Calls", schema, [("1", AT, 60), ("2", AT, 59), ("3", AT, None), ("4", None, 60)])
+        assert sorted(call.number for call in calls.long("09")) == ["1"]  # "3" lacks what the index sorts by
+        found = {item["number"]["S"]: item.get("long_at") for item in calls_of(server, calls)}
+        assert found == {"1": {"S": "09"}, "2": None, "3": {"S": "09"}, "4": None}
+        write(server, "Calls", schema, [("1", AT, 5)], write_mode="update")
+        assert list(calls.long("09")) == []
+        # A frame may compute it by itself.
+        own = columns("number string, at timestamp, seconds bigint, long_at string")
+        write(server, "Calls", own, [("5", AT, 1, "23")])
+        assert [call.number for call in calls.long("23")] == ["5"]
+        assert rows(server, "Calls", ds.EqualTo(("number",), "5"))[0].keys() == {"number", "at", "seconds"}
+
+
+def calls_of(server: Server, calls: Calls) -> list[dict[str, Any]]:
+    return [dict(item) for item in server.client.scan(TableName=calls.table_name)["Items"]]
 
 
 # --- a shared table --------------------------------------------------------------------------------------------------
