@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import pyarrow as pa
 
 from dynamodb_wrapper.codec import Derived, Part, RefusedValueError, Template, Wire, from_json, to_json
 from dynamodb_wrapper.codec.templates import fitting, shard_text
-from dynamodb_wrapper.exceptions import ValidationError
+from dynamodb_wrapper.exceptions import DynamoDBWrapperError, ValidationError
 from dynamodb_wrapper.operations.entity import Entity
 from dynamodb_wrapper.spark.options import Options
 
 Entry = Derived | Template
+R = TypeVar("R")
 
 
 def key_columns(entity: Entity[Any]) -> tuple[str, ...]:
@@ -215,7 +217,8 @@ class _Maker:
             if isinstance(self._entry, Template):
                 wire = self._key(self._entry, wires)
             else:
-                wire = self._entity.codec.derive(self._entry, self._values(wires, range(len(wires))))
+                derive, values = self._entity.codec.derive, self._values(wires, range(len(wires)))
+                wire = self._asked(partial(derive, self._entry, values))
             if wire is not None:
                 self._entity.check_key_attribute(self.attribute, wire)
         except RefusedValueError as refused:
@@ -227,7 +230,7 @@ class _Maker:
     def _key(self, template: Template, wires: Sequence[Wire | None]) -> Wire | None:
         if self._when_places:
             values = self._values(wires, self._when_places)
-            if not template.applies(dict(zip(template.when_fields, values, strict=True))):
+            if not self._asked(partial(template.applies, dict(zip(template.when_fields, values, strict=True)))):
                 return None
         parts = [wires[place] or default for place, default in zip(self._places, self._default_wires, strict=True)]
         times = self._entity.codec.times
@@ -242,6 +245,16 @@ class _Maker:
                 f"look for it under {other!r}: change them before"
             )
         return None if text is None else {"S": text}
+
+    def _asked(self, function: Callable[[], R]) -> R:
+        """Return what a function of the repository's says of a row."""
+        try:
+            return function()
+        except DynamoDBWrapperError:
+            raise
+        except Exception as error:  # whatever it does not expect, of a null for example, is wrong with that row
+            reason = f"{type(error).__name__}: {error}"
+            raise ValidationError(f"{self.attribute!r} cannot be computed: {reason}", original_error=error) from error
 
     def _is_as_given(self, part: Part) -> bool:
         """Whether a model stores a field as any row has it: text, or a number that stands in the key by its digits."""

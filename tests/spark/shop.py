@@ -209,9 +209,7 @@ class Calls(BaseDynamoRepository[Call]):
     primary_key = "number"
     long = AccessPattern(
         "long",
-        partition=Derived(
-            "long_at", ("at", "seconds"), lambda at, seconds: f"{at:%H}" if at and seconds > 59 else None
-        ),
+        partition=Derived("long_at", ("at", "seconds"), lambda at, seconds: f"{at:%H}" if seconds > 59 else None),
         sort="seconds",
     )
 

@@ -352,13 +352,15 @@ def test_shards_are_written_and_read(server: Server, readings: Readings) -> None
     assert len(stored(server, readings.table_name)) == 15
 
 
-def test_attributes_that_a_function_computes(server: Server) -> None:
+def test_attributes_that_a_function_computes(server: Server, tmp_path: Path) -> None:
     schema = columns("number string, at timestamp, seconds bigint")
     for calls in made(server, Calls):
-        write(server, "Calls", schema, [("1", AT, 60), ("2", AT, 59), ("3", AT, None), ("4", None, 60)])
+        given = [("1", AT, 60), ("2", AT, 59), ("3", AT, None), ("4", None, 60), ("5", None, 1)]
+        write(server, "Calls", schema, given, on_rejected="quarantine", quarantine=tmp_path)
+        assert [reason.split(":")[0] for reason in rejected(tmp_path)] == ["'long_at' cannot be computed"]
         assert sorted(call.number for call in calls.long("09")) == ["1"]  # "3" lacks what the index sorts by
         found = {item["number"]["S"]: item.get("long_at") for item in calls_of(server, calls)}
-        assert found == {"1": {"S": "09"}, "2": None, "3": {"S": "09"}, "4": None}
+        assert found == {"1": {"S": "09"}, "2": None, "3": {"S": "09"}, "5": None}
         write(server, "Calls", schema, [("1", AT, 5)], write_mode="update")
         assert list(calls.long("09")) == []
         # A frame may compute it by itself.
