@@ -11,6 +11,7 @@ from pyspark.sql import types as t
 from dynamodb_wrapper.codec import Item
 from dynamodb_wrapper.exceptions import ValidationError
 from dynamodb_wrapper.spark.shards import Record
+from dynamodb_wrapper.spark.upcasting import Upcaster
 
 _PLAIN: dict[str, t.DataType] = {
     "event_id": t.StringType(),
@@ -30,24 +31,28 @@ IMAGES_OF = {
 _TTL = {"Type": "Service", "PrincipalId": "dynamodb.amazonaws.com"}
 
 
-def schema_of_changes(items: t.StructType, keys: Sequence[str], images: Sequence[str]) -> t.StructType:
+def schema_of_changes(
+    items: t.StructType, keys: Sequence[str], images: Sequence[str], made: Sequence[t.StructField] = ()
+) -> t.StructType:
     """Return the columns of changes to items of a schema.
 
     Args:
         items: The schema of the items.
         keys: The attributes of the table's key.
         images: Which of ``new`` and ``old`` there are.
+        made: The attributes of the key that are in no column of the items.
 
     Raises:
         ValidationError: A key is not in the schema.
     """
-    if missing := [key for key in keys if key not in items.names]:
+    known = {field.name: field for field in (*items, *made)}
+    if missing := [key for key in keys if key not in known]:
         raise ValidationError(
             f"the schema has no column for the key: {', '.join(missing)}; its columns are {', '.join(items.names)}",
             dict.fromkeys(missing, "missing"),
         )
     fields = [t.StructField(name, kind) for name, kind in _PLAIN.items()]
-    fields.append(t.StructField("keys", t.StructType([items[key] for key in keys])))
+    fields.append(t.StructField("keys", t.StructType([known[key] for key in keys])))
     return t.StructType([*fields, *(t.StructField(image, items) for image in images)])
 
 
@@ -89,3 +94,15 @@ def change_item(record: Record) -> Item:
         if image in body:
             item[column] = {"M": body[image]}
     return item
+
+
+def with_current_images(item: Item, upcaster: Upcaster) -> Item | None:
+    """Return a change with its images in the current schema version; None if it is left out."""
+    current = dict(item)
+    for column in _IMAGES:
+        if column in item:
+            image = upcaster.item(item[column]["M"], item)
+            if image is None:
+                return None
+            current[column] = {"M": image}
+    return current

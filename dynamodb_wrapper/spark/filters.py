@@ -8,10 +8,12 @@ as null.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
+from itertools import product
 from typing import Any
 
 from pyspark.sql import datasource as ds
@@ -21,6 +23,7 @@ from dynamodb_wrapper.codec import RefusedValueError, Shape, Step, Target, TimeR
 from dynamodb_wrapper.exceptions import ExpressionError
 from dynamodb_wrapper.expressions import Condition, ExpressionWriter, F, every
 from dynamodb_wrapper.operations.effects import Params
+from dynamodb_wrapper.operations.entity import MAX_PARTITION_KEY_BYTES, MAX_SORT_KEY_BYTES
 from dynamodb_wrapper.spark.types import Column
 
 MAX_QUERIES = 1000
@@ -72,6 +75,7 @@ def pushed(
     sort: Sequence[str],
     *,
     coerces: bool,
+    partitions: Sequence[object] | None = None,
 ) -> Pushed:
     """Return what of the filters, all of which hold, DynamoDB can apply.
 
@@ -81,18 +85,32 @@ def pushed(
         partition: The attributes of the partition key that is read by.
         sort: The attributes of its sort key.
         coerces: Whether wrong types are read as null, or left out: then only the key is sure to be what it is.
+        partitions: The values of the partition key that are left, where they are known otherwise.
     """
     by_name = {column.name: column for column in columns}
     plain = [one for one in filters if _is_plain(one, by_name)]
     keys = {*partition, *sort}
-    values = _partition_values(plain, partition[0]) if len(partition) == 1 else None
+    values = _partition_values(plain, partition[0]) if len(partition) == 1 and partitions is None else partitions
     where = [_condition(one) for one in plain if _name(one) in keys or not coerces]
     if values is None:
         return Pushed(where=_within_limits(where))
     ranges = [one for one in plain if sort and _name(one) == sort[0] and isinstance(one, _RANGES)]
     # A query refuses the attributes of its key in a filter.
     others = [_condition(one) for one in plain if _name(one) not in keys and not coerces]
-    return Pushed(values, _sort_condition(ranges), _within_limits(others))
+    possible = tuple(value for value in values if _may_be_key(value, MAX_PARTITION_KEY_BYTES))
+    return Pushed(possible, _sort_condition(ranges), _within_limits(others))
+
+
+def values_of(
+    filters: Iterable[ds.Filter], columns: Sequence[Column], names: Sequence[str]
+) -> list[tuple[object, ...]] | None:
+    """Return the values that columns can have together, by filters that all hold; None if that is open, or too much."""
+    by_name = {column.name: column for column in columns}
+    plain = [one for one in filters if _is_plain(one, by_name)]
+    values = [_partition_values(plain, name) for name in names]
+    if any(one is None for one in values) or math.prod(len(one or ()) for one in values) > MAX_QUERIES:
+        return None
+    return list(product(*(one or () for one in values)))
 
 
 def _name(one: ds.Filter) -> str:
@@ -170,11 +188,17 @@ def _partition_values(filters: Iterable[ds.Filter], key: str) -> tuple[object, .
         else:
             continue
         found = options if found is None else [value for value in found if value in options]
-    return None if found is None else tuple(value for value in found if value != "")
+    return None if found is None else tuple(found)
+
+
+def _may_be_key(value: object, longest: int) -> bool:
+    """Whether a key can have a value: DynamoDB refuses a query for a text that is empty, or too long."""
+    return not isinstance(value, str) or 0 < len(value.encode()) <= longest
 
 
 def _sort_condition(ranges: Sequence[ds.Filter]) -> Condition | None:
     """Return one condition of those DynamoDB allows on a sort key: the first, or a range of two."""
+    ranges = [one for one in ranges if _may_be_key(getattr(one, "value", None), MAX_SORT_KEY_BYTES)]
     if not ranges:
         return None
     low = next((one for one in ranges if isinstance(one, ds.GreaterThan | ds.GreaterThanOrEqual)), None)
@@ -183,11 +207,11 @@ def _sort_condition(ranges: Sequence[ds.Filter]) -> Condition | None:
     if equal is None and low is not None and high is not None and _is_range(low.value, high.value):
         return F[_name(low)].between(low.value, high.value)  # both ends included: a superset
     first = ranges[0] if equal is None else equal
-    return None if getattr(first, "value", None) == "" else _condition(first)
+    return _condition(first)
 
 
 def _is_range(low: Any, high: Any) -> bool:
-    return bool(low <= high) and low != ""  # DynamoDB refuses a range that ends before it begins
+    return bool(low <= high)  # DynamoDB refuses a range that ends before it begins
 
 
 def _within_limits(conditions: Iterable[Condition]) -> Condition | None:
@@ -205,7 +229,7 @@ def _within_limits(conditions: Iterable[Condition]) -> Condition | None:
 
 
 def expressions(
-    pushed: Pushed, key: str | None, value: object, projection: Sequence[str], guards: Condition | None
+    pushed: Pushed, key: str | None, value: object, projection: Sequence[str], kept: Condition | None
 ) -> Params:
     """Return the expressions of one scan (``key`` None) or query, with their placeholders.
 
@@ -214,7 +238,7 @@ def expressions(
         key: The partition key's attribute, to query one value of it.
         value: The value.
         projection: The attributes to read; none for all.
-        guards: What keeps out items that are no data.
+        kept: What keeps out items that are another's, or no data.
     """
     writer = ExpressionWriter(Places())
     params: Params = {}
@@ -222,7 +246,7 @@ def expressions(
         params["KeyConditionExpression"] = writer.condition(
             F[key] == value if pushed.sort is None else (F[key] == value) & pushed.sort
         )
-    where = every(pushed.where, guards if key is None else None)
+    where = every(pushed.where, kept)
     if where is not None:
         params["FilterExpression"] = writer.condition(where)
     if projection:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
+import pyarrow as pa
+
 from dynamodb_wrapper.spark.files import write_lines
 from dynamodb_wrapper.spark.items import Rejected
 from dynamodb_wrapper.spark.metrics import Job, Meter, logger
@@ -40,9 +42,9 @@ class Quarantine:
         """Take an item that was left out, or read with a null that is none."""
         self._take(f"{rejected.attribute!r} {rejected.reason}", {"item": rejected.item})
 
-    def take_row(self, row: Mapping[str, Any], reason: str) -> None:
+    def take_row(self, batch: pa.RecordBatch, number: int, reason: str) -> None:
         """Take a row that was not written."""
-        self._take(reason, {"row": row})
+        self._take(reason, {"row": {name: _value(batch[name], number) for name in batch.schema.names}})
 
     def _take(self, reason: str, entry: Mapping[str, Any]) -> None:
         with self._lock:
@@ -76,3 +78,10 @@ class Quarantine:
                 "partition %d of job %s rejected %d rows of table %r: %s",
                 self._meter.partition, self._job.job_id, self.count, self._job.table_name, "; ".join(self.reasons),
             )  # fmt: skip
+
+
+def _value(column: pa.Array, number: int) -> object:
+    try:
+        return column[number].as_py()
+    except (OverflowError, ValueError):  # a time of a year that Python has not
+        return column.slice(number, 1).to_string()

@@ -35,7 +35,8 @@ def register(spark: SparkSession) -> None:
         spark.dataSource.register(type("RegisteredDataSource", (DynamoDBDataSource,), noted))
     if str(spark.conf.get("spark.speculation", "false")).lower() == "true":
         _log.warning(
-            "spark.speculation is on: a write to DynamoDB may be done twice, which costs capacity; turn it off"
+            "spark.speculation is on: a write to DynamoDB may be done twice, which costs capacity, and requests of the "
+            "attempt that lost may come after the job has ended; turn it off for jobs that write"
         )
 
 

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from json.encoder import encode_basestring as quoted
 from typing import Any
 
 import pyarrow as pa
 
 from dynamodb_wrapper.codec import Item, from_json, read_any, to_json
-from dynamodb_wrapper.exceptions import BatchIncompleteError, ConditionFailedError
+from dynamodb_wrapper.exceptions import BatchIncompleteError, ConditionFailedError, ValidationError
+from dynamodb_wrapper.expressions import Condition, ExpressionWriter, F, every
 from dynamodb_wrapper.operations.batch_rounds import Identity, identity
 from dynamodb_wrapper.operations.batches import MAX_REQUEST_BYTES, MAX_WRITES
 from dynamodb_wrapper.operations.effects import Flow, Params, Response, call, sleep
+from dynamodb_wrapper.operations.entity import Entity
+from dynamodb_wrapper.operations.versions import of_this_schema, wrong_version
+from dynamodb_wrapper.operations.writes import FOREIGN, is_absent, is_foreign, is_present, unless_foreign
+from dynamodb_wrapper.spark.filters import Places
 from dynamodb_wrapper.spark.metrics import Meter
 from dynamodb_wrapper.spark.options import Options
 from dynamodb_wrapper.spark.quarantine import Quarantine
@@ -26,9 +32,10 @@ _IDLE_ATTEMPTS = 10
 _FIRST_PAUSE = 0.05
 _LONGEST_PAUSE = 5.0
 _ASKED: Params = {"ReturnConsumedCapacity": "TOTAL"}
+_ASKED_JSON = '"ReturnConsumedCapacity":"TOTAL"'
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: there is one for each row, and a frozen one takes twice as long to make
 class Row:
     """A row that is to be written.
 
@@ -37,12 +44,14 @@ class Row:
         key: The attributes of its key as JSON, without braces.
         item: All its attributes likewise.
         stands_for: How many rows of the batch it stands for, itself and those with its key before it.
+        removed: The derived attributes that an update takes away.
     """
 
     number: int
     key: str
     item: str
     stands_for: int = 1
+    removed: Sequence[str] = ()
 
 
 class Writes(ABC):
@@ -56,6 +65,8 @@ class Writes(ABC):
         meter: Meter,
         pace: Pace,
         quarantine: Quarantine,
+        *,
+        entity: Entity[Any] | None = None,
     ) -> None:
         self._table = table
         self._options = options
@@ -63,6 +74,7 @@ class Writes(ABC):
         self._meter = meter
         self._pace = pace
         self._quarantine = quarantine
+        self._entity = entity
 
     @abstractmethod
     def flows(self, rows: Sequence[Row], batch: pa.RecordBatch) -> Iterator[Flow[None]]:
@@ -79,30 +91,48 @@ class Writes(ABC):
         self._pace.settle(reserved, _consumed(answer))
         return answer
 
+    def _reject(self, row: Row, batch: pa.RecordBatch, reason: str) -> None:
+        self._quarantine.take_row(batch, row.number, reason)
+        self._meter.count(rows_rejected=row.stands_for - 1)
+
+    def _goes_on(self, error: ValidationError) -> bool:
+        """Whether what DynamoDB refused is a row to reject: only it knows the types of all keys of all indexes."""
+        return error.code is not None and self._options.on_rejected == "quarantine"
+
 
 class BatchWrites(Writes):
     """Puts and deletes: 25 to a request, and what DynamoDB leaves over again."""
 
     def flows(self, rows: Sequence[Row], batch: pa.RecordBatch) -> Iterator[Flow[None]]:
         """Yield a flow for each 25 rows, or as many as go into one request; of rows with one key the last is sent."""
-        last: dict[str, Row] = {}
-        for row in rows:
-            earlier = last.get(row.key)
-            last[row.key] = row if earlier is None else replace(row, stands_for=earlier.stands_for + 1)
         chunk: list[Row] = []
         size = 0
-        for row in last.values():
+        for row in _last_of_each(rows):
             # A character may take four bytes; 25 items of 400 KB hardly ever come together.
             length = len(row.item) if row.item.isascii() else len(row.item.encode())
             if chunk and (len(chunk) == MAX_WRITES or size + length > MAX_REQUEST_BYTES):
-                yield self._written(chunk)
+                yield self._written(chunk, batch)
                 chunk, size = [], 0
             chunk.append(row)
             size += length
         if chunk:
-            yield self._written(chunk)
+            yield self._written(chunk, batch)
 
-    def _written(self, chunk: list[Row]) -> Flow[None]:
+    def _written(self, chunk: list[Row], batch: pa.RecordBatch) -> Flow[None]:
+        try:
+            yield from self._sent(chunk)
+        except ValidationError as error:
+            if not self._goes_on(error):
+                raise
+            if len(chunk) == 1:
+                self._reject(chunk[0], batch, error.message)
+                return
+            # It refuses the batch, and does not say for which row.
+            half = len(chunk) // 2
+            yield from self._written(chunk[:half], batch)
+            yield from self._written(chunk[half:], batch)
+
+    def _sent(self, chunk: list[Row]) -> Flow[None]:
         pause, idle = _FIRST_PAUSE, 0
         while chunk:
             params: Params = {"RequestItems": {self._table.name: ()}, **_ASKED}
@@ -131,7 +161,7 @@ class BatchWrites(Writes):
         else:
             entries = [f'{{"PutRequest":{{"Item":{{{row.item}}}}}}}' for row in chunk]
         requests = f"{{{quoted(self._table.name)}:[{','.join(entries)}]}}"
-        return f'{{"RequestItems":{requests},"ReturnConsumedCapacity":"TOTAL"}}'
+        return f'{{"RequestItems":{requests},{_ASKED_JSON}}}'
 
     def _left(self, chunk: list[Row], unprocessed: Mapping[str, Sequence[Any]]) -> list[Row]:
         keys = [_written_item(entry) for entries in unprocessed.values() for entry in entries]
@@ -148,14 +178,30 @@ class BatchWrites(Writes):
 
 
 class SingleWrites(Writes):
-    """Inserts and updates: a request for each row, since only these have conditions."""
+    """Inserts and updates, and puts and deletes in a shared table: only single requests have conditions."""
 
     def flows(self, rows: Sequence[Row], batch: pa.RecordBatch) -> Iterator[Flow[None]]:
-        """Yield a flow for each key: no row stands for another, since each may be rejected, or change other columns."""
+        """Yield a flow for each key.
+
+        No insert or update stands for another, since each may be rejected, or change other columns; of puts and deletes
+        the last is sent.
+        """
+        if self._options.write_mode in ("put", "delete"):
+            for row in _last_of_each(rows):
+                yield self._or_rejected(row, batch, self._put_or_deleted(row, batch))
+            return
         by_key: dict[str, list[Flow[None]]] = {}
         for row, flow in zip(rows, self._flow_of_each(rows, batch), strict=True):
-            by_key.setdefault(row.key, []).append(flow)
+            by_key.setdefault(row.key, []).append(self._or_rejected(row, batch, flow))
         yield from map(_in_order, by_key.values())
+
+    def _or_rejected(self, row: Row, batch: pa.RecordBatch, flow: Flow[None]) -> Flow[None]:
+        try:
+            yield from flow
+        except ValidationError as error:
+            if not self._goes_on(error):
+                raise
+            self._reject(row, batch, error.message)
 
     def _flow_of_each(self, rows: Sequence[Row], batch: pa.RecordBatch) -> Iterator[Flow[None]]:
         if self._options.write_mode == "insert_only":
@@ -163,18 +209,27 @@ class SingleWrites(Writes):
                 yield self._inserted(row, batch)
             return
         names = [column.name for column in self._columns]
-        changed = [place for place, name in enumerate(names) if name not in self._table.keys]
+        changed = [place for place, name in enumerate(names) if name not in self._table.key_columns]
         nulls = [batch.column(place).is_null().to_pylist() for place in changed]
         for row in rows:
             missing = [place for place, column in zip(changed, nulls, strict=True) if column[row.number]]
             yield self._updated(row, batch, [names[place] for place in missing])
 
+    def _put_or_deleted(self, row: Row, batch: pa.RecordBatch) -> Flow[None]:
+        is_put = self._options.write_mode == "put"
+        what = f'"Item":{{{row.item}}}' if is_put else f'"Key":{{{row.key}}}'
+        body = f'{{"TableName":{quoted(self._table.name)},{what},{self._condition_json},{_ASKED_JSON}}}'
+        try:
+            yield from self._send("PutItem" if is_put else "DeleteItem", self._stub(), body)
+        except ConditionFailedError:
+            self._reject(row, batch, FOREIGN)
+            return
+        self._meter.count(rows_written=row.stands_for)
+
     def _inserted(self, row: Row, batch: pa.RecordBatch) -> Flow[None]:
         body = (
-            f'{{"TableName":{quoted(self._table.name)},"Item":{{{row.item}}},'
-            f'"ConditionExpression":"attribute_not_exists(#k)","ExpressionAttributeNames":{{"#k":'
-            f'{quoted(self._table.keys[0])}}},"ReturnValuesOnConditionCheckFailure":"ALL_OLD",'
-            '"ReturnConsumedCapacity":"TOTAL"}'
+            f'{{"TableName":{quoted(self._table.name)},"Item":{{{row.item}}},{self._condition_json},'
+            f'"ReturnValuesOnConditionCheckFailure":"ALL_OLD",{_ASKED_JSON}}}'
         )
         try:
             yield from self._send("PutItem", self._stub(), body)
@@ -187,52 +242,88 @@ class SingleWrites(Writes):
 
     def _updated(self, row: Row, batch: pa.RecordBatch, missing: Sequence[str]) -> Flow[None]:
         key = from_json(f"{{{row.key}}}")
-        values = {name: wire for name, wire in from_json(f"{{{row.item}}}").items() if name not in key}
-        removed: Sequence[str] = ()
+        # Where the key is made of fields, these are attributes, too: a new item needs them.
+        kept = {*key, *(() if self._options.upsert else self._table.key_columns)}
+        values = {name: wire for name, wire in from_json(f"{{{row.item}}}").items() if name not in kept}
+        removed = list(row.removed)
         if self._options.nulls == "remove":
-            removed = missing
+            removed += missing
         elif self._options.nulls == "null":
             values |= {name: {"NULL": True} for name in missing}
-        names = {f"#n{number}": name for number, name in enumerate([*values, *removed])}
+        names = {f"#a{number}": name for number, name in enumerate([*values, *removed])}
         places = list(names)
         clauses = []
         if values:
             clauses.append(
-                "SET " + ", ".join(f"{place} = :v{number}" for number, place in enumerate(places[: len(values)]))
+                "SET " + ", ".join(f"{place} = :a{number}" for number, place in enumerate(places[: len(values)]))
             )
         if removed:
             clauses.append("REMOVE " + ", ".join(places[len(values) :]))
         if clauses:
+            condition = self._condition
             params: Params = {
                 **self._stub(),
+                **condition,
                 "Key": key,
                 "UpdateExpression": " ".join(clauses),
-                "ExpressionAttributeNames": names,
-                "ExpressionAttributeValues": {f":v{number}": wire for number, wire in enumerate(values.values())},
+                "ExpressionAttributeNames": {**names, **condition.get("ExpressionAttributeNames", {})},
+                "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
             }
-            if not (yield from self._update(params)):
-                self._reject(row, batch, "there is no item with this key")
+            if given := {f":a{number}": wire for number, wire in enumerate(values.values())}:
+                params["ExpressionAttributeValues"] = given | condition.get("ExpressionAttributeValues", {})
+            try:
+                yield from self._send("UpdateItem", self._stub(), to_json(params).decode())
+            except ConditionFailedError as error:
+                self._reject(row, batch, self._reason(error))
                 return
         self._meter.count(rows_written=1)
 
-    def _update(self, params: Params) -> Flow[bool]:
-        """Send an update; False if there is no such item."""
-        if not self._options.upsert:
-            params["ConditionExpression"] = "attribute_exists(#k)"
-            params["ExpressionAttributeNames"] = {**params["ExpressionAttributeNames"], "#k": self._table.keys[0]}
-        if not params["ExpressionAttributeValues"]:
-            del params["ExpressionAttributeValues"]
-        try:
-            yield from self._send("UpdateItem", self._stub(), to_json(params).decode())
-        except ConditionFailedError:
-            return False
-        return True
+    @cached_property
+    def _condition(self) -> Params:
+        """The condition of the mode, with its placeholders: on what there is, and that it is the repository's."""
+        entity, mode = self._entity, self._options.write_mode
+        resolver = Places() if entity is None else entity.codec
+        exists = F[self._table.keys[0]].exists()
+        condition: Condition | None
+        if mode == "insert_only":
+            condition = ~exists
+        elif entity is None:
+            condition = None if self._options.upsert else exists
+        elif mode == "update":
+            of_schema = of_this_schema(entity)
+            if self._options.upsert:
+                condition = unless_foreign(entity, None if of_schema is None else is_absent(entity) | of_schema)
+            else:
+                condition = every(is_present(entity), of_schema)
+        else:
+            condition = unless_foreign(entity, None)
+        if condition is None:
+            return {}
+        writer = ExpressionWriter(resolver)
+        return {"ConditionExpression": writer.condition(condition), **writer.parameters()}
+
+    @cached_property
+    def _condition_json(self) -> str:
+        return to_json(self._condition).decode()[1:-1]
+
+    def _reason(self, error: ConditionFailedError) -> str:
+        """Return why an update was refused."""
+        if self._entity is not None and self._options.upsert and is_foreign(self._entity, error):
+            return FOREIGN
+        wrong = None if self._entity is None else wrong_version(self._entity, error)
+        return "there is no item with this key" if wrong is None else wrong.message
 
     def _stub(self) -> Params:
         return {"TableName": self._table.name, **_ASKED}
 
-    def _reject(self, row: Row, batch: pa.RecordBatch, reason: str) -> None:
-        self._quarantine.take_row(batch.slice(row.number, 1).to_pylist()[0], reason)
+
+def _last_of_each(rows: Sequence[Row]) -> Iterable[Row]:
+    """Return of rows with one key the last, which stands for all."""
+    last: dict[str, Row] = {}
+    for row in rows:
+        earlier = last.get(row.key)
+        last[row.key] = row if earlier is None else replace(row, stands_for=earlier.stands_for + 1)
+    return last.values()
 
 
 def _in_order(flows: Sequence[Flow[None]]) -> Flow[None]:

@@ -21,6 +21,7 @@ from pyspark.sql import types as t
 
 from dynamodb_wrapper.codec import MAX_ITEM_BYTES, TimeRules, WireEncoder, from_json, item_bytes
 from dynamodb_wrapper.exceptions import ValidationError
+from dynamodb_wrapper.spark.derived import Made, RowDeriver
 from dynamodb_wrapper.spark.types import Column
 
 MAX_KEY_BYTES = (2048, 1024)
@@ -31,6 +32,9 @@ _ESCAPED = r'["\\\x00-\x1f]'
 _CONTROL = r"[\x00-\x1f]"
 _EXPONENT = "e"
 _LARGEST, _SMALLEST = 9.9999999999999e125, 1e-130
+_DAYS = (-719_162, 2_932_896)
+_MICROSECONDS = (-62_135_596_800_000_000, 253_402_300_799_999_999)
+"""The first and the last that Python has, since 1970."""
 _ISO_ZONED, _ISO_NAIVE = "%Y-%m-%dT%H:%M:%S+00:00", "%Y-%m-%dT%H:%M:%S"
 
 
@@ -42,39 +46,48 @@ class Encoded:
         items: By row, the attributes of the item as JSON, without the braces; None for a refused row.
         keys: By row, the attributes of its key in the same form, by which equal keys are told.
         refused: By row, why it cannot be written.
+        removed: By row, the derived attributes that an update takes away.
     """
 
     items: list[str | None]
     keys: list[str | None]
     refused: dict[int, str] = field(default_factory=dict)
+    removed: dict[int, list[str]] = field(default_factory=dict)
 
 
 class RowEncoder:
     """Encodes batches of rows of one schema.
 
     Args:
-        columns: The columns; those named by ``keys`` have to be among them.
+        columns: The columns; those named by ``keys`` have to be among them, or be derived.
         keys: The attributes of the table's key: the partition key, and the sort key if there is one.
+        deriver: Makes what is stored beside the columns; None for nothing.
     """
 
-    def __init__(self, columns: Sequence[Column], keys: Sequence[str]) -> None:
+    def __init__(self, columns: Sequence[Column], keys: Sequence[str], deriver: RowDeriver | None = None) -> None:
         self._columns = columns
         self._keys = keys
-        self._places = [[column.name for column in columns].index(key) for key in keys]
+        self._deriver = deriver
 
     def encode(self, batch: pa.RecordBatch) -> Encoded:
         """Return the rows of a batch as JSON."""
         refused: dict[int, str] = {}
         fragments = self.fragments(batch, refused)
-        for number, place in enumerate(self._places):
-            _check_key(batch.column(place), self._columns[place], MAX_KEY_BYTES[number], refused)
-        items = _joined([_named(self._columns[place].name, part) for place, part in enumerate(fragments)])
-        keys = _joined([_named(self._columns[place].name, fragments[place]) for place in self._places])
-        texts = items.to_pylist()
-        for row, text in enumerate(texts):
-            if len(text) > MAX_ITEM_BYTES // 4 and row not in refused:  # a character takes up to 4 bytes
-                _check_size(row, text, refused)
-        result = Encoded(texts, keys.to_pylist(), refused)
+        for place, column in enumerate(self._columns):
+            if column.name in self._keys:
+                longest = MAX_KEY_BYTES[self._keys.index(column.name)]
+                _check_key(batch.column(place), column, longest, refused)
+        made = Made() if self._deriver is None else self._deriver.made(fragments, refused)
+        parts = {column.name: part for column, part in zip(self._columns, fragments, strict=True)} | made.values
+        named = {name: _named(name, part) for name, part in parts.items()}
+        joined = _joined(list(named.values()))
+        texts = joined.to_pylist()
+        keys = _joined([named[key] for key in self._keys])
+        may_be_large = pc.greater(pc.binary_length(joined), MAX_ITEM_BYTES)  # in no form is JSON shorter than the item
+        for row in pc.indices_nonzero(may_be_large).to_pylist() if may_be_large.true_count else ():
+            if row not in refused:
+                _check_size(row, texts[row], refused)
+        result = Encoded(texts, keys.to_pylist(), refused, made.removed)
         for row in refused:
             result.items[row] = None
         return result
@@ -213,10 +226,10 @@ class _Values:
         if isinstance(kind, t.BinaryType):
             plain = values.to_pylist()
             texts = pa.array([None if one is None else base64.b64encode(one).decode() for one in plain], pa.string())
-        elif column.tag == "N":
-            texts = self._number(values, kind)
         else:
-            texts = _time_text(values, kind)
+            if isinstance(kind, t.DateType | t.TimestampType | t.TimestampNTZType):
+                values = self._readable_times(values)
+            texts = self._number(values, kind) if column.tag == "N" else _time_text(values, kind)
         return pc.binary_join_element_wise('"', texts, '"', "")
 
     def _set(self, values: pa.ListArray, column: Column, element: Column) -> pa.Array:
@@ -245,6 +258,20 @@ class _Values:
             return self._float(values)
         texts = pc.cast(values, pa.string())
         return _canonical(texts) if isinstance(kind, t.DecimalType) else texts
+
+    def _readable_times(self, values: pa.Array) -> pa.Array:
+        """Refuse times of years that ISO 8601 and Python have not: Spark's go from -290307 to 294247."""
+        if pa.types.is_date(values.type):
+            plain, (first, last) = values.cast(pa.int32()), _DAYS
+        else:
+            plain, (first, last) = values.cast(pa.timestamp("us", values.type.tz)).cast(pa.int64()), _MICROSECONDS
+        found = pc.min_max(plain).as_py()
+        if found["min"] is None or (first <= found["min"] and found["max"] <= last):
+            return values
+        wrong = pc.fill_null(pc.or_(pc.less(plain, first), pc.greater(plain, last)), fill_value=False)
+        for place in pc.indices_nonzero(wrong).to_pylist():
+            self._refused.setdefault(self._rows[place], f"{self._top.name!r} is in no year from 1 to 9999")
+        return pc.if_else(wrong, pa.scalar(None, values.type), values)
 
     def _float(self, values: pa.Array) -> pa.Array:
         size = pc.abs(values)

@@ -99,8 +99,9 @@ class _Compiler:
             return self._values(get_args(annotation), place)
         if origin in (Union, types.UnionType):
             kinds = [entry for entry in get_args(annotation) if entry is not types.NoneType]
-            if len(kinds) == 1:
-                return self._type(kinds[0], metadata, place)
+            found = [self._type(entry, metadata, place) for entry in kinds]
+            if all(kind == found[0] for kind in found):  # as what tells the models of a union apart
+                return found[0]
             raise _refused(place, f"can be of several types ({annotation})")
         if isinstance(origin, type):
             return self._container(origin, get_args(annotation), place)

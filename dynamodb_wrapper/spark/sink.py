@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pyarrow as pa
 from pyspark import TaskContext
@@ -12,6 +13,8 @@ from pyspark.sql.types import StructType
 
 from dynamodb_wrapper.exceptions import DynamoDBWrapperError, ValidationError
 from dynamodb_wrapper.operations.effects import together
+from dynamodb_wrapper.operations.entity import Entity
+from dynamodb_wrapper.spark.derived import RowDeriver, derived_entries
 from dynamodb_wrapper.spark.metrics import Job, Meter, TaskReport, job_report, logger, new_job_id, publish
 from dynamodb_wrapper.spark.options import Options
 from dynamodb_wrapper.spark.quarantine import Quarantine
@@ -19,7 +22,7 @@ from dynamodb_wrapper.spark.rate import Limit, Pace, Unlimited
 from dynamodb_wrapper.spark.requests import BatchWrites, Row, SingleWrites
 from dynamodb_wrapper.spark.rows import RowEncoder
 from dynamodb_wrapper.spark.schemas import as_stored, model_schema
-from dynamodb_wrapper.spark.tables import Table, capacity_of, config_of, driver_of, repository_of, table_of
+from dynamodb_wrapper.spark.tables import Table, capacity_of, config_of, driver_of, entity_of, table_of
 from dynamodb_wrapper.spark.types import columns_of
 
 _FIRST_WRITE_UNITS = 25.0
@@ -63,16 +66,16 @@ def planned_write(options: Options, schema: StructType, *, overwrites: bool, hos
             {"mode": "overwrite"},
         )
     config = config_of(options)
-    table = table_of(options, config)
+    table, entity = table_of(options, config), entity_of(options, config)
     stored = schema if table.model is None else as_stored(schema, model_schema(table.model, stored=table.stored))
     _check_keys(table, stored)
     if options.write_mode == "delete":
-        stored = StructType([stored[key] for key in table.keys])
+        stored = StructType([stored[key] for key in table.key_columns])
     columns_of(stored)
-    if options.write_mode == "update" and len(stored) == len(table.keys):
+    if options.write_mode == "update" and len(stored) == len(table.key_columns):
         raise ValidationError("an update needs columns besides the key", {"write_mode": "update"})
-    if options.repository is not None and (repository := repository_of(options, config)) is not None:
-        _check_repository(options, table, stored, version=type(repository).version_attribute)
+    if entity is not None:
+        _check_repository(options, table, stored, entity)
     units = capacity_of(options, table, "Write", config)
     job = Job(new_job_id(), "write", table.name, options)
     limit = None if units is None else Limit(units / hosts, job.job_id, _FIRST_WRITE_UNITS)
@@ -80,14 +83,14 @@ def planned_write(options: Options, schema: StructType, *, overwrites: bool, hos
 
 
 def _check_keys(table: Table, schema: StructType) -> None:
-    missing = [key for key in table.keys if key not in schema.names]
+    missing = [key for key in table.key_columns if key not in schema.names]
     if missing:
         raise ValidationError(
             f"the frame has no column for the key of table {table.name!r}: {', '.join(missing)}; "
             f"its columns are {', '.join(schema.names)}",
             dict.fromkeys(missing, "missing"),
         )
-    for column in columns_of(StructType([schema[key] for key in table.keys])):
+    for column in columns_of(StructType([schema[key] for key in table.key_columns])):
         if column.tag not in ("S", "N", "B"):
             raise ValidationError(
                 f"key {column.name!r} is {column.describe()}; a key is text, a number or binary",
@@ -95,7 +98,7 @@ def _check_keys(table: Table, schema: StructType) -> None:
             )
 
 
-def _check_repository(options: Options, table: Table, schema: StructType, *, version: str | None) -> None:
+def _check_repository(options: Options, table: Table, schema: StructType, entity: Entity[Any]) -> None:
     """Refuse what would break a promise that the repository makes of its table."""
     if table.has_guards:
         raise ValidationError(
@@ -103,21 +106,34 @@ def _check_repository(options: Options, table: Table, schema: StructType, *, ver
             "repository, in foreachPartition",
             {"repository": "has unique values"},
         )
-    if table.versions is not None and table.versions not in schema.names and options.write_mode != "delete":
+    is_stamped = any(entry.attribute == table.versions for entry in entity.codec.derived)
+    is_new = options.write_mode in ("put", "insert_only") or options.upsert
+    if table.versions is not None and is_new and not is_stamped and table.versions not in schema.names:
         raise ValidationError(
-            f"{options.repository} gives every item its schema version, and the frame has no column "
+            f"{options.repository} has the schema version in a field of its model, and the frame has no column "
             f"{table.versions!r}: its rows would be taken for those of the first version. Add it to the frame",
             {table.versions: "missing"},
         )
-    missing = [name for name in table.derived if name not in schema.names]
-    if missing and options.write_mode != "delete":
-        raise ValidationError(
-            f"{options.repository} derives {', '.join(missing)} from other fields on every write, and the frame has no "
-            "such columns: items would be missing from the indexes. Add them to the frame",
-            dict.fromkeys(missing, "missing"),
-        )
-    if version is not None:
+    derived_entries(entity, options, schema.names)
+    _check_union(options, schema, entity)
+    if (version := entity.declaration.version) is not None:
         logger.warning("rows written to table %r neither check nor move the version %r", table.name, version)
+
+
+def _check_union(options: Options, schema: StructType, entity: Entity[Any]) -> None:
+    """Refuse rows that do not say which model of a union they are, or that would make another one of an item."""
+    for name in map(entity.codec.attribute, entity.codec.fixed):
+        if options.write_mode in ("put", "insert_only") and name not in schema.names:
+            raise ValidationError(
+                f"{name!r} says which model of {options.repository} a row is, and the frame has no such column",
+                {name: "missing"},
+            )
+        if options.write_mode == "update" and (options.upsert or name in schema.names):
+            raise ValidationError(
+                f"{name!r} says which model of {options.repository} an item is, so an update can neither change it nor "
+                "make an item: leave the column out, and upsert off",
+                {name: "cannot be updated"},
+            )
 
 
 class DynamoDBWriter(DataSourceArrowWriter):
@@ -152,11 +168,15 @@ class DynamoDBWriter(DataSourceArrowWriter):
         writing = self.writing
         options = writing.job.options
         columns = columns_of(writing.schema)
-        encoder = RowEncoder(columns, writing.table.keys)
+        entity = entity_of(options, meter.config)
+        deriver = None if entity is None else RowDeriver(entity, options, writing.schema.names)
+        encoder = RowEncoder(columns, writing.table.keys, deriver)
         driver = driver_of(meter.config)
         with Quarantine(writing.job, meter) as quarantine:
-            kind = BatchWrites if options.write_mode in ("put", "delete") else SingleWrites
-            writes = kind(writing.table, options, columns, meter, pace, quarantine)
+            # A batch has no conditions, and in a shared table each item may be another's.
+            is_batched = options.write_mode in ("put", "delete") and writing.table.kind is None
+            kind = BatchWrites if is_batched else SingleWrites
+            writes = kind(writing.table, options, columns, meter, pace, quarantine, entity=entity)
             for whole in batches:
                 batch = whole.select(writing.schema.names)
                 rows = list(_rows(batch, encoder, quarantine))
@@ -231,7 +251,7 @@ def _rows(batch: pa.RecordBatch, encoder: RowEncoder, quarantine: Quarantine) ->
     """Yield the rows that can be written."""
     encoded = encoder.encode(batch)
     for number, reason in sorted(encoded.refused.items()):
-        quarantine.take_row(batch.slice(number, 1).to_pylist()[0], reason)
+        quarantine.take_row(batch, number, reason)
     for number, (item, key) in enumerate(zip(encoded.items, encoded.keys, strict=True)):
         if item is not None and key is not None:
-            yield Row(number, key, item)
+            yield Row(number, key, item, removed=encoded.removed.get(number, ()))

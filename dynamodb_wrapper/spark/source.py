@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, repeat
 from typing import Any
@@ -20,13 +20,12 @@ from pyspark.sql.datasource import (
 from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import StructType
 
-from dynamodb_wrapper.codec import Item
-from dynamodb_wrapper.config import DynamoDBConfig
 from dynamodb_wrapper.exceptions import ValidationError
-from dynamodb_wrapper.expressions import Condition, F
+from dynamodb_wrapper.expressions import Condition, F, every
 from dynamodb_wrapper.operations.declaration import GUARD_PREFIX
 from dynamodb_wrapper.operations.effects import Flow, Params, call, emit, sleep
-from dynamodb_wrapper.spark.filters import Pushed, expressions, pushed
+from dynamodb_wrapper.spark.derived import partition_texts
+from dynamodb_wrapper.spark.filters import MAX_QUERIES, Pushed, expressions, pushed, values_of
 from dynamodb_wrapper.spark.inference import inferred_schema
 from dynamodb_wrapper.spark.items import ItemReader
 from dynamodb_wrapper.spark.metrics import Job, Meter, new_job_id
@@ -37,8 +36,9 @@ from dynamodb_wrapper.spark.rate import Limit, Pace, Unlimited
 from dynamodb_wrapper.spark.schemas import as_stored, model_schema, require_nullable
 from dynamodb_wrapper.spark.sink import DynamoDBStreamWriter, DynamoDBWriter, planned_write
 from dynamodb_wrapper.spark.stream_source import ChangeReader, stream_schema
-from dynamodb_wrapper.spark.tables import Table, capacity_of, config_of, describe, driver_of, repository_of, table_of
+from dynamodb_wrapper.spark.tables import Table, capacity_of, config_of, describe, driver_of, entity_of, table_of
 from dynamodb_wrapper.spark.types import columns_of
+from dynamodb_wrapper.spark.upcasting import Upcaster
 
 _FIRST_PAGES = (100, 400, 1600, 6400)
 _SEGMENTS_PER_TASK = 4
@@ -149,23 +149,19 @@ class Reading:
         names = list(dict.fromkeys(wanted))
         if found.partitions is not None:
             key = self.table.read_partition[0]
-            queries = [("Query", common | expressions(found, key, value, names, None)) for value in found.partitions]
+            ours = self._only_ours()
+            queries = [("Query", common | expressions(found, key, value, names, ours)) for value in found.partitions]
             return _dealt(queries, min(self.tasks, len(queries)))
         total = options.segments or self.tasks * _SEGMENTS_PER_TASK
-        scan = common | expressions(found, None, None, names, self._guards())
+        scan = common | expressions(found, None, None, names, every(self._only_ours(), self._no_guards()))
         segments = [("Scan", scan | {"Segment": number, "TotalSegments": total}) for number in range(total)]
         return _dealt(segments, min(self.tasks, total))
 
-    def _upcaster(self, config: DynamoDBConfig) -> Callable[[Item], Item] | None:
-        """Return what brings items to the current schema version; None where there are no versions."""
-        if self.table.versions is None:
-            return None
-        repository = repository_of(self.job.options, config)
-        assert repository is not None, "nothing else has versions"
-        entity = repository._entity
-        return lambda item: dict(entity.current_item(item))
+    def _only_ours(self) -> Condition | None:
+        kind = self.table.kind
+        return None if kind is None else F[kind.attribute] == kind.value
 
-    def _guards(self) -> Condition | None:
+    def _no_guards(self) -> Condition | None:
         return ~F[self.table.keys[0]].begins_with(GUARD_PREFIX) if self.table.has_guards else None
 
     def batches(self, works: Sequence[Work]) -> Iterator[pa.RecordBatch]:
@@ -174,17 +170,17 @@ class Reading:
         config = config_of(options)
         pace: Pace = Unlimited() if self.limit is None else self.limit.begin()
         columns, arrow = columns_of(self.schema), to_arrow_schema(self.schema, timezone="UTC")
-        upcast = self._upcaster(config)
         pages = PageReader(columns, arrow, (*self.table.keys, *self.table.read_partition, *self.table.read_sort))
-        pages.is_possible = pages.is_possible and upcast is None
+        pages.is_possible = pages.is_possible and self.table.versions is None
         limits = _limits(options.page_size)
         with Meter(self.job, config, pace) as meter, Quarantine(self.job, meter) as quarantine:
             items = ItemReader(columns, options.on_mismatch, quarantine.take_item)
+            upcaster = Upcaster.of(self.table, options, config, quarantine.take_item)
             flows = (_pages(work, pages, pace, limits) for work in works)
             for answer in driver_of(config).stream_together(flows, at_most=min(options.prefetch, len(works))):
                 found = answer["Items"]
-                if upcast is not None:
-                    found = list(map(upcast, found))
+                if upcaster is not None:
+                    found = upcaster.items(found)
                 batch = found if isinstance(found, pa.RecordBatch) else items.batch(found, arrow)
                 meter.count(rows_read=batch.num_rows, bytes=_body_bytes(answer))
                 if batch.num_rows:
@@ -204,14 +200,28 @@ class DynamoDBReader(DataSourceReader):
 
     def push(self, filters: Iterable[Filter]) -> None:
         """Let DynamoDB apply what it can of the filters."""
-        table = self.reading.table
-        coerces = self.reading.job.options.on_mismatch != "fail"
+        table, options = self.reading.table, self.reading.job.options
+        coerces = options.on_mismatch != "fail"
         columns = columns_of(self.reading.schema)
         partition, sort = table.read_partition, table.read_sort
         if table.versions is not None:  # an upcaster changes anything but the table's key
             coerces = True
-            partition, sort = (partition, sort) if self.reading.job.options.index is None else ((), ())
-        self.pushed = pushed(filters, columns, partition, sort, coerces=coerces)
+            partition, sort = (partition, sort) if options.index is None else ((), ())
+        chosen = list(filters)
+        texts = self._partition_texts(chosen) if table.versions is None else None
+        self.pushed = pushed(chosen, columns, partition, sort, coerces=coerces, partitions=texts)
+
+    def _partition_texts(self, filters: Sequence[Filter]) -> tuple[str, ...] | None:
+        """Return the partition keys that filters on the fields they are made of leave; None if that is open."""
+        options = self.reading.job.options
+        entity = entity_of(options, config_of(options))
+        template = None if entity is None else entity.declaration.templates.get(self.reading.table.read_partition[0])
+        if entity is None or template is None or len(self.reading.table.read_partition) > 1:
+            return None
+        names = [entity.codec.attribute(name) for name in template.asked]
+        chosen = values_of(filters, columns_of(self.reading.schema), names)
+        texts = None if chosen is None else partition_texts(entity, template, chosen)
+        return None if texts is None or len(texts) > MAX_QUERIES else texts
 
     def partitions(self) -> Sequence[InputPartition]:
         """Return what each task is to read."""

@@ -16,21 +16,23 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 from pyspark.sql.datasource import SimpleDataSourceStreamReader
 from pyspark.sql.pandas.types import to_arrow_schema
-from pyspark.sql.types import StructType
+from pyspark.sql.types import StringType, StructField, StructType
 
 from dynamodb_wrapper.exceptions import ValidationError
 from dynamodb_wrapper.operations.declaration import GUARD_PREFIX
-from dynamodb_wrapper.spark.changes import IMAGES_OF, change_item, check_schema, schema_of_changes
+from dynamodb_wrapper.operations.entity import Entity
+from dynamodb_wrapper.spark.changes import IMAGES_OF, change_item, check_schema, schema_of_changes, with_current_images
 from dynamodb_wrapper.spark.items import ItemReader
 from dynamodb_wrapper.spark.metrics import Job, Meter, logger, new_job_id
 from dynamodb_wrapper.spark.offsets import Offset, StreamEndedError
 from dynamodb_wrapper.spark.options import Options
 from dynamodb_wrapper.spark.quarantine import Quarantine
 from dynamodb_wrapper.spark.rate import Unlimited
-from dynamodb_wrapper.spark.schemas import as_stored, model_schema
+from dynamodb_wrapper.spark.schemas import as_stored, model_schema, require_nullable
 from dynamodb_wrapper.spark.shards import Record, ShardReader
-from dynamodb_wrapper.spark.tables import Table, config_of, describe, streams_driver_of, table_of
+from dynamodb_wrapper.spark.tables import Table, config_of, describe, entity_of, streams_driver_of, table_of
 from dynamodb_wrapper.spark.types import columns_of
+from dynamodb_wrapper.spark.upcasting import Upcaster
 from dynamodb_wrapper.transport import SyncDriver
 
 if TYPE_CHECKING:
@@ -47,7 +49,9 @@ _ROWS_A_BATCH = 1000
 def stream_schema(table: Table, items: StructType, described: Mapping[str, Any]) -> StructType:
     """Return the columns of the changes of a table, as its stream has them."""
     _, view = _stream_of(table.name, described)
-    return schema_of_changes(items, table.keys, IMAGES_OF[view])
+    # A key that is made of fields is text, and in no column of the items.
+    made = [StructField(key, StringType()) for key in table.keys if key not in table.key_columns]
+    return schema_of_changes(items, table.keys, IMAGES_OF[view], made)
 
 
 class ChangeReader(SimpleDataSourceStreamReader, SupportsTriggerAvailableNow):
@@ -59,13 +63,13 @@ class ChangeReader(SimpleDataSourceStreamReader, SupportsTriggerAvailableNow):
 
     def __init__(self, options: Options, schema: StructType) -> None:
         check_schema(schema)
+        require_nullable(schema)
         self._options = options
+        self._table: Table | None = None
         table_name, stored = options.table, schema
-        self._guarded_key: str | None = None
         if options.repository is not None or options.model is not None:
-            table = table_of(options, config_of(options))
-            table_name, stored = table.name, _as_stored(schema, table)
-            self._guarded_key = table.keys[0] if table.has_guards else None
+            self._table = table_of(options, config_of(options))
+            table_name, stored = self._table.name, _as_stored(schema, self._table)
         assert table_name is not None  # checked by Options
         columns_of(stored)
         self._table_name = table_name
@@ -152,27 +156,43 @@ class ChangeReader(SimpleDataSourceStreamReader, SupportsTriggerAvailableNow):
         return Offset(stream, beginning.shards, offset.gaps + 1)
 
     def _batches(self, records: list[Record]) -> list[pa.RecordBatch]:
-        records = [record for record in records if not self._is_guard(record)]
+        config = config_of(self._options)
+        entity = entity_of(self._options, config)
+        records = [record for record in records if self._is_data(record, entity)]
         if not records:
             return []
-        config = config_of(self._options)
         job = Job(new_job_id(), "read", self._table_name, self._options)
         arrow = to_arrow_schema(self._schema, timezone="UTC")
         batches = []
         with Meter(job, config, Unlimited()) as meter, Quarantine(job, meter) as quarantine:
             reader = ItemReader(columns_of(self._stored), self._options.on_mismatch, quarantine.take_item)
+            upcaster = None
+            if self._table is not None:
+                upcaster = Upcaster.of(self._table, self._options, config, quarantine.take_item)
             for begin in range(0, len(records), _ROWS_A_BATCH):
                 items = [change_item(record) for record in records[begin : begin + _ROWS_A_BATCH]]
+                if upcaster is not None:
+                    items = [current for item in items if (current := with_current_images(item, upcaster)) is not None]
                 batches.append(reader.batch(items, arrow))
                 meter.count(rows_read=batches[-1].num_rows)
         return batches
 
-    def _is_guard(self, record: Record) -> bool:
-        """Whether a record is about an item that guards a unique value, and is no data."""
-        if self._guarded_key is None:
+    def _is_data(self, record: Record, entity: Entity[Any] | None) -> bool:
+        """Whether a record is about an item of the repository: no guard of a unique value, and none of another kind."""
+        if self._table is None or entity is None:
+            return True
+        body: dict[str, Any] = record["dynamodb"]
+        if self._table.has_guards and body["Keys"][self._table.keys[0]].get("S", "").startswith(GUARD_PREFIX):
             return False
-        key: str = record["dynamodb"]["Keys"][self._guarded_key].get("S", "")
-        return key.startswith(GUARD_PREFIX)
+        if self._table.kind is None:
+            return True
+        image = body.get("NewImage") or body.get("OldImage")
+        if image is not None:
+            return entity.is_ours(image)
+        # Without an image there are only the keys; those of two kinds are never equal.
+        templates = entity.declaration.templates
+        texts = {name: body["Keys"][name].get("S", "") for name in self._table.keys if name in templates}
+        return all(templates[name].read(text, entity.codec.times) is not None for name, text in texts.items())
 
 
 def _as_stored(schema: StructType, table: Table) -> StructType:

@@ -13,9 +13,11 @@ from pydantic import BaseModel
 from dynamodb_wrapper.codec import StoredForm
 from dynamodb_wrapper.config import DynamoDBConfig
 from dynamodb_wrapper.exceptions import ValidationError
+from dynamodb_wrapper.operations.declaration import Kind
 from dynamodb_wrapper.operations.effects import call
 from dynamodb_wrapper.operations.entity import Entity
 from dynamodb_wrapper.repositories import BaseDynamoRepository
+from dynamodb_wrapper.spark.derived import key_columns
 from dynamodb_wrapper.spark.options import Options
 from dynamodb_wrapper.transport import SyncDriver, connection_for
 
@@ -31,9 +33,10 @@ class Table:
         read_sort: Those of its sort key.
         model: The model of its items, if one was named.
         stored: The model's fields that are kept in a form of their own, by name.
-        derived: Attributes that the repository computes on every write.
         has_guards: Whether there are items in it that guard unique values, and are no data.
         versions: The attribute of the schema version, where the repository has one.
+        key_columns: The columns that tell an item's key, where it is made of fields; else ``keys``.
+        kind: What tells the repository's items from others in the table, where it shares it.
     """
 
     name: str
@@ -42,9 +45,14 @@ class Table:
     read_sort: tuple[str, ...]
     model: type[BaseModel] | None = None
     stored: Mapping[str, StoredForm] | None = None
-    derived: tuple[str, ...] = ()
     has_guards: bool = False
     versions: str | None = None
+    key_columns: tuple[str, ...] = ()
+    kind: Kind | None = None
+
+    def __post_init__(self) -> None:
+        if not self.key_columns:
+            object.__setattr__(self, "key_columns", self.keys)
 
 
 def loaded(name: str, option: str) -> Any:
@@ -100,15 +108,19 @@ def streams_driver_of(config: DynamoDBConfig) -> SyncDriver:
     return connection_for(config).streams_driver.limited(timeout=inf)
 
 
-def repository_of(options: Options, config: DynamoDBConfig) -> BaseDynamoRepository[Any] | None:
-    """Return the repository that the options name, if they do."""
+def entity_of(options: Options, config: DynamoDBConfig) -> Entity[Any] | None:
+    """Return the model in its table of the repository that the options name, if they do.
+
+    Raises:
+        ValidationError: They name no repository class, or one that cannot be made.
+    """
     if options.repository is None:
         return None
     kind = loaded(options.repository, "repository")
     if not (isinstance(kind, type) and issubclass(kind, BaseDynamoRepository)):
         raise ValidationError(f"option 'repository': {options.repository} is no repository class")
     repository: BaseDynamoRepository[Any] = kind(config)
-    return repository
+    return repository._entity
 
 
 def table_of(options: Options, config: DynamoDBConfig) -> Table:
@@ -118,15 +130,8 @@ def table_of(options: Options, config: DynamoDBConfig) -> Table:
         ValidationError: Model or repository cannot be loaded, or the index does not exist.
         DynamoDBWrapperError: DynamoDB was asked, and refused.
     """
-    repository = repository_of(options, config)
-    if repository is not None:
-        entity = repository._entity
-        if type(entity) is not Entity:
-            raise ValidationError(
-                f"{options.repository} makes its keys from fields, or shares its table with other repositories; Spark "
-                'would not. Name the table and its columns: option("table", ...), schema(...)',
-                {"repository": "has keys made of fields, or a shared table"},
-            )
+    entity = entity_of(options, config)
+    if entity is not None:
         declaration = entity.declaration
         key = declaration.table_key if options.index is None else declaration.index(options.index)
         return Table(
@@ -136,9 +141,10 @@ def table_of(options: Options, config: DynamoDBConfig) -> Table:
             tuple(map(entity.codec.attribute, key.sort)),
             declaration.model_class,
             declaration.stored_forms,
-            tuple(entry.attribute for entry in declaration.derived),
             bool(declaration.unique),
             None if entity.evolution is None else entity.evolution.options.attribute,
+            key_columns(entity),
+            declaration.kind,
         )
     model = None if options.model is None else loaded(options.model, "model")
     if model is not None and not (isinstance(model, type) and issubclass(model, BaseModel)):

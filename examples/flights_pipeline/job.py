@@ -10,7 +10,6 @@ from pyspark.sql import functions as f
 
 from dynamodb_wrapper.spark import SparkDynamoDBIntegration
 from examples.flights.models import TIME_ZONE
-from examples.flights.repositories import LATE_MINUTES
 from examples.flights_pipeline.setup import PIPELINE
 
 
@@ -56,8 +55,6 @@ def flights_of(rows: DataFrame, days: Collection[date]) -> DataFrame:
         f.col("arr_delay").cast("bigint").alias("arrival_delay"),
         f.col("air_time").cast("double").alias("air_minutes"),
         f.col("distance").cast("bigint").alias("distance_miles"),
-        # What the repository computes on its own writes; without it the flight would be missing from the index.
-        f.when(f.col("dep_delay") >= LATE_MINUTES, f.date_format(day, "yyyy-MM-dd")).alias("late_on"),
     )
 
 

@@ -6,11 +6,11 @@ from datetime import datetime
 from decimal import Decimal
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
-from dynamodb_wrapper import AccessPattern, BaseDynamoRepository, DynamoDBConfig, Key
+from dynamodb_wrapper import AccessPattern, BaseDynamoRepository, Derived, DynamoDBConfig, Key, Sharded, SingleTable
 
 if TYPE_CHECKING:
     from dynamodb_wrapper.spark.metrics import JobReport, TaskReport
@@ -69,6 +69,10 @@ def through_botocore() -> DynamoDBConfig:
     return DynamoDBConfig.for_pyspark(transport="botocore")
 
 
+def impatient() -> DynamoDBConfig:
+    return DynamoDBConfig.for_pyspark(transport="direct", retries=1)
+
+
 def no_config() -> str:
     return "us-east-1"
 
@@ -107,9 +111,122 @@ class Tickets(BaseDynamoRepository[Ticket]):
 class Visit(BaseModel):
     user: str
     number: int
+    place: str | None = None
+    status: Status = Status.OPEN
+    at: datetime | None = None
 
 
 class Visits(BaseDynamoRepository[Visit]):
+    """A table of its own, with keys made of fields."""
+
     table_name = "visits"
-    primary_key = Key("USER#{user}")
+    primary_key = Key("USER#{user}", case="lower")
     sort_key = Key("VISIT#{number:08d}")
+    by_place = AccessPattern(
+        "by_place",
+        partition=Key("PLACE#{place}#{status}"),
+        sort=Key("{at}", when=lambda visit: visit.status is Status.OPEN, fields=("status",)),
+    )
+
+
+BAZAAR = SingleTable("bazaar", indexes={"gsi1": ("gsi1pk", "gsi1sk")})
+
+
+class Customer(BaseModel):
+    customer_id: str = Field(alias="customerId")
+    email: str | None = None
+
+
+class Customers(BaseDynamoRepository[Customer]):
+    single_table = BAZAAR
+    primary_key = Key("CUSTOMER#{customer_id}")
+    sort_key = Key("CUSTOMER")
+    by_email = AccessPattern("gsi1", partition=Key("EMAIL#{email}", case="lower"), sort=Key("EMAIL"))
+
+
+class Bid(BaseModel):
+    customer_id: str = Field(alias="customerId")
+    number: int
+    label: str = ""
+
+
+class Bids(BaseDynamoRepository[Bid]):
+    """Of its second version; the first called the label a title."""
+
+    single_table = BAZAAR
+    primary_key = Key("CUSTOMER#{customer_id}")
+    sort_key = Key("BID#{number:06d}")
+    schema_version = 2
+
+    @staticmethod
+    def upcast_v1_v2(item: dict[str, Any]) -> dict[str, Any]:
+        return {"label": item.pop("title"), **item}
+
+
+class Card(BaseModel):
+    customer_id: str
+    payment_id: str
+    method: Literal["card"] = "card"
+    last_four: str
+
+
+class Transfer(BaseModel):
+    customer_id: str
+    payment_id: str
+    method: Literal["transfer"] = "transfer"
+    iban: str
+
+
+class Payments(BaseDynamoRepository[Annotated[Card | Transfer, Field(discriminator="method")]]):
+    single_table = BAZAAR
+    kind = "payment"
+    primary_key = Key("CUSTOMER#{customer_id}")
+    sort_key = Key("PAYMENT#{payment_id}")
+
+
+class Reading(BaseModel):
+    day: str
+    device: str
+    value: int = 0
+
+
+class Readings(BaseDynamoRepository[Reading]):
+    table_name = "readings"
+    primary_key = Sharded(Key("METRIC#{day}"), shards=4, by="device")
+    sort_key = Key("{device}")
+
+
+class Call(BaseModel):
+    number: str
+    at: datetime | None = None
+    seconds: int = 60
+
+
+class Calls(BaseDynamoRepository[Call]):
+    """Long calls are in an index, by the hour."""
+
+    table_name = "calls"
+    primary_key = "number"
+    long = AccessPattern(
+        "long",
+        partition=Derived("long_at", ("at", "seconds"), lambda at, seconds: f"{at:%H}" if seconds > 59 else None),
+        sort="seconds",
+    )
+
+
+class Note(BaseModel):
+    pk: str
+    text: str = ""
+    schema_version: int = 2
+
+
+class Notes(BaseDynamoRepository[Note]):
+    """Its model sees the schema version."""
+
+    table_name = "notes"
+    primary_key = "pk"
+    schema_version = 2
+
+    @staticmethod
+    def upcast_v1_v2(item: dict[str, Any]) -> dict[str, Any]:
+        return item

@@ -327,5 +327,18 @@ def test_a_long_in_is_cut_and_a_longer_expression_left_out() -> None:
     assert push(ds.In(("pk",), tuple(map(str, range(1001))))).partitions is None
 
 
+def test_no_query_is_for_a_key_that_cannot_be() -> None:
+    """DynamoDB refuses one whose key is empty or too long, where Spark finds no rows."""
+    assert push(ds.In(("pk",), ("", "a", "b" * 2048, "c" * 2049, "\u00e9" * 1025))).partitions == ("a", "b" * 2048)
+    by_text = columns_of(t.StructType([t.StructField(name, t.StringType()) for name in ("pk", "sk")]))
+    for value, is_asked in (("a" * 1024, True), ("a" * 1025, False), ("", False)):
+        for kind in (ds.EqualTo, ds.LessThan, ds.GreaterThanOrEqual):
+            filters = [ds.EqualTo(("pk",), "a"), kind(("sk",), value)]
+            assert (pushed(filters, by_text, ["pk"], ["sk"], coerces=False).sort is not None) is is_asked
+    filters = [ds.EqualTo(("pk",), "a"), ds.LessThan(("sk",), "z" * 1025), ds.GreaterThan(("sk",), "b")]
+    found = expressions(pushed(filters, by_text, ["pk"], ["sk"], coerces=False), "pk", "a", [], None)
+    assert found["KeyConditionExpression"] == "#n0 = :v0 AND #n1 > :v1"
+
+
 def test_contradicting_keys_read_nothing() -> None:
     assert push(ds.EqualTo(("pk",), "a"), ds.EqualTo(("pk",), "b")).partitions == ()

@@ -20,7 +20,7 @@ from tests.faults import rules
 from tests.faults.proxy import Proxy
 from tests.servers import Server
 from tests.spark.conftest import SERVER, make_table, put, stored
-from tests.spark.shop import Member, Members
+from tests.spark.shop import Bid, Bids, Customer, Customers, Member, Members, Ticket, Tickets
 from tests.spark.test_spark_tables import reports, wire
 
 if TYPE_CHECKING:
@@ -181,8 +181,7 @@ def test_guards_of_unique_values_are_no_changes(server: Server) -> None:
     members = Members(server.running.config(""))
     members.create_table()
     try:
-        stream: Any = {"StreamEnabled": True, "StreamViewType": BOTH}
-        server.client.update_table(TableName=members.table_name, StreamSpecification=stream)
+        enable_stream(server, members.table_name)
         members.create(Member(name="a", email="a@b.c"))
         options = {
             "repository": "tests.spark.shop:Members", "endpoint_url": str(server.endpoint_url),
@@ -193,6 +192,95 @@ def test_guards_of_unique_values_are_no_changes(server: Server) -> None:
         assert [row["new"] for row in rows(one.read(one.initialOffset())[0])] == [{"name": "a", "email": "a@b.c"}]
     finally:
         members.delete_table()
+
+
+def enable_stream(server: Server, table: str, view: str = BOTH) -> None:
+    stream: Any = {"StreamEnabled": True, "StreamViewType": view}
+    server.client.update_table(TableName=table, StreamSpecification=stream)
+
+
+def repository_reader(server: Server, repository: Any, **options: Any) -> ChangeReader:
+    """Return a reader of the changes of a repository's table, in the schema that it gives itself."""
+    from dynamodb_wrapper.spark.source import DynamoDBDataSource
+    from dynamodb_wrapper.spark.stream_source import ChangeReader
+
+    given = {
+        "repository": f"tests.spark.shop:{type(repository).__name__}",
+        "endpoint_url": str(server.endpoint_url), "starting_position": "trim_horizon", **options,
+    }  # fmt: skip
+    source = DynamoDBDataSource({name: str(value) for name, value in given.items()})
+    return ChangeReader(source.chosen, source.schema())
+
+
+@pytest.fixture
+def tickets(server: Server) -> Iterator[Tickets]:
+    tickets = Tickets(server.running.config(""))
+    tickets.create_table()
+    enable_stream(server, tickets.table_name)
+    yield tickets
+    tickets.delete_table()
+
+
+def test_images_of_older_versions_are_brought_up_to_date(
+    spark: SparkSession, server: Server, tickets: Tickets, tmp_path: Path
+) -> None:
+    put(server, tickets.table_name, [wire("a", 1, title={"S": "old"})])
+    tickets.put(Ticket(pk="a", sk=1, label="new", priority=1))
+    options = {"endpoint_url": server.endpoint_url, "starting_position": "trim_horizon"}
+    stream = spark.readStream.format("dynamodb").options(repository="tests.spark.shop:Tickets", **options)
+    run_once(stream.load(), tmp_path, "memory", queryName="tickets")
+    found = spark.table("tickets").collect()
+    assert [(row.old, row.new) for row in found] == [
+        (None, ("a", 1, "old", 5)),
+        (("a", 1, "old", 5), ("a", 1, "new", 1)),
+    ]
+    assert found[1]["keys"] == ("a", 1)
+
+
+@pytest.mark.usefixtures("credentials")
+def test_images_of_newer_versions_fail_or_are_left_out(server: Server, tickets: Tickets, tmp_path: Path) -> None:
+    one = repository_reader(server, tickets)
+    put(server, tickets.table_name, [wire("a", 1, label={"S": "x"}, schema_version={"N": "3"})])
+    tickets.create(Ticket(pk="a", sk=2, label="x"))
+    with pytest.raises(ValidationError, match="schema version 3, and this program knows 2"):
+        one.read(one.initialOffset())
+    one = repository_reader(server, tickets, on_mismatch="quarantine", quarantine=tmp_path)
+    assert [row["keys"]["sk"] for row in rows(one.read(one.initialOffset())[0])] == [2]
+    (entry,) = reports(tmp_path)
+    assert "schema version 3" in entry["reason"]
+    assert entry["item"]["keys"] == {"M": {"pk": {"S": "a"}, "sk": {"N": "1"}}}
+
+
+@pytest.mark.usefixtures("credentials")
+@pytest.mark.parametrize("view", [BOTH, "NEW_IMAGE", "KEYS_ONLY"])
+def test_changes_of_a_shared_table_are_those_of_the_repository(server: Server, view: str) -> None:
+    bids, customers = (kind(server.running.config("")) for kind in (Bids, Customers))
+    bids.create_table()
+    try:
+        enable_stream(server, bids.table_name, view)
+        one = repository_reader(server, bids)
+        customers.create(Customer(customerId="c1"))
+        bids.create(Bid(customerId="c1", number=1, label="x"))
+        customers.delete("c1")
+        bids.delete("c1", 1)
+        found = rows(one.read(one.initialOffset())[0])
+        assert [row["event_name"] for row in found] == ["INSERT", "REMOVE"]
+        assert [row["keys"] for row in found] == [{"pk": "CUSTOMER#c1", "sk": "BID#000001"}] * 2
+        bid = {"customerId": "c1", "number": 1, "label": "x"}
+        images = {
+            BOTH: [(bid, None), (None, bid)],
+            "NEW_IMAGE": [(bid, "-"), (None, "-")],
+            "KEYS_ONLY": [("-", "-")] * 2,
+        }
+        assert [(row.get("new", "-"), row.get("old", "-")) for row in found] == images[view]
+    finally:
+        bids.delete_table()
+
+
+@pytest.mark.usefixtures("credentials")
+def test_a_column_of_changes_that_is_said_never_to_be_null_is_refused(server: Server, table: str) -> None:
+    with pytest.raises(ValidationError, match=r"new, old cannot be null.*toNullable"):
+        reader(server, table, "pk string, sk int, n int not null")
 
 
 @pytest.mark.usefixtures("credentials")
