@@ -16,11 +16,14 @@ from dynamodb_wrapper.transport.errors import (
     from_credentials_service,
     without_credentials,
 )
+from dynamodb_wrapper.transport.guard import is_botocores
 from dynamodb_wrapper.transport.integrity import checked_answer, checked_body, damaged
 
 if TYPE_CHECKING:
     from botocore.client import BaseClient
     from botocore.model import OperationModel
+
+    from dynamodb_wrapper.transport.parsing import Parsing
 
 
 class BotocoreLane:
@@ -61,12 +64,10 @@ class BotocoreLane:
 
     def _send(self, call: Call) -> Response:
         client = self._client()
-        from botocore import xform_name
         from botocore.exceptions import BotoCoreError, ClientError
 
-        method = getattr(client, xform_name(call.operation))
         try:
-            response: Response = method(**_parameters(call))
+            return _answer(client, call)
         except ClientError as error:
             if error.operation_name != call.operation:
                 raise from_credentials_service(error, call, self._endpoint(client)) from error
@@ -78,7 +79,22 @@ class BotocoreLane:
             if not _was_raised_in("botocore.parsers", error):  # an answer with a member of another type
                 raise
             raise damaged(f"botocore cannot parse it: {type(error).__name__}") from error
-        return checked_answer(call, response)
+
+
+def _answer(client: BaseClient, call: Call) -> Response:
+    from botocore import xform_name
+
+    from dynamodb_wrapper.transport.parsing import Reading, reading
+
+    method: Any = getattr(client, xform_name(call.operation))
+    # Whoever has wrapped it may look at the items.
+    current = Reading(call) if is_botocores(getattr(method, "__func__", method)) else None
+    token = reading.set(current)
+    try:
+        response: Response = method(**_parameters(call))
+    finally:
+        reading.reset(token)
+    return response if current is not None and current.is_read else checked_answer(call, response)
 
 
 def _parameters(call: Call) -> dict[str, Any]:
@@ -99,11 +115,15 @@ def _was_raised_in(module: str, error: Exception) -> bool:
 
 
 def verify_answers(client: BaseClient) -> None:
-    """Make the client raise `CorruptResponseError` for an answer that did not arrive whole.
+    """Make the client raise `CorruptResponseError` for an answer that did not arrive whole, and parse items quickly.
 
     botocore lets an exception of this handler through to the caller of the client's method.
     """
-    client.meta.events.register(f"before-parse.{_event_name(client)}", _verify_answer)
+    from dynamodb_wrapper.transport.parsing import Parsing
+
+    parsing, name = Parsing(client), _event_name(client)
+    client.meta.events.register(f"provide-client-params.{name}", parsing.note_beginning)
+    client.meta.events.register(f"before-parse.{name}", _Answers(parsing).prepare)
 
 
 def note_sending(client: BaseClient) -> None:
@@ -121,17 +141,29 @@ def _note_sending(**_: object) -> None:
     begin_sending()
 
 
-def _verify_answer(
-    operation_model: OperationModel,
-    response_dict: dict[str, Any],
-    customized_response_dict: dict[str, Any],
-    **_: object,
-) -> None:
-    status: int = response_dict["status_code"]
-    headers: Mapping[str, str] = response_dict["headers"]
-    may_be_empty = operation_model.output_shape is None
-    body = response_dict["body"] = checked_body(status, headers, response_dict["body"], may_be_empty=may_be_empty)
-    if status >= 300 and b"hrottlingReasons" in body:  # botocore's model knows them only since August 2025
-        answer: dict[str, Any] = json.loads(body)
-        names = ("ThrottlingReasons", "throttlingReasons")
-        customized_response_dict.update({name: answer[name] for name in names if name in answer})
+class _Answers:
+    """The answers of one client, before botocore parses them."""
+
+    def __init__(self, parsing: Parsing) -> None:
+        self._parsing = parsing
+
+    def prepare(
+        self,
+        operation_model: OperationModel,
+        response_dict: dict[str, Any],
+        customized_response_dict: dict[str, Any],
+        **_: object,
+    ) -> None:
+        """Check an answer, and parse what botocore parses slowly, or not at all."""
+        status: int = response_dict["status_code"]
+        headers: Mapping[str, str] = response_dict["headers"]
+        may_be_empty = operation_model.output_shape is None
+        body = response_dict["body"] = checked_body(status, headers, response_dict["body"], may_be_empty=may_be_empty)
+        if status >= 300:
+            if b"hrottlingReasons" in body:  # botocore's model knows them only since August 2025
+                answer: dict[str, Any] = json.loads(body)
+                names = ("ThrottlingReasons", "throttlingReasons")
+                customized_response_dict.update({name: answer[name] for name in names if name in answer})
+        else:
+            items, response_dict["body"] = self._parsing.apart(operation_model.name, body)
+            customized_response_dict.update(items)
