@@ -114,14 +114,12 @@ def _was_raised_in(module: str, error: Exception) -> bool:
     return False
 
 
-def verify_answers(client: BaseClient) -> None:
+def verify_answers(client: BaseClient, parsing: Parsing) -> None:
     """Make the client raise `CorruptResponseError` for an answer that did not arrive whole, and parse items quickly.
 
     botocore lets an exception of this handler through to the caller of the client's method.
     """
-    from dynamodb_wrapper.transport.parsing import Parsing
-
-    parsing, name = Parsing(client), _event_name(client)
+    name = _event_name(client)
     client.meta.events.register(f"provide-client-params.{name}", parsing.note_beginning)
     client.meta.events.register(f"before-parse.{name}", _Answers(parsing).prepare)
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("botocore.parsers")
 
+_parsers: dict[str, type[Any]] = parsers.PROTOCOL_PARSERS  # type: ignore[assignment]  # its stub says instances
+
 _ITEMS = {
     "BatchGetItem": "Responses",
     "DeleteItem": "Attributes",
@@ -66,7 +68,7 @@ class Reading:
 
     Attributes:
         call: Which.
-        begun: How many requests were begun meanwhile: if there is another one than its own, an answer may be that one's.
+        begun: How many requests were begun meanwhile: where there is more than its own, an answer may be another's.
         is_read: Whether the answer was read so.
     """
 
@@ -99,7 +101,7 @@ class Parsing:
         self._functions: tuple[object, ...] = (None, None, None)
         self._handlers: object = None
         self._may_take: dict[str, bool] = {}
-        self._may_read = False
+        self._are_botocores = False
 
     def note_beginning(self, **_: object) -> None:
         """Count a request that begins."""
@@ -108,42 +110,52 @@ class Parsing:
 
     def apart(self, operation: str, body: bytes) -> tuple[dict[str, Any], bytes]:
         """Return the items of an answer, parsed or read already, and the answer without them, for botocore to parse."""
-        try:
-            if not self._may_take_items(operation):
-                return {}, body
-            current = reading.get()
-            if current is not None and self._may_be_read(current, operation):
-                if (answer := current.read(body)) is not None:
-                    items = {name: answer.pop(name) for name in (_ITEMS[operation],) if name in answer}
-                    return items, json.dumps(answer).encode()
-        except (AttributeError, TypeError, KeyError):
+        if not self._may_take_items(operation):
             return {}, body
-        return items_apart(operation, body)
+        current = self.unseen(operation)
+        answer = None if current is None else current.read(body)
+        if answer is None:
+            return items_apart(operation, body)
+        items = {name: answer.pop(name) for name in (_ITEMS[operation],) if name in answer}
+        return items, json.dumps(answer).encode()
+
+    def unseen(self, operation: str) -> Reading | None:
+        """Return the call on its way, if a request is its own, and nobody could see what botocore makes of it."""
+        current = reading.get()
+        if current is None or current.begun != 1 or current.call.operation != operation or self._history._enabled:
+            return None
+        return current if self._is_plain() and self._guard.why_not_direct(operation) is None else None
+
+    def _is_plain(self) -> bool:
+        """Return whether botocore's endpoints and parsers are its own, and as they are made."""
+        try:
+            endpoint, parser = self._client._endpoint, _parsers["json"]
+            factory = endpoint._response_parser_factory
+            now, then = (type(factory).create_parser, parser.parse, type(endpoint).make_request), self._functions
+            if not (now[0] is then[0] and now[1] is then[1] and now[2] is then[2]):
+                self._are_botocores = all(map(is_botocores, (*now, *methods_of(parser), *methods_of(type(endpoint)))))
+                self._functions = now
+            return self._are_botocores and not factory._defaults
+        except (AttributeError, TypeError, KeyError):
+            return False
 
     def _may_take_items(self, operation: str) -> bool:
         """Return whether nobody could see that botocore's parser is not given the items."""
-        endpoint, parser = self._client._endpoint, parsers.PROTOCOL_PARSERS["json"]
-        factory, events = endpoint._response_parser_factory, self._client.meta.events._emitter
-        now, then = (type(factory).create_parser, parser.parse, type(endpoint).make_request), self._functions
-        are_same = now[0] is then[0] and now[1] is then[1] and now[2] is then[2]
-        if not are_same or self._handlers is not events._lookup_cache:
-            self._functions, self._handlers, self._may_take = now, events._lookup_cache, {}
-            self._may_read = all(map(is_botocores, _methods(type(endpoint))))
-        if operation not in self._may_take:
-            handlers = events._handlers.prefix_search(f"before-parse.dynamodb.{operation}")
-            functions = now[0], *_methods(parser)
-            self._may_take[operation] = all(map(is_own, handlers)) and all(map(is_botocores, functions))
-        # The parser logs what it is given, and may have been given other ways to parse.
-        return self._may_take[operation] and not factory._defaults and not _log.isEnabledFor(logging.DEBUG)
-
-    def _may_be_read(self, current: Reading, operation: str) -> bool:
-        """Return whether an answer is a call's, and nobody could see what botocore makes of its items."""
-        if current.begun != 1 or current.call.operation != operation or not self._may_read or self._history._enabled:
+        if not self._is_plain() or _log.isEnabledFor(logging.DEBUG):  # the parser logs what it is given
             return False
-        return self._guard.why_not_direct(operation) is None
+        try:
+            events = self._client.meta.events._emitter
+            if self._handlers is not events._lookup_cache:  # another one when a handler comes or goes
+                self._handlers, self._may_take = events._lookup_cache, {}
+            if operation not in self._may_take:
+                handlers = events._handlers.prefix_search(f"before-parse.dynamodb.{operation}")
+                self._may_take[operation] = all(map(is_own, handlers))
+            return self._may_take[operation]
+        except (AttributeError, TypeError):
+            return False
 
 
-def _methods(cls: type) -> list[object]:
+def methods_of(cls: type) -> list[object]:
     """Return the methods of a class and its bases."""
     members = (member for base in cls.__mro__[:-1] for member in vars(base).values())
     return [member for member in members if callable(member) and not isinstance(member, type)]
