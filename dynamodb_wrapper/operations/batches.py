@@ -18,12 +18,24 @@ from dynamodb_wrapper.operations.batch_rounds import (
     Identity,
     Outcome,
     Pending,
+    Progress,
     identity,
     split,
 )
 from dynamodb_wrapper.operations.effects import Flow, ItemsReader, Params, call
 
-__all__ = ["BatchOptions", "BatchProgress", "Entry", "Identity", "Refused", "Wanted", "identity", "read", "write"]
+__all__ = [
+    "BatchOptions",
+    "BatchProgress",
+    "Entry",
+    "Identity",
+    "Progress",
+    "Refused",
+    "Wanted",
+    "identity",
+    "read",
+    "write",
+]
 
 MAX_WRITES = 25
 """AWS, "BatchWriteItem": the most puts and deletes in one request."""
