@@ -24,7 +24,7 @@ from dynamodb_wrapper.codec.stored import StoredForm
 from dynamodb_wrapper.codec.targets import invalid
 from dynamodb_wrapper.codec.templates import Template, fitting
 from dynamodb_wrapper.codec.wire import Item, RefusedValueError, TimeRules, Wire
-from dynamodb_wrapper.codec.wire_json import from_json, to_json
+from dynamodb_wrapper.codec.wire_json import encoded_to_json, from_json
 from dynamodb_wrapper.exceptions import ValidationError
 
 T = TypeVar("T", bound=BaseModel)
@@ -260,7 +260,7 @@ class ModelCodec(ItemPlaces[T]):
 
     def encode_json(self, model: T) -> bytes:
         """Return the item of a model as the JSON the protocol carries."""
-        return to_json(self.encode(model))
+        return encoded_to_json(self.encode(model))
 
     def decode_json(self, text: bytes | str) -> T:
         """Return the model of an item in the protocol's JSON, as `decode` would; in one pass where that is the same."""

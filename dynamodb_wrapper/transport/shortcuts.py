@@ -14,7 +14,7 @@ from botocore import auth, useragent
 from botocore.serialize import JSONSerializer
 from botocore.signers import RequestSigner
 
-from dynamodb_wrapper.codec import to_json
+from dynamodb_wrapper.codec import encoded_to_json
 from dynamodb_wrapper.transport.guard import is_botocores
 from dynamodb_wrapper.transport.parsing import methods_of
 
@@ -69,7 +69,7 @@ class _Serializing:
         request = {
             name: dict(part) if isinstance(part, dict) else part for name, part in self._empty[operation].items()
         }
-        request["body"] = to_json(parameters) if current.call.body is None else current.call.body
+        request["body"] = encoded_to_json(parameters) if current.call.body is None else current.call.body
         return request
 
 
