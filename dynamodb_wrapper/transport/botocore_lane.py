@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from dynamodb_wrapper.codec import with_bytes
+from dynamodb_wrapper.exceptions import DynamoDBWrapperError
 from dynamodb_wrapper.operations.effects import Call, Response
 from dynamodb_wrapper.transport.deadlines import Abandonable, begin_sending
 from dynamodb_wrapper.transport.errors import (
@@ -16,8 +17,7 @@ from dynamodb_wrapper.transport.errors import (
     from_credentials_service,
     without_credentials,
 )
-from dynamodb_wrapper.transport.guard import is_botocores
-from dynamodb_wrapper.transport.integrity import checked_answer, checked_body, damaged
+from dynamodb_wrapper.transport.integrity import checked_body, damaged
 
 if TYPE_CHECKING:
     from botocore.client import BaseClient
@@ -64,37 +64,32 @@ class BotocoreLane:
 
     def _send(self, call: Call) -> Response:
         client = self._client()
-        from botocore.exceptions import BotoCoreError, ClientError
+        from dynamodb_wrapper.transport.parsing import answer
 
         try:
-            return _answer(client, call)
-        except ClientError as error:
-            if error.operation_name != call.operation:
-                raise from_credentials_service(error, call, self._endpoint(client)) from error
-            raise from_answer(error, call, self._endpoint(client)) from error
-        except BotoCoreError as error:
-            ours = without_credentials if _was_raised_in("botocore.credentials", error) else from_botocore
-            raise ours(error, call, self._endpoint(client)) from error
+            return answer(client, call, _parameters(call))
+        except DynamoDBWrapperError:
+            raise
         except Exception as error:
-            if not _was_raised_in("botocore.parsers", error):  # an answer with a member of another type
+            ours = _converted(error, call, self._endpoint(client))
+            if ours is None:
                 raise
-            raise damaged(f"botocore cannot parse it: {type(error).__name__}") from error
+            raise ours from error
 
 
-def _answer(client: BaseClient, call: Call) -> Response:
-    from botocore import xform_name
+def _converted(error: Exception, call: Call, endpoint: Endpoint) -> DynamoDBWrapperError | None:
+    """Return our error for one of botocore's; None for one that is not."""
+    from botocore.exceptions import BotoCoreError, ClientError
 
-    from dynamodb_wrapper.transport.parsing import Reading, reading
-
-    method: Any = getattr(client, xform_name(call.operation))
-    # Whoever has wrapped it may look at the items.
-    current = Reading(call) if is_botocores(getattr(method, "__func__", method)) else None
-    token = reading.set(current)
-    try:
-        response: Response = method(**_parameters(call))
-    finally:
-        reading.reset(token)
-    return response if current is not None and current.is_read else checked_answer(call, response)
+    if isinstance(error, ClientError):
+        is_answer = error.operation_name == call.operation
+        return (from_answer if is_answer else from_credentials_service)(error, call, endpoint)
+    if isinstance(error, BotoCoreError):
+        ours = without_credentials if _was_raised_in("botocore.credentials", error) else from_botocore
+        return ours(error, call, endpoint)
+    if _was_raised_in("botocore.parsers", error):  # an answer with a member of another type
+        return damaged(f"botocore cannot parse it: {type(error).__name__}")
+    return None
 
 
 def _parameters(call: Call) -> dict[str, Any]:

@@ -12,13 +12,14 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 import pydantic_core
-from botocore import parsers
+from botocore import parsers, xform_name
 from botocore.history import get_global_history_recorder
 
 from dynamodb_wrapper.codec import with_bytes
 from dynamodb_wrapper.operations.effects import Call, Response
 from dynamodb_wrapper.transport.answers import has_whole_items
 from dynamodb_wrapper.transport.guard import Guard, is_botocores, is_own
+from dynamodb_wrapper.transport.integrity import checked_answer
 
 if TYPE_CHECKING:
     from botocore.client import BaseClient
@@ -47,14 +48,14 @@ def items_apart(operation: str, body: bytes) -> tuple[dict[str, Any], bytes]:
     """
     member = _ITEMS.get(operation, "")
     try:
-        answer = pydantic_core.from_json(body)
-        items = {member: answer.pop(member)}
+        rest = pydantic_core.from_json(body)
+        items = {member: rest.pop(member)}
         if b'"B"' in body or b'"BS"' in body:
             items = {member: json.loads(body, object_hook=with_bytes)[member]}
         is_plain = has_whole_items(items) and not (b"null" in body and _has_none(items))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):  # botocore says what is wrong, if it is
         return {}, body
-    return (items, json.dumps(answer).encode()) if is_plain else ({}, body)
+    return (items, json.dumps(rest).encode()) if is_plain else ({}, body)
 
 
 def _has_none(value: Any) -> bool:
@@ -88,6 +89,19 @@ class Reading:
 
 reading: ContextVar[Reading | None] = ContextVar("dynamodb_wrapper_reading", default=None)
 """The call that this context is sending."""
+
+
+def answer(client: BaseClient, call: Call, parameters: dict[str, Any]) -> Response:
+    """Return the answer to a call through a client; items are parsed, or models already."""
+    method: Any = getattr(client, xform_name(call.operation))
+    # Whoever has wrapped it may look at the items.
+    current = Reading(call) if is_botocores(getattr(method, "__func__", method)) else None
+    token = reading.set(current)
+    try:
+        response: Response = method(**parameters)
+    finally:
+        reading.reset(token)
+    return response if current is not None and current.is_read else checked_answer(call, response)
 
 
 class Parsing:
