@@ -1,7 +1,7 @@
 """Items in the answers that botocore receives, parsed in its place: its own parser takes twenty times as long.
 
 Whoever listens to botocore sees, and may change, what its parser would have made of an answer. That parser still gets
-the answer, without the items.
+the answer, with no items in it.
 """
 
 from __future__ import annotations
@@ -42,14 +42,15 @@ _ITEMS = {
 
 
 def items_apart(operation: str, body: bytes) -> tuple[dict[str, Any], bytes]:
-    """Return the member of an answer that has the items, as botocore would parse it, and the answer without it.
+    """Return the member of an answer that has the items, as botocore would parse it, and the answer with none in it.
 
     Nothing is taken out where there is none, or anything in it that DynamoDB does not send.
     """
     member = _ITEMS.get(operation, "")
     try:
         rest = pydantic_core.from_json(body)
-        items = {member: rest.pop(member)}
+        items = {member: rest[member]}
+        rest[member] = type(rest[member])()  # in its place: what botocore parses is in the order of the answer
         if b'"B"' in body or b'"BS"' in body:
             items = {member: json.loads(body, object_hook=with_bytes)[member]}
         is_plain = has_whole_items(items) and not (b"null" in body and _has_none(items))
@@ -123,15 +124,17 @@ class Parsing:
             current.begun += 1
 
     def apart(self, operation: str, body: bytes) -> tuple[dict[str, Any], bytes]:
-        """Return the items of an answer, parsed or read already, and the answer without them, for botocore to parse."""
+        """Return the items of an answer, parsed or read already, and the answer with none, for botocore to parse."""
         if not self._may_take_items(operation):
             return {}, body
         current = self.unseen(operation)
         answer = None if current is None else current.read(body)
         if answer is None:
             return items_apart(operation, body)
-        items = {name: answer.pop(name) for name in (_ITEMS[operation],) if name in answer}
-        return items, json.dumps(answer).encode()
+        member = _ITEMS[operation]
+        if member not in answer:
+            return {}, json.dumps(answer).encode()
+        return {member: answer[member]}, json.dumps({**answer, member: [] if member == "Items" else {}}).encode()
 
     def unseen(self, operation: str) -> Reading | None:
         """Return the call on its way, if a request is its own, and nobody could see what botocore makes of it."""

@@ -36,7 +36,7 @@ def parsed(operation: str, body: bytes) -> Any:
 def check_same(operation: str, answer: object) -> None:
     body = json.dumps(answer).encode()
     items, rest = items_apart(operation, body)
-    assert {**parsed(operation, rest), **items} == parsed(operation, body)
+    assert repr({**parsed(operation, rest), **items}) == repr(parsed(operation, body)), "in the same order, too"
 
 
 @given(st.lists(ITEMS, max_size=3))
@@ -56,9 +56,9 @@ def test_items_apart_are_those_that_botocore_parses(items: list[Any]) -> None:
 
 def test_items_are_taken_out() -> None:
     body = b'{"Items":[{"p":{"S":"null"}}],"Count":1}'
-    assert items_apart("Query", body) == ({"Items": [{"p": {"S": "null"}}]}, b'{"Count": 1}')
+    assert items_apart("Query", body) == ({"Items": [{"p": {"S": "null"}}]}, b'{"Items": [], "Count": 1}')
     binary = b'{"Item":{"p":{"B":"AP8="}}}'
-    assert items_apart("GetItem", binary) == ({"Item": {"p": {"B": b"\x00\xff"}}}, b"{}")
+    assert items_apart("GetItem", binary) == ({"Item": {"p": {"B": b"\x00\xff"}}}, b'{"Item": {}}')
 
 
 @pytest.mark.parametrize(
