@@ -46,7 +46,9 @@ def items_apart(operation: str, body: bytes) -> tuple[dict[str, Any], bytes]:
 
     Nothing is taken out where there is none, or anything in it that DynamoDB does not send.
     """
-    member = _ITEMS.get(operation, "")
+    member = _ITEMS.get(operation)
+    if member is None:
+        return {}, body
     try:
         rest = pydantic_core.from_json(body)
         items = {member: rest[member]}
@@ -125,7 +127,7 @@ class Parsing:
 
     def apart(self, operation: str, body: bytes) -> tuple[dict[str, Any], bytes]:
         """Return the items of an answer, parsed or read already, and the answer with none, for botocore to parse."""
-        if not self._may_take_items(operation):
+        if operation not in _ITEMS or not self._may_take_items(operation):
             return {}, body
         current = self.unseen(operation)
         answer = None if current is None else current.read(body)
