@@ -115,10 +115,9 @@ class Parsing:
         self._client: Any = client
         self._guard = Guard(client)
         self._history: Any = get_global_history_recorder()
-        self._functions: tuple[object, ...] = (None, None, None)
-        self._handlers: object = None
-        self._may_take: dict[str, bool] = {}
-        self._are_botocores = False
+        # Both are replaced, not changed, when what they are about does: threads share this.
+        self._functions: tuple[object, object, object, bool] = (None, None, None, False)
+        self._handlers: tuple[object, dict[str, bool]] = (None, {})
 
     def note_beginning(self, **_: object) -> None:
         """Count a request that begins."""
@@ -148,13 +147,13 @@ class Parsing:
     def _is_plain(self) -> bool:
         """Return whether botocore's endpoints and parsers are its own, and as they are made."""
         try:
-            endpoint, parser = self._client._endpoint, _parsers["json"]
+            endpoint, parser, then = self._client._endpoint, _parsers["json"], self._functions
             factory = endpoint._response_parser_factory
-            now, then = (type(factory).create_parser, parser.parse, type(endpoint).make_request), self._functions
+            now = type(factory).create_parser, parser.parse, type(endpoint).make_request
             if not (now[0] is then[0] and now[1] is then[1] and now[2] is then[2]):
-                self._are_botocores = all(map(is_botocores, (*now, *methods_of(parser), *methods_of(type(endpoint)))))
-                self._functions = now
-            return self._are_botocores and not factory._defaults
+                all_of_them = *now, *methods_of(parser), *methods_of(type(endpoint))
+                self._functions = then = *now, all(map(is_botocores, all_of_them))
+            return then[3] and not factory._defaults
         except (AttributeError, TypeError, KeyError):
             return False
 
@@ -164,12 +163,14 @@ class Parsing:
             return False
         try:
             events = self._client.meta.events._emitter
-            if self._handlers is not events._lookup_cache:  # another one when a handler comes or goes
-                self._handlers, self._may_take = events._lookup_cache, {}
-            if operation not in self._may_take:
+            now, (then, known) = events._lookup_cache, self._handlers  # another one when a handler comes or goes
+            if now is not then:
+                known = {}
+                self._handlers = now, known
+            if operation not in known:
                 handlers = events._handlers.prefix_search(f"before-parse.dynamodb.{operation}")
-                self._may_take[operation] = all(map(is_own, handlers))
-            return self._may_take[operation]
+                known[operation] = all(map(is_own, handlers))
+            return known[operation]
         except (AttributeError, TypeError):
             return False
 
