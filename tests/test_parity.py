@@ -160,14 +160,19 @@ def parameters(function: Callable[..., object]) -> list[tuple[str, object, objec
             parameter.name,
             parameter.kind,
             parameter.default,
-            str(parameter.annotation).replace("Async", "").replace("Sync", ""),
+            without_modules(parameter.annotation).replace("Async", "").replace("Sync", ""),
         )
         for parameter in inspect.signature(function).parameters.values()
     ]
 
 
 def annotation(function: Callable[..., object]) -> str:
-    return str(inspect.signature(function).return_annotation)
+    return without_modules(inspect.signature(function).return_annotation)
+
+
+def without_modules(hint: object) -> str:
+    """Return a type hint without the modules that it names: what is lazy in one skin may not be in the other."""
+    return re.sub(r"\b[a-z_]+\.(?=[A-Z])", "", str(hint))
 
 
 def without_colour(text: str | None) -> str:

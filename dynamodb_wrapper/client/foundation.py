@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from copy import copy
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from dynamodb_wrapper.codec.documents import DocumentCodec
 from dynamodb_wrapper.codec.wire import TimeRules
@@ -16,6 +16,8 @@ from dynamodb_wrapper.transport.retry import checked_attempts
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.client import DynamoDBClient
+else:
+    DynamoDBClient = Any  # those who ask for type hints need not have the stubs
 
 DESTROYED = "this client was destroyed; get_dynamodb_client() makes another"
 

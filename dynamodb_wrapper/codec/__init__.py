@@ -14,7 +14,7 @@ from dynamodb_wrapper.codec.targets import Target
 from dynamodb_wrapper.codec.templates import Case, Form, Key, Part, Sharded, Template
 from dynamodb_wrapper.codec.unions import union_model
 from dynamodb_wrapper.codec.wire import Item, RefusedValueError, TimeRules, Wire, WireEncoder, read_any
-from dynamodb_wrapper.codec.wire_json import from_json, to_json, with_bytes
+from dynamodb_wrapper.codec.wire_json import encoded_to_json, from_json, to_json, with_bytes
 
 __all__ = [
     "ANY",
@@ -47,6 +47,7 @@ __all__ = [
     "WireEncoder",
     "check_chain",
     "check_item_size",
+    "encoded_to_json",
     "explain",
     "from_json",
     "item_bytes",

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel
-from pydantic_core import SchemaError, SchemaValidator
+from pydantic_core import SchemaError, SchemaValidator, from_json
 from pydantic_core import core_schema as cs
 
 from dynamodb_wrapper.codec import pydantic_internals
@@ -20,6 +19,8 @@ from dynamodb_wrapper.codec.wire import TimeRules
 T = TypeVar("T", bound=BaseModel)
 
 Answer = dict[str, Any]
+Readable = bytes | str | Mapping[str, Any]
+"""JSON, or what it was parsed into; binary may be bytes in that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ class OnePassReader(Generic[T]):
             "Responses": self._answer_of_batch,
         }
         self._schema: Any = None
-        self._readers: dict[str, Callable[[bytes | str], Any]] = {}  # made when first used: each takes memory
+        self._readers: dict[str, Callable[[Readable], Any]] = {}  # made when first used: each takes memory
         rewriter = SchemaRewriter(times)
         try:
             schema = rewriter.model(shape, filled)
@@ -78,9 +79,9 @@ class OnePassReader(Generic[T]):
             self.explanation = Explanation(in_one_pass=True, read_simply=rewriter.reasons)
         self._as_python = rewriter.as_python
 
-    def item(self, text: bytes | str) -> T | None:
-        """Return the model of an item; None when it is to be read the simple way."""
-        model: T | None = self._read(_as_it_is, text)
+    def item(self, item: Readable) -> T | None:
+        """Return the model of an item, of JSON or parsed already; None when it is to be read the simple way."""
+        model: T | None = self._read(_as_it_is, item)
         if model is not None:
             self._complete(model)
         return model
@@ -114,14 +115,14 @@ class OnePassReader(Generic[T]):
                 self._complete(model)
         return answer
 
-    def _read(self, within: Callable[[Any], Any], text: bytes | str) -> Any:
+    def _read(self, within: Callable[[Any], Any], answer: Readable) -> Any:
         """Read JSON by the schema within another one; None where it does not fit, or there is none."""
         read = self._readers.get(within.__name__)
         if read is None:
             read = self._readers[within.__name__] = self._new_reader(within)
-        return read(text)
+        return read(answer)
 
-    def _new_reader(self, within: Callable[[Any], Any]) -> Callable[[bytes | str], Any]:
+    def _new_reader(self, within: Callable[[Any], Any]) -> Callable[[Readable], Any]:
         try:
             return _nothing if self._schema is None else _reader_of(within(self._schema), as_python=self._as_python)
         except SchemaError as reason:  # in this version of Pydantic
@@ -133,21 +134,22 @@ class OnePassReader(Generic[T]):
             model.__pydantic_fields_set__.update(self._filled)
 
 
-def _reader_of(schema: Any, *, as_python: bool) -> Callable[[bytes | str], Any]:
+def _reader_of(schema: Any, *, as_python: bool) -> Callable[[Readable], Any]:
     """Return a function that reads JSON by a schema, and gives None where it does not fit."""
     validator: SchemaValidator = pydantic_internals.validator_of(schema)
-    validate = (lambda text: validator.validate_python(json.loads(text))) if as_python else validator.validate_json
 
-    def read(text: bytes | str) -> Any:
+    def read(answer: Readable) -> Any:
         try:
-            return validate(text)
+            if not isinstance(answer, bytes | str):
+                return validator.validate_python(answer)
+            return validator.validate_python(from_json(answer)) if as_python else validator.validate_json(answer)
         except Exception:  # noqa: BLE001 - of a validator of the model, perhaps: the simple way raises it again, in order
             return None
 
     return read
 
 
-def _nothing(_: bytes | str) -> None:
+def _nothing(_: Readable) -> None:
     return None
 
 

@@ -10,9 +10,25 @@ import pydantic_core
 
 from dynamodb_wrapper.exceptions import ValidationError
 
+_SCALARS = frozenset((str, bytes, bytearray, bool, int, float, type(None)))
+
 
 def to_json(wire: object) -> bytes:
     """Return wire dicts as compact JSON; binary payloads become base64 text.
+
+    Raises:
+        ValidationError: There is something in it that a wire value has not, such as a set or a Decimal: says where. Or
+            a text is no valid Unicode (it has half of a surrogate pair).
+    """
+    try:
+        _check(wire, ())
+    except RecursionError as error:
+        raise ValidationError("a wire value contains itself or is nested too deeply", original_error=error) from error
+    return encoded_to_json(wire)
+
+
+def encoded_to_json(wire: object) -> bytes:
+    """Return what `to_json` does, of what codecs have made: nothing that is no wire value is looked for.
 
     Raises:
         ValidationError: A text is no valid Unicode (it has half of a surrogate pair).
@@ -37,6 +53,31 @@ def as_long_as_json(wire: object) -> bytes:
         return pydantic_core.to_json(wire, bytes_mode="base64")
     except (pydantic_core.PydanticSerializationError, RecursionError):
         return _to_json_with_binary(wire)
+
+
+def _check(wire: object, place: tuple[str, ...]) -> None:
+    """Refuse what Pydantic would write as something else: a set as a list, a Decimal as text."""
+    kind = type(wire)
+    if kind is dict:
+        for name, inner in wire.items():  # type: ignore[attr-defined]
+            if not isinstance(name, str):
+                raise _not_wire(name, (*place, "a name"))
+            _check(inner, (*place, name))
+    elif kind is list or kind is tuple:
+        for number, inner in enumerate(wire):  # type: ignore[arg-type]
+            _check(inner, (*place, str(number)))
+    elif kind not in _SCALARS and not isinstance(wire, str):
+        raise _not_wire(wire, place)
+
+
+def _not_wire(found: object, place: tuple[str, ...]) -> ValidationError:
+    where = ".".join(place) or "it"
+    problem = f"{found!r:.80} is a {type(found).__name__}"
+    return ValidationError(
+        f"this is no wire value: {where}: {problem}; they are made of dicts, lists, text, bytes, bools and None, with "
+        "numbers as text and sets as lists",
+        {where: problem},
+    )
 
 
 def _to_json_with_binary(wire: object) -> bytes:

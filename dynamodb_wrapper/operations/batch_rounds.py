@@ -57,6 +57,10 @@ class BatchProgress:
     total: int | None
 
 
+Progress = Callable[[BatchProgress], object]
+"""Called with how far a batch is."""
+
+
 @dataclass(frozen=True, slots=True)
 class BatchOptions:
     """How a batch is sent.
@@ -71,7 +75,7 @@ class BatchOptions:
 
     concurrency: int = 4
     attempts: int = 10
-    progress: Callable[[BatchProgress], object] | None = None
+    progress: Progress | None = None
 
     def __post_init__(self) -> None:
         positive("concurrency", self.concurrency)

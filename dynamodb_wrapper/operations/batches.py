@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from dynamodb_wrapper.codec import Item, to_json
+from dynamodb_wrapper.codec import Item, encoded_to_json
 from dynamodb_wrapper.exceptions import CorruptResponseError, DynamoDBWrapperError
 from dynamodb_wrapper.operations.batch_rounds import (
     Batch,
@@ -18,12 +18,24 @@ from dynamodb_wrapper.operations.batch_rounds import (
     Identity,
     Outcome,
     Pending,
+    Progress,
     identity,
     split,
 )
 from dynamodb_wrapper.operations.effects import Flow, ItemsReader, Params, call
 
-__all__ = ["BatchOptions", "BatchProgress", "Entry", "Identity", "Refused", "Wanted", "identity", "read", "write"]
+__all__ = [
+    "BatchOptions",
+    "BatchProgress",
+    "Entry",
+    "Identity",
+    "Progress",
+    "Refused",
+    "Wanted",
+    "identity",
+    "read",
+    "write",
+]
 
 MAX_WRITES = 25
 """AWS, "BatchWriteItem": the most puts and deletes in one request."""
@@ -287,5 +299,5 @@ def _written(request: Params) -> Item:
 
 def _sent_bytes(request: Params) -> int:
     """Return the most bytes a request takes on the wire, as `check_item_size` counts them."""
-    body = to_json(request)
+    body = encoded_to_json(request)
     return len(body) if body.isascii() else 3 * len(body)

@@ -7,7 +7,7 @@ import binascii
 import hashlib
 import hmac
 
-from dynamodb_wrapper.codec import Item, Wire, from_json, to_json
+from dynamodb_wrapper.codec import Item, Wire, encoded_to_json, from_json
 from dynamodb_wrapper.exceptions import InvalidCursorError, ValidationError
 
 _FORMAT = b"\x01"
@@ -23,7 +23,7 @@ _FOREIGN = {
 
 def fingerprint(request: object) -> bytes:
     """Return what identifies a query: equal for equal requests in every process."""
-    return hashlib.sha256(to_json(request)).digest()[:_QUERY_BYTES]
+    return hashlib.sha256(encoded_to_json(request)).digest()[:_QUERY_BYTES]
 
 
 def write_cursor(key: Item, query: bytes, secret: str | None) -> str:
@@ -46,7 +46,7 @@ def sealed(content: object, query: bytes, secret: str | None) -> str:
     The seal is a checksum, or with a secret a signature, so that a forged text is told from ours. The content is
     encoded, not encrypted.
     """
-    payload = _FORMAT + query + to_json(content)
+    payload = _FORMAT + query + encoded_to_json(content)
     return _text(_seal(payload, secret) + payload)
 
 

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, TypeVar, overload
+from typing import Self, TypeVar, overload
 
 from pydantic import BaseModel
 
+from dynamodb_wrapper import transport
 from dynamodb_wrapper.codec import PartialItem
 from dynamodb_wrapper.expressions import Path
-from dynamodb_wrapper.operations import bulk
+from dynamodb_wrapper.operations import batches, bulk
 from dynamodb_wrapper.operations.batches import BatchOptions
 from dynamodb_wrapper.operations.bulk import CollectedWrites
 from dynamodb_wrapper.operations.entity import Entity
 from dynamodb_wrapper.repositories.async_loading import AsyncLoader
-from dynamodb_wrapper.repositories.batching import Progress
 from dynamodb_wrapper.repositories.foundation import RepositoryFoundation
-
-if TYPE_CHECKING:
-    from dynamodb_wrapper.transport.async_driver import AsyncDriver
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -27,7 +24,9 @@ T = TypeVar("T", bound=BaseModel)
 class AsyncBatch(CollectedWrites[T]):
     """Puts and deletes that are sent together when an ``async with`` block ends, and never if its body raises."""
 
-    def __init__(self, driver: AsyncDriver, entity: Entity[T], options: BatchOptions, *, ignore_version: bool) -> None:
+    def __init__(
+        self, driver: transport.AsyncDriver, entity: Entity[T], options: BatchOptions, *, ignore_version: bool
+    ) -> None:
         super().__init__(entity, options, ignore_version=ignore_version)
         self._driver = driver
 
@@ -53,7 +52,7 @@ class AsyncBatchMethods(RepositoryFoundation[T]):
     generator is drawn as requests have room, so that it may be of any length.
     """
 
-    _driver: AsyncDriver
+    _driver: transport.AsyncDriver
 
     @overload
     async def get_many(
@@ -63,7 +62,7 @@ class AsyncBatchMethods(RepositoryFoundation[T]):
         consistent: bool = False,
         attributes: None = None,
         concurrency: int = 4,
-        progress: Progress | None = None,
+        progress: batches.Progress | None = None,
     ) -> list[T | None]: ...
 
     @overload
@@ -74,7 +73,7 @@ class AsyncBatchMethods(RepositoryFoundation[T]):
         consistent: bool = False,
         attributes: Sequence[str | Path],
         concurrency: int = 4,
-        progress: Progress | None = None,
+        progress: batches.Progress | None = None,
     ) -> list[PartialItem | None]: ...
 
     async def get_many(
@@ -84,7 +83,7 @@ class AsyncBatchMethods(RepositoryFoundation[T]):
         consistent: bool = False,
         attributes: Sequence[str | Path] | None = None,
         concurrency: int = 4,
-        progress: Progress | None = None,
+        progress: batches.Progress | None = None,
     ) -> list[T | None] | list[PartialItem | None]:
         """Return the items under any number of keys, in their order, None for those that do not exist.
 
@@ -113,7 +112,7 @@ class AsyncBatchMethods(RepositoryFoundation[T]):
         *,
         ignore_version: bool = False,
         concurrency: int = 4,
-        progress: Progress | None = None,
+        progress: batches.Progress | None = None,
     ) -> int:
         """Write any number of models, replacing what is there, and return how many were given.
 
@@ -143,7 +142,7 @@ class AsyncBatchMethods(RepositoryFoundation[T]):
         *,
         ignore_version: bool = False,
         concurrency: int = 4,
-        progress: Progress | None = None,
+        progress: batches.Progress | None = None,
     ) -> int:
         """Delete the items under any number of keys, and return how many keys were given, with an item or without.
 
@@ -164,7 +163,7 @@ class AsyncBatchMethods(RepositoryFoundation[T]):
         )
 
     def batch(
-        self, *, ignore_version: bool = False, concurrency: int = 4, progress: Progress | None = None
+        self, *, ignore_version: bool = False, concurrency: int = 4, progress: batches.Progress | None = None
     ) -> AsyncBatch[T]:
         """Return a batch for an ``async with`` block: what it is given is sent at its end, or never if the body raises.
 

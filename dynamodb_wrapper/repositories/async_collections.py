@@ -6,10 +6,10 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
+from dynamodb_wrapper import transport
 from dynamodb_wrapper.operations.gathering import Collection
 from dynamodb_wrapper.repositories.collections import CollectionQueryBuilder
 from dynamodb_wrapper.repositories.gathering import CollectionFoundation
-from dynamodb_wrapper.transport.async_driver import AsyncDriver
 
 T = TypeVar("T", bound=BaseModel)
 C = TypeVar("C", bound=Collection)
@@ -23,7 +23,7 @@ class AsyncCollectionQuery(CollectionQueryBuilder[C]):
     """
 
     __slots__ = ()
-    _driver: AsyncDriver
+    _driver: transport.AsyncDriver
 
     async def all(self) -> C:
         """Read everything in the partition."""
@@ -41,7 +41,7 @@ class AsyncCollectionQuery(CollectionQueryBuilder[C]):
 class AsyncCollectionMethods(CollectionFoundation[T]):
     """Reads items of several kinds with one query."""
 
-    _driver: AsyncDriver
+    _driver: transport.AsyncDriver
 
     def collection(self, into: type[C], *partition: object, index: str | None = None) -> AsyncCollectionQuery[C]:
         """Return a lazy query for everything in one partition of the shared table, whatever it is.

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel
 
+from dynamodb_wrapper import transport
 from dynamodb_wrapper.codec import Item
 from dynamodb_wrapper.operations import batches
 from dynamodb_wrapper.operations.batches import BatchOptions, Identity, Wanted, identity
 from dynamodb_wrapper.operations.entity import Entity
-
-if TYPE_CHECKING:
-    from dynamodb_wrapper.transport.async_driver import AsyncDriver
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -28,7 +26,9 @@ class AsyncLoader(Generic[T]):
     are loaded again.
     """
 
-    def __init__(self, driver: AsyncDriver, entity: Entity[T], options: BatchOptions, *, consistent: bool) -> None:
+    def __init__(
+        self, driver: transport.AsyncDriver, entity: Entity[T], options: BatchOptions, *, consistent: bool
+    ) -> None:
         self._driver = driver
         self._entity = entity
         self._options = options

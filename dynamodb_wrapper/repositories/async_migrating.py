@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
+from dynamodb_wrapper import transport
 from dynamodb_wrapper.operations import copies, migrations, passes
 from dynamodb_wrapper.repositories.foundation import RepositoryFoundation
 from dynamodb_wrapper.repositories.migrating import CopyFoundation
-
-if TYPE_CHECKING:
-    from dynamodb_wrapper.operations.copies import CopyReport
-    from dynamodb_wrapper.operations.migrations import MigrationReport
-    from dynamodb_wrapper.transport.async_driver import AsyncDriver
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -22,7 +18,7 @@ T = TypeVar("T", bound=BaseModel)
 class AsyncMigrationMethods(CopyFoundation[T]):
     """Brings the table up to date, or copies it."""
 
-    _driver: AsyncDriver
+    _driver: transport.AsyncDriver
 
     async def migrate(
         self,
@@ -31,8 +27,8 @@ class AsyncMigrationMethods(CopyFoundation[T]):
         segments: int = 4,
         checkpoint: str | None = None,
         units_per_second: float | None = None,
-        progress: Callable[[MigrationReport], object] | None = None,
-    ) -> MigrationReport:
+        progress: Callable[[migrations.MigrationReport], object] | None = None,
+    ) -> migrations.MigrationReport:
         """Rewrite all older items of the table in the current schema version, and return what was done.
 
         Safe while others write: each write is conditional on all that was read of its item, and where another writer
@@ -69,8 +65,8 @@ class AsyncMigrationMethods(CopyFoundation[T]):
         segments: int = 4,
         checkpoint: str | None = None,
         units_per_second: float | None = None,
-        progress: Callable[[CopyReport], object] | None = None,
-    ) -> CopyReport:
+        progress: Callable[[copies.CopyReport], object] | None = None,
+    ) -> copies.CopyReport:
         """Write every item to another repository's table, where nothing has its key, and return what was done.
 
         For what cannot change in place: keys. An item that is there already is never overwritten: it counts as the
@@ -107,8 +103,8 @@ class AsyncMigrationMethods(CopyFoundation[T]):
         segments: int = 4,
         checkpoint: str | None = None,
         units_per_second: float | None = None,
-        progress: Callable[[CopyReport], object] | None = None,
-    ) -> CopyReport:
+        progress: Callable[[copies.CopyReport], object] | None = None,
+    ) -> copies.CopyReport:
         """Compare every item with its copy, attribute by attribute, count those of the copy, and return what was found.
 
         ``is_equal`` of the report says whether each item is there as `copy_to` writes it, and no others are.

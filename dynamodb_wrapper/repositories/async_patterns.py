@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from pydantic import BaseModel
 
+from dynamodb_wrapper import transport
 from dynamodb_wrapper.operations.declaration import Index
 from dynamodb_wrapper.operations.entity import Entity
 from dynamodb_wrapper.operations.selection import Selection
 from dynamodb_wrapper.repositories.async_query import AsyncQuery
-
-if TYPE_CHECKING:
-    from dynamodb_wrapper.transport.async_driver import AsyncDriver
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -22,7 +20,7 @@ class AsyncBoundAccessPattern(Generic[T]):
 
     __slots__ = ("_driver", "_entity", "_index")
 
-    def __init__(self, driver: AsyncDriver, entity: Entity[T], index: Index) -> None:
+    def __init__(self, driver: transport.AsyncDriver, entity: Entity[T], index: Index) -> None:
         self._driver = driver
         self._entity = entity
         self._index = index

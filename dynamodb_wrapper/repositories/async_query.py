@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
+from typing import Any, TypeVar, cast, overload
 
 from pydantic import BaseModel
 
+from dynamodb_wrapper import transport
 from dynamodb_wrapper.codec import PartialItem
 from dynamodb_wrapper.expressions import Path
 from dynamodb_wrapper.operations import queries
 from dynamodb_wrapper.operations.queries import Page
 from dynamodb_wrapper.repositories.query import QueryBuilder
-
-if TYPE_CHECKING:
-    from dynamodb_wrapper.transport.async_driver import AsyncDriver
 
 R = TypeVar("R")
 V = TypeVar("V", bound=BaseModel)
@@ -24,7 +22,7 @@ class AsyncQuery(QueryBuilder[R]):
     """A query or scan that is sent page by page while it is iterated; iterate again to send it again."""
 
     __slots__ = ()
-    _driver: AsyncDriver
+    _driver: transport.AsyncDriver
 
     def __aiter__(self) -> AsyncIterator[R]:
         """Yield the results; one page is in memory at a time."""

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
+from typing import Any, TypeVar, cast, overload
 
 from pydantic import BaseModel
 
+from dynamodb_wrapper import transport
 from dynamodb_wrapper.codec import PartialItem
 from dynamodb_wrapper.expressions import Path
 from dynamodb_wrapper.operations.scans import ScanProgress, Segments
 from dynamodb_wrapper.repositories.foundation import RepositoryFoundation
 from dynamodb_wrapper.repositories.scanning import ParallelScanBuilder
-
-if TYPE_CHECKING:
-    from dynamodb_wrapper.transport.async_driver import AsyncDriver
 
 R = TypeVar("R")
 T = TypeVar("T", bound=BaseModel)
@@ -30,7 +28,7 @@ class AsyncParallelScan(ParallelScanBuilder[R]):
     """
 
     __slots__ = ()
-    _driver: AsyncDriver
+    _driver: transport.AsyncDriver
 
     def __aiter__(self) -> AsyncIterator[R]:
         """Yield every item once, in no order.
@@ -70,7 +68,7 @@ class AsyncParallelScan(ParallelScanBuilder[R]):
 class AsyncScanMethods(RepositoryFoundation[T]):
     """Reads everything, fast."""
 
-    _driver: AsyncDriver
+    _driver: transport.AsyncDriver
 
     def parallel_scan(
         self, segments: int = 4, *, index: str | None = None, checkpoint: str | None = None, concurrency: int = 4

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from pydantic import BaseModel
 
+from dynamodb_wrapper import transport
 from dynamodb_wrapper.operations import table_changes, tables
+from dynamodb_wrapper.operations import table_diff as diffs
 from dynamodb_wrapper.repositories.tables import TABLE_WAIT_SECONDS, TableFoundation
 from dynamodb_wrapper.transport import HealthReport
-
-if TYPE_CHECKING:
-    from dynamodb_wrapper.operations.table_diff import Aspect, TableChanges, TableDiff
-    from dynamodb_wrapper.operations.tables import Progress
-    from dynamodb_wrapper.transport.async_driver import AsyncDriver
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -22,9 +19,11 @@ T = TypeVar("T", bound=BaseModel)
 class AsyncTableMethods(TableFoundation[T]):
     """Makes, describes and deletes the table."""
 
-    _driver: AsyncDriver
+    _driver: transport.AsyncDriver
 
-    async def create_table(self, *, wait_seconds: float = TABLE_WAIT_SECONDS, progress: Progress | None = None) -> None:
+    async def create_table(
+        self, *, wait_seconds: float = TABLE_WAIT_SECONDS, progress: tables.Progress | None = None
+    ) -> None:
         """Make the table as declared (keys, indexes, billing, stream, TTL) and wait until it is active.
 
         Args:
@@ -39,7 +38,9 @@ class AsyncTableMethods(TableFoundation[T]):
             each_request=True,
         )
 
-    async def ensure_table(self, *, wait_seconds: float = TABLE_WAIT_SECONDS, progress: Progress | None = None) -> bool:
+    async def ensure_table(
+        self, *, wait_seconds: float = TABLE_WAIT_SECONDS, progress: tables.Progress | None = None
+    ) -> bool:
         """Make the table unless it exists, wait until it is active, and return whether it was made here.
 
         Raises:
@@ -50,7 +51,7 @@ class AsyncTableMethods(TableFoundation[T]):
             each_request=True,
         )
 
-    async def table_diff(self) -> TableDiff:
+    async def table_diff(self) -> diffs.TableDiff:
         """Return what of the real table is not as declared; nothing is changed.
 
         Compared are keys, indexes, billing and capacity, TTL, stream, deletion protection, encryption and table class;
@@ -63,10 +64,10 @@ class AsyncTableMethods(TableFoundation[T]):
         *,
         delete_indexes: bool = False,
         disable: bool = False,
-        skip: Collection[Aspect] = (),
+        skip: Collection[diffs.Aspect] = (),
         wait_seconds: float = TABLE_WAIT_SECONDS,
-        progress: Progress | None = None,
-    ) -> TableChanges:
+        progress: tables.Progress | None = None,
+    ) -> diffs.TableChanges:
         """Make the table as declared, as far as that is safe, and return what was changed and what was left.
 
         A missing table is made. Changes are sent one at a time, as DynamoDB demands, each when the table and its
@@ -96,7 +97,9 @@ class AsyncTableMethods(TableFoundation[T]):
             each_request=True,
         )
 
-    async def delete_table(self, *, wait_seconds: float = TABLE_WAIT_SECONDS, progress: Progress | None = None) -> bool:
+    async def delete_table(
+        self, *, wait_seconds: float = TABLE_WAIT_SECONDS, progress: tables.Progress | None = None
+    ) -> bool:
         """Delete the table with everything in it and wait until it is gone; False if there was none."""
         return await self._driver.run(
             tables.delete_table(self._table_entity, wait_seconds=wait_seconds, progress=progress or self._log_progress),

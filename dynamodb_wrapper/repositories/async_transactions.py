@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import Self, TypeVar
 
 from pydantic import BaseModel
 
+from dynamodb_wrapper import transport
 from dynamodb_wrapper.exceptions import UniqueViolationError
 from dynamodb_wrapper.operations import adoption
 from dynamodb_wrapper.repositories.transactions import (
@@ -21,9 +22,6 @@ from dynamodb_wrapper.repositories.transactions import (
     written,
 )
 
-if TYPE_CHECKING:
-    from dynamodb_wrapper.transport.async_driver import AsyncDriver
-
 T = TypeVar("T", bound=BaseModel)
 M = TypeVar("M", bound=BaseModel)
 R = TypeVar("R")
@@ -32,7 +30,7 @@ R = TypeVar("R")
 class AsyncTransactionMethods(RequestMethods[T]):
     """Makes requests for transactions, and keeps unique values."""
 
-    _driver: AsyncDriver
+    _driver: transport.AsyncDriver
 
     async def ensure_unique(self) -> list[UniqueViolationError]:
         """Guard the values of items that were written before their fields were declared ``unique``.

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Literal, TypeVar, overload
+from typing import Literal, TypeVar, overload
 
 from pydantic import BaseModel
 
+from dynamodb_wrapper import transport
 from dynamodb_wrapper.operations import subtrees, trees
 from dynamodb_wrapper.operations.trees import TreeNode, TreeWithMetadata
 from dynamodb_wrapper.repositories.trees import TreeFoundation
-
-if TYPE_CHECKING:
-    from dynamodb_wrapper.transport.async_driver import AsyncDriver
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -24,7 +22,7 @@ class AsyncTreeMethods(TreeFoundation[T]):
     Each of these methods raises a `DeclarationError` where the repository declares no `ParentPattern`.
     """
 
-    _driver: AsyncDriver
+    _driver: transport.AsyncDriver
 
     @overload
     async def read_tree(

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
+from typing import Any, Self, TypeVar, overload
 
 from pydantic import BaseModel
 
+from dynamodb_wrapper import expressions
 from dynamodb_wrapper.codec import PartialItem
 from dynamodb_wrapper.config import DynamoDBConfig
 from dynamodb_wrapper.operations import dynamodb_keywords, items, patches, queries
 from dynamodb_wrapper.operations.declaration import Index
-from dynamodb_wrapper.repositories import query
+from dynamodb_wrapper.repositories import query as reading
 from dynamodb_wrapper.repositories.batching import BatchMethods
 from dynamodb_wrapper.repositories.gathering import CollectionMethods
 from dynamodb_wrapper.repositories.migrating import MigrationMethods
@@ -20,10 +21,6 @@ from dynamodb_wrapper.repositories.scanning import ScanMethods
 from dynamodb_wrapper.repositories.tables import TableMethods
 from dynamodb_wrapper.repositories.transactions import TransactionMethods
 from dynamodb_wrapper.repositories.trees import TreeMethods
-
-if TYPE_CHECKING:
-    from dynamodb_wrapper.expressions import AnyCondition, Path
-    from dynamodb_wrapper.repositories.query import Query
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -104,7 +101,7 @@ class BaseDynamoRepository(
 
     @overload
     def get(
-        self, pk: object, sk: object = None, *, consistent: bool = False, attributes: Sequence[str | Path]
+        self, pk: object, sk: object = None, *, consistent: bool = False, attributes: Sequence[str | expressions.Path]
     ) -> PartialItem | None: ...
 
     def get(
@@ -113,7 +110,7 @@ class BaseDynamoRepository(
         sk: object = None,
         *,
         consistent: bool = False,
-        attributes: Sequence[str | Path] | None = None,
+        attributes: Sequence[str | expressions.Path] | None = None,
     ) -> T | PartialItem | None:
         """Return the item under a key as a model, or None.
 
@@ -135,7 +132,7 @@ class BaseDynamoRepository(
 
     @overload
     def get_or_raise(
-        self, pk: object, sk: object = None, *, consistent: bool = False, attributes: Sequence[str | Path]
+        self, pk: object, sk: object = None, *, consistent: bool = False, attributes: Sequence[str | expressions.Path]
     ) -> PartialItem: ...
 
     def get_or_raise(
@@ -144,7 +141,7 @@ class BaseDynamoRepository(
         sk: object = None,
         *,
         consistent: bool = False,
-        attributes: Sequence[str | Path] | None = None,
+        attributes: Sequence[str | expressions.Path] | None = None,
     ) -> T | PartialItem:
         """Return the item under a key as `get` does, but never None.
 
@@ -183,9 +180,9 @@ class BaseDynamoRepository(
         pk: object,
         sk: object = None,
         /,
-        changes: Mapping[str | Path, object] | None = None,
+        changes: Mapping[str | expressions.Path, object] | None = None,
         *,
-        when: AnyCondition | None = None,
+        when: expressions.AnyCondition | None = None,
         upsert: bool = False,
         **fields: object,
     ) -> T:
@@ -210,7 +207,7 @@ class BaseDynamoRepository(
         """
         return self._driver.run(patches.patch(self._entity, (pk, sk), changes, fields, when=when, upsert=upsert))
 
-    def delete(self, pk: object, sk: object = None, *, when: AnyCondition | None = None) -> bool:
+    def delete(self, pk: object, sk: object = None, *, when: expressions.AnyCondition | None = None) -> bool:
         """Delete an item; True if one was there.
 
         When an answer is lost, the delete is repeated; False may then mean that the first try deleted the item.
@@ -226,17 +223,17 @@ class BaseDynamoRepository(
         """Read the whole table into a list. For more than a few thousand items, iterate over `scan` instead."""
         return self.scan().all()
 
-    def scan(self, *, index: str | None = None) -> Query[T]:
+    def scan(self, *, index: str | None = None) -> reading.Query[T]:
         """Return a lazy query over every item of the table, or of a declared index (by its name)."""
-        return query.Query(self._driver, self._selection(index))
+        return reading.Query(self._driver, self._selection(index))
 
-    def query(self, *partition: object, index: str | None = None) -> Query[T]:
+    def query(self, *partition: object, index: str | None = None) -> reading.Query[T]:
         """Return a lazy query for one partition of the table, or of a declared index (by its name).
 
         Raises:
             ValidationError: A partition value is missing, or not what the key holds.
         """
-        return query.Query(self._driver, self._selection(index).from_key(*partition))
+        return reading.Query(self._driver, self._selection(index).from_key(*partition))
 
     def query_by_pk(self, pk: object, **kwargs: Any) -> list[T]:
         """Read every item under a partition key.
@@ -252,9 +249,9 @@ class BaseDynamoRepository(
             ValidationError: The key or a keyword is not one of this table.
         """
         chosen = dynamodb_keywords.with_keywords(lambda name: self._selection(name).from_key(pk), kwargs)
-        return query.Query(self._driver, chosen).all()
+        return reading.Query(self._driver, chosen).all()
 
-    def count(self, *partition: object, index: str | None = None, where: AnyCondition | None = None) -> int:
+    def count(self, *partition: object, index: str | None = None, where: expressions.AnyCondition | None = None) -> int:
         """Count items on the server: all of the table (or index), or those of one partition."""
         return self._driver.run(queries.count(self._chosen(partition, index, where)))
 

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, TypeVar, overload
+from collections.abc import Iterable, Sequence
+from typing import TypeVar, overload
 
 from pydantic import BaseModel
 
+from dynamodb_wrapper import expressions
 from dynamodb_wrapper.codec import PartialItem
 from dynamodb_wrapper.operations import batches, bulk
 from dynamodb_wrapper.repositories import collecting, loading
 from dynamodb_wrapper.repositories.foundation import RepositoryFoundation
 from dynamodb_wrapper.transport import SyncDriver
 
-if TYPE_CHECKING:
-    from dynamodb_wrapper.expressions import Path
-    from dynamodb_wrapper.operations.batches import BatchProgress
-    from dynamodb_wrapper.repositories.collecting import Batch
-    from dynamodb_wrapper.repositories.loading import Loader
-
 T = TypeVar("T", bound=BaseModel)
-
-Progress = Callable[["BatchProgress"], object]
 
 
 class BatchMethods(RepositoryFoundation[T]):
@@ -44,7 +37,7 @@ class BatchMethods(RepositoryFoundation[T]):
         consistent: bool = False,
         attributes: None = None,
         concurrency: int = 4,
-        progress: Progress | None = None,
+        progress: batches.Progress | None = None,
     ) -> list[T | None]: ...
 
     @overload
@@ -53,9 +46,9 @@ class BatchMethods(RepositoryFoundation[T]):
         keys: Iterable[object],
         *,
         consistent: bool = False,
-        attributes: Sequence[str | Path],
+        attributes: Sequence[str | expressions.Path],
         concurrency: int = 4,
-        progress: Progress | None = None,
+        progress: batches.Progress | None = None,
     ) -> list[PartialItem | None]: ...
 
     def get_many(
@@ -63,9 +56,9 @@ class BatchMethods(RepositoryFoundation[T]):
         keys: Iterable[object],
         *,
         consistent: bool = False,
-        attributes: Sequence[str | Path] | None = None,
+        attributes: Sequence[str | expressions.Path] | None = None,
         concurrency: int = 4,
-        progress: Progress | None = None,
+        progress: batches.Progress | None = None,
     ) -> list[T | None] | list[PartialItem | None]:
         """Return the items under any number of keys, in their order, None for those that do not exist.
 
@@ -98,7 +91,7 @@ class BatchMethods(RepositoryFoundation[T]):
         *,
         ignore_version: bool = False,
         concurrency: int = 4,
-        progress: Progress | None = None,
+        progress: batches.Progress | None = None,
     ) -> int:
         """Write any number of models, replacing what is there, and return how many were given.
 
@@ -131,7 +124,7 @@ class BatchMethods(RepositoryFoundation[T]):
         *,
         ignore_version: bool = False,
         concurrency: int = 4,
-        progress: Progress | None = None,
+        progress: batches.Progress | None = None,
     ) -> int:
         """Delete the items under any number of keys, and return how many keys were given, with an item or without.
 
@@ -152,8 +145,8 @@ class BatchMethods(RepositoryFoundation[T]):
         )
 
     def batch(
-        self, *, ignore_version: bool = False, concurrency: int = 4, progress: Progress | None = None
-    ) -> Batch[T]:
+        self, *, ignore_version: bool = False, concurrency: int = 4, progress: batches.Progress | None = None
+    ) -> collecting.Batch[T]:
         """Return a batch for a ``with`` block: what it is given is sent at its end, or never if the body raises.
 
         ::
@@ -180,7 +173,7 @@ class BatchMethods(RepositoryFoundation[T]):
             ignore_version=ignore_version,
         )
 
-    def loader(self, *, consistent: bool = False, concurrency: int = 4) -> Loader[T]:
+    def loader(self, *, consistent: bool = False, concurrency: int = 4) -> loading.Loader[T]:
         """Return a loader: many single reads, made anywhere, that become few requests. Make one for each unit of work.
 
         Args:

@@ -22,9 +22,9 @@ from dynamodb_wrapper.transport import Connection, Driver, connection_for
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.service_resource import Table
+else:
+    Table = Any  # those who ask for type hints need not have the stubs
 
-    from dynamodb_wrapper.expressions import AnyCondition
-    from dynamodb_wrapper.operations.selection import Selection
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -192,10 +192,12 @@ class RepositoryFoundation(Generic[T]):
         declaration = self._entity.declaration
         return declaration.table_key if name is None else declaration.index(name)
 
-    def _selection(self, index: str | None) -> Selection[T]:
+    def _selection(self, index: str | None) -> selection.Selection[T]:
         return selection.Selection(self._entity, self._declared_index(index), self._entity.decode)
 
-    def _chosen(self, partition: tuple[object, ...], index: str | None, where: AnyCondition | None) -> Selection[T]:
+    def _chosen(
+        self, partition: tuple[object, ...], index: str | None, where: expressions.AnyCondition | None
+    ) -> selection.Selection[T]:
         """Return what `count` is about: all, or one partition; what fulfils a condition."""
         everything = self._selection(index)
         chosen = everything.from_key(*partition) if partition else everything

@@ -2,34 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Sequence
+from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
+from dynamodb_wrapper.codec import ModelCodec
 from dynamodb_wrapper.exceptions import DeclarationError
 from dynamodb_wrapper.operations import gathering, kind_entity, selection
+from dynamodb_wrapper.operations.declaration import Declaration
+from dynamodb_wrapper.operations.entity import Entity
 from dynamodb_wrapper.repositories import collections
 from dynamodb_wrapper.repositories.foundation import RepositoryFoundation
 from dynamodb_wrapper.transport import SyncDriver
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from dynamodb_wrapper.codec import ModelCodec
-    from dynamodb_wrapper.operations.declaration import Declaration
-    from dynamodb_wrapper.operations.entity import Entity
-    from dynamodb_wrapper.operations.gathering import Collection, Gathering
-    from dynamodb_wrapper.operations.selection import Selection
-    from dynamodb_wrapper.repositories.collections import CollectionQuery, Found
-
 T = TypeVar("T", bound=BaseModel)
-C = TypeVar("C", bound="Collection")
+C = TypeVar("C", bound="gathering.Collection")
 
 
 class CollectionFoundation(RepositoryFoundation[T]):
     """What repositories of both colours know of the other kinds in their table."""
 
-    def _gathering(self, collection: type[C]) -> Gathering[C]:
+    def _gathering(self, collection: type[C]) -> gathering.Gathering[C]:
         table, mine = self.single_table, self._entity
         if table is None:
             raise DeclarationError(f"{type(self).__name__} shares no table: a collection is of a single_table")
@@ -47,7 +41,9 @@ class CollectionFoundation(RepositoryFoundation[T]):
         evolution = None if other.evolution is None else other.evolution.bound(owner(self.config), times)
         return kind_entity.KindEntity(self.table_name, other, codec, self._entity.cursor_secret, evolution)
 
-    def _partition(self, found: Gathering[Any], partition: Sequence[object], index: str | None) -> Selection[Found]:
+    def _partition(
+        self, found: gathering.Gathering[Any], partition: Sequence[object], index: str | None
+    ) -> selection.Selection[collections.Found]:
         table = self._table_entity
         key = table.declaration.table_key if index is None else table.declaration.index(index)
         chosen = self._selection(index).from_key(*partition)
@@ -61,7 +57,7 @@ class CollectionMethods(CollectionFoundation[T]):
 
     _driver: SyncDriver
 
-    def collection(self, into: type[C], *partition: object, index: str | None = None) -> CollectionQuery[C]:
+    def collection(self, into: type[C], *partition: object, index: str | None = None) -> collections.CollectionQuery[C]:
         """Return a lazy query for everything in one partition of the shared table, whatever it is.
 
         ::

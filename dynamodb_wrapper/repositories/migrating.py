@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
@@ -12,17 +12,13 @@ from dynamodb_wrapper.operations import copies, migrations, passes
 from dynamodb_wrapper.repositories.foundation import RepositoryFoundation
 from dynamodb_wrapper.transport import SyncDriver
 
-if TYPE_CHECKING:
-    from dynamodb_wrapper.operations.copies import Copying, CopyReport
-    from dynamodb_wrapper.operations.migrations import MigrationReport
-
 T = TypeVar("T", bound=BaseModel)
 
 
 class CopyFoundation(RepositoryFoundation[T]):
     """What repositories of both colours do about copies without asking DynamoDB."""
 
-    def _copying(self, target: object, transform: Callable[[T], BaseModel | None] | None) -> Copying:
+    def _copying(self, target: object, transform: Callable[[T], BaseModel | None] | None) -> copies.Copying:
         if not isinstance(target, RepositoryFoundation) or target._connection is not self._connection:
             raise ValidationError(
                 f"the table is copied to that of another repository with the same configuration, not to {target!r:.80}",
@@ -43,8 +39,8 @@ class MigrationMethods(CopyFoundation[T]):
         segments: int = 4,
         checkpoint: str | None = None,
         units_per_second: float | None = None,
-        progress: Callable[[MigrationReport], object] | None = None,
-    ) -> MigrationReport:
+        progress: Callable[[migrations.MigrationReport], object] | None = None,
+    ) -> migrations.MigrationReport:
         """Rewrite all older items of the table in the current schema version, and return what was done.
 
         Safe while others write: each write is conditional on all that was read of its item, and where another writer
@@ -81,8 +77,8 @@ class MigrationMethods(CopyFoundation[T]):
         segments: int = 4,
         checkpoint: str | None = None,
         units_per_second: float | None = None,
-        progress: Callable[[CopyReport], object] | None = None,
-    ) -> CopyReport:
+        progress: Callable[[copies.CopyReport], object] | None = None,
+    ) -> copies.CopyReport:
         """Write every item to another repository's table, where nothing has its key, and return what was done.
 
         For what cannot change in place: keys. An item that is there already is never overwritten: it counts as the
@@ -119,8 +115,8 @@ class MigrationMethods(CopyFoundation[T]):
         segments: int = 4,
         checkpoint: str | None = None,
         units_per_second: float | None = None,
-        progress: Callable[[CopyReport], object] | None = None,
-    ) -> CopyReport:
+        progress: Callable[[copies.CopyReport], object] | None = None,
+    ) -> copies.CopyReport:
         """Compare every item with its copy, attribute by attribute, count those of the copy, and return what was found.
 
         ``is_equal`` of the report says whether each item is there as `copy_to` writes it, and no others are.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Generic, Protocol, Self, TypeVar, overload
+from typing import Generic, Protocol, Self, TypeVar, overload
 
 from pydantic import BaseModel
 
@@ -14,10 +14,6 @@ from dynamodb_wrapper.operations.declaration import Declaration, Index, Projecti
 from dynamodb_wrapper.operations.entity import Entity
 from dynamodb_wrapper.repositories import query
 from dynamodb_wrapper.transport import SyncDriver
-
-if TYPE_CHECKING:
-    from dynamodb_wrapper.operations.parents import ParentLink
-    from dynamodb_wrapper.repositories.query import Query
 
 T = TypeVar("T", bound=BaseModel)
 B = TypeVar("B")
@@ -123,7 +119,7 @@ class ParentPattern(AccessPattern):
         self.within = (within,) if isinstance(within, str) else tuple(within)
         super().__init__(index, partition=(*self.within, parent), sort=sort)
 
-    def link(self, declaration: Declaration) -> ParentLink:
+    def link(self, declaration: Declaration) -> parents.ParentLink:
         """Return what the pattern says of a table, checked.
 
         Raises:
@@ -149,7 +145,7 @@ class BoundAccessPattern(Generic[T]):
         self._entity = entity
         self._index = index
 
-    def __call__(self, *partition: object) -> Query[T]:
+    def __call__(self, *partition: object) -> query.Query[T]:
         """Return the query for one partition; nothing is read before it is iterated.
 
         Raises:
@@ -162,7 +158,7 @@ class BoundAccessPattern(Generic[T]):
         """Return the pattern with datetimes of its results shown in a zone (None: the configured one)."""
         return BoundAccessPattern(self._driver, self._entity.in_zones(shown=timezone), self._index)
 
-    def scan(self) -> Query[T]:
+    def scan(self) -> query.Query[T]:
         """Return a query over every item in the index."""
         return query.Query(self._driver, selection.Selection(self._entity, self._index, self._entity.decode))
 

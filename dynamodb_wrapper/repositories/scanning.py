@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast, overload
+from typing import Any, Generic, Self, TypeVar, cast, overload
 
 from pydantic import BaseModel
 
@@ -15,10 +15,6 @@ from dynamodb_wrapper.operations import explanations, scans
 from dynamodb_wrapper.operations import selection as selections
 from dynamodb_wrapper.repositories.foundation import RepositoryFoundation
 from dynamodb_wrapper.transport import Driver, SyncDriver
-
-if TYPE_CHECKING:
-    from dynamodb_wrapper.expressions import AnyCondition, Path
-    from dynamodb_wrapper.operations.scans import ScanProgress, SegmentPage, Segments
 
 R = TypeVar("R")
 T = TypeVar("T", bound=BaseModel)
@@ -30,18 +26,18 @@ class ParallelScanBuilder(Generic[R]):
 
     __slots__ = ("_driver", "_progress", "_segments")
 
-    def __init__(self, driver: Driver[Any], segments: Segments[R]) -> None:
+    def __init__(self, driver: Driver[Any], segments: scans.Segments[R]) -> None:
         self._driver = driver
         self._segments = segments
-        self._progress: ScanProgress[R] | None = None
+        self._progress: scans.ScanProgress[R] | None = None
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.explain()})"
 
-    def _refined(self, segments: Segments[Any]) -> Any:
+    def _refined(self, segments: scans.Segments[Any]) -> Any:
         return type(self)(self._driver, segments)
 
-    def where(self, *conditions: AnyCondition) -> Self:
+    def where(self, *conditions: expressions.AnyCondition) -> Self:
         """Keep items that fulfil all conditions. DynamoDB filters after reading: it saves traffic, not capacity.
 
         Raises:
@@ -86,7 +82,7 @@ class ParallelScanBuilder(Generic[R]):
         """
         return (self._progress or self._segments.begun()).checkpoint()
 
-    def _begun(self) -> ScanProgress[R]:
+    def _begun(self) -> scans.ScanProgress[R]:
         self._progress = self._segments.begun()
         return self._progress
 
@@ -112,9 +108,9 @@ class ParallelScan(ParallelScanBuilder[R]):
         """
         return self._read(self._begun())
 
-    def _read(self, progress: ScanProgress[R]) -> Iterator[R]:
+    def _read(self, progress: scans.ScanProgress[R]) -> Iterator[R]:
         pages = self._driver.stream_together(progress.flows(), at_most=progress.at_once)
-        with closing(cast("Generator[SegmentPage, None, None]", pages)) as read:
+        with closing(cast("Generator[scans.SegmentPage, None, None]", pages)) as read:
             for page in read:
                 yield from progress.handed_out(page)
 
@@ -122,7 +118,7 @@ class ParallelScan(ParallelScanBuilder[R]):
     def project(self, view: type[V], /) -> ParallelScan[V]: ...
 
     @overload
-    def project(self, *attributes: str | Path) -> ParallelScan[PartialItem]: ...
+    def project(self, *attributes: str | expressions.Path) -> ParallelScan[PartialItem]: ...
 
     def project(self, *attributes: Any) -> ParallelScan[Any]:
         """Read only some attributes: named ones (as `PartialItem`), or those of a smaller model.

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
 from dynamodb_wrapper.operations import table_changes, tables, templates
+from dynamodb_wrapper.operations import table_diff as diffs
+from dynamodb_wrapper.operations.entity import Entity
 from dynamodb_wrapper.repositories.foundation import RepositoryFoundation
 from dynamodb_wrapper.transport import HealthReport, SyncDriver
-
-if TYPE_CHECKING:
-    from dynamodb_wrapper.operations.entity import Entity
-    from dynamodb_wrapper.operations.table_diff import Aspect, TableChanges, TableDiff
-    from dynamodb_wrapper.operations.tables import Progress
-    from dynamodb_wrapper.operations.templates import Template
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -33,14 +29,14 @@ class TableFoundation(RepositoryFoundation[T]):
         """What the repository keeps, table by table: its own, or the one it shares, and what it declares beside."""
         return (self._table_entity,)
 
-    def cloudformation(self) -> Template:
+    def cloudformation(self) -> templates.Template:
         """Return a CloudFormation template with the table, as a dict for ``json.dumps``, without asking AWS.
 
         CDK takes the file with ``CfnInclude``. For several repositories: `cloudformation_template`.
         """
         return templates.cloudformation_of(self._entities)
 
-    def terraform(self) -> Template:
+    def terraform(self) -> templates.Template:
         """Return a Terraform configuration with the table, as a dict for a ``.tf.json`` file, without asking AWS.
 
         For several repositories: `terraform_configuration`.
@@ -56,7 +52,9 @@ class TableMethods(TableFoundation[T]):
 
     _driver: SyncDriver
 
-    def create_table(self, *, wait_seconds: float = TABLE_WAIT_SECONDS, progress: Progress | None = None) -> None:
+    def create_table(
+        self, *, wait_seconds: float = TABLE_WAIT_SECONDS, progress: tables.Progress | None = None
+    ) -> None:
         """Make the table as declared (keys, indexes, billing, stream, TTL) and wait until it is active.
 
         Args:
@@ -71,7 +69,9 @@ class TableMethods(TableFoundation[T]):
             each_request=True,
         )
 
-    def ensure_table(self, *, wait_seconds: float = TABLE_WAIT_SECONDS, progress: Progress | None = None) -> bool:
+    def ensure_table(
+        self, *, wait_seconds: float = TABLE_WAIT_SECONDS, progress: tables.Progress | None = None
+    ) -> bool:
         """Make the table unless it exists, wait until it is active, and return whether it was made here.
 
         Raises:
@@ -82,7 +82,7 @@ class TableMethods(TableFoundation[T]):
             each_request=True,
         )
 
-    def table_diff(self) -> TableDiff:
+    def table_diff(self) -> diffs.TableDiff:
         """Return what of the real table is not as declared; nothing is changed.
 
         Compared are keys, indexes, billing and capacity, TTL, stream, deletion protection, encryption and table class;
@@ -95,10 +95,10 @@ class TableMethods(TableFoundation[T]):
         *,
         delete_indexes: bool = False,
         disable: bool = False,
-        skip: Collection[Aspect] = (),
+        skip: Collection[diffs.Aspect] = (),
         wait_seconds: float = TABLE_WAIT_SECONDS,
-        progress: Progress | None = None,
-    ) -> TableChanges:
+        progress: tables.Progress | None = None,
+    ) -> diffs.TableChanges:
         """Make the table as declared, as far as that is safe, and return what was changed and what was left.
 
         A missing table is made. Changes are sent one at a time, as DynamoDB demands, each when the table and its
@@ -128,7 +128,9 @@ class TableMethods(TableFoundation[T]):
             each_request=True,
         )
 
-    def delete_table(self, *, wait_seconds: float = TABLE_WAIT_SECONDS, progress: Progress | None = None) -> bool:
+    def delete_table(
+        self, *, wait_seconds: float = TABLE_WAIT_SECONDS, progress: tables.Progress | None = None
+    ) -> bool:
         """Delete the table with everything in it and wait until it is gone; False if there was none."""
         return self._driver.run(
             tables.delete_table(self._table_entity, wait_seconds=wait_seconds, progress=progress or self._log_progress),

@@ -5,21 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast, overload
+from typing import Any, Generic, Self, TypeVar, cast, overload
 
 from pydantic import BaseModel
 
+from dynamodb_wrapper import expressions
 from dynamodb_wrapper.codec import PartialItem
 from dynamodb_wrapper.exceptions import UniqueViolationError, ValidationError
-from dynamodb_wrapper.operations import adoption, evolving, items, patches, transactions, writes
+from dynamodb_wrapper.operations import adoption, evolving, items, patches, requests, transactions, writes
 from dynamodb_wrapper.operations.effects import Flow
 from dynamodb_wrapper.repositories.foundation import RepositoryFoundation
 from dynamodb_wrapper.transport import Connection, SyncDriver
-
-if TYPE_CHECKING:
-    from dynamodb_wrapper.expressions import AnyCondition, Path
-    from dynamodb_wrapper.operations.requests import Read
-    from dynamodb_wrapper.operations.writes import Write
 
 T = TypeVar("T", bound=BaseModel)
 M_co = TypeVar("M_co", bound=BaseModel, covariant=True)
@@ -37,7 +33,7 @@ class WriteRequest(Generic[M_co]):
         connection: Where.
     """
 
-    write: Write[Any]
+    write: writes.Write[Any]
     connection: Connection
 
     def __post_init__(self) -> None:
@@ -56,7 +52,7 @@ class GetRequest(Generic[R_co]):
         connection: Where.
     """
 
-    read: Read[R_co]
+    read: requests.Read[R_co]
     connection: Connection
 
     def __repr__(self) -> str:
@@ -99,9 +95,9 @@ class RequestMethods(RepositoryFoundation[T]):
         pk: object,
         sk: object = None,
         /,
-        changes: Mapping[str | Path, object] | None = None,
+        changes: Mapping[str | expressions.Path, object] | None = None,
         *,
-        when: AnyCondition | None = None,
+        when: expressions.AnyCondition | None = None,
         upsert: bool = False,
         **fields: object,
     ) -> WriteRequest[T]:
@@ -124,11 +120,15 @@ class RequestMethods(RepositoryFoundation[T]):
             )
         )
 
-    def delete_request(self, pk: object, sk: object = None, *, when: AnyCondition | None = None) -> WriteRequest[T]:
+    def delete_request(
+        self, pk: object, sk: object = None, *, when: expressions.AnyCondition | None = None
+    ) -> WriteRequest[T]:
         """Return the request to delete an item, if it is there and ``when`` holds."""
         return self._for_transaction(writes.deletion(self._entity, (pk, sk), when))
 
-    def check_request(self, pk: object, sk: object = None, *, when: AnyCondition | None = None) -> WriteRequest[T]:
+    def check_request(
+        self, pk: object, sk: object = None, *, when: expressions.AnyCondition | None = None
+    ) -> WriteRequest[T]:
         """Return the request to write nothing here, but only to go on if ``when`` holds for an item.
 
         Without ``when``: if there is such an item.
@@ -140,11 +140,11 @@ class RequestMethods(RepositoryFoundation[T]):
 
     @overload
     def get_request(
-        self, pk: object, sk: object = None, *, attributes: Sequence[str | Path]
+        self, pk: object, sk: object = None, *, attributes: Sequence[str | expressions.Path]
     ) -> GetRequest[PartialItem]: ...
 
     def get_request(
-        self, pk: object, sk: object = None, *, attributes: Sequence[str | Path] | None = None
+        self, pk: object, sk: object = None, *, attributes: Sequence[str | expressions.Path] | None = None
     ) -> GetRequest[T] | GetRequest[PartialItem]:
         """Return the request to read an item as a model, or some attributes of it, in `transact_get`.
 
@@ -159,7 +159,7 @@ class RequestMethods(RepositoryFoundation[T]):
             else GetRequest(items.partial(self._entity, (pk, sk), attributes), self._connection)
         )
 
-    def _for_transaction(self, write: Write[T]) -> WriteRequest[T]:
+    def _for_transaction(self, write: writes.Write[T]) -> WriteRequest[T]:
         return WriteRequest(write, self._connection)
 
 

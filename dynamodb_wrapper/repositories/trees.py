@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal, TypeVar, overload
+from typing import Literal, TypeVar, overload
 
 from pydantic import BaseModel
 
@@ -13,10 +13,6 @@ from dynamodb_wrapper.operations import parents, subtrees, trees
 from dynamodb_wrapper.repositories.declarations import declared_tree
 from dynamodb_wrapper.repositories.foundation import RepositoryFoundation
 from dynamodb_wrapper.transport import SyncDriver
-
-if TYPE_CHECKING:
-    from dynamodb_wrapper.operations.parents import Family
-    from dynamodb_wrapper.operations.trees import TreeNode, TreeWithMetadata
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -30,7 +26,7 @@ class TreeFoundation(RepositoryFoundation[T]):
             declared_tree(cls, cls._declaration)
 
     @cached_property
-    def _family(self) -> Family[T]:
+    def _family(self) -> parents.Family[T]:
         link = declared_tree(type(self), self._entity.declaration)
         if link is None:
             raise DeclarationError(f"{type(self).__name__} declares no ParentPattern, so its items are no trees")
@@ -49,21 +45,21 @@ class TreeMethods(TreeFoundation[T]):
     @overload
     def read_tree(
         self, root: object, *, max_depth: int = 10, include_metadata: Literal[False] = False, concurrency: int = 8
-    ) -> TreeNode[T]: ...
+    ) -> trees.TreeNode[T]: ...
 
     @overload
     def read_tree(
         self, root: object, *, max_depth: int = 10, include_metadata: Literal[True], concurrency: int = 8
-    ) -> TreeWithMetadata[TreeNode[T]]: ...
+    ) -> trees.TreeWithMetadata[trees.TreeNode[T]]: ...
 
     @overload
     def read_tree(
         self, root: object, *, max_depth: int = 10, include_metadata: bool, concurrency: int = 8
-    ) -> TreeNode[T] | TreeWithMetadata[TreeNode[T]]: ...
+    ) -> trees.TreeNode[T] | trees.TreeWithMetadata[trees.TreeNode[T]]: ...
 
     def read_tree(
         self, root: object, *, max_depth: int = 10, include_metadata: bool = False, concurrency: int = 8
-    ) -> TreeNode[T] | TreeWithMetadata[TreeNode[T]]:
+    ) -> trees.TreeNode[T] | trees.TreeWithMetadata[trees.TreeNode[T]]:
         """Return a node with everything below it, read level by level.
 
         One query for each node (more where its children take several pages), those of a level at the same time. The

@@ -50,10 +50,14 @@ def _loaded(status: int, body: bytes) -> Response:
 
 def checked_items(call: Call, response: Response) -> Response:
     """Return an answer whose items were seen to be made of attributes; its members are known to be there."""
-    for item in _items_in(response):
-        if type(item) is not dict or not _DICTS.issuperset(map(type, item.values())):
-            raise damaged(f"an item in an answer to {call.operation} has something else than attributes")
+    if not has_whole_items(response):
+        raise damaged(f"an item in an answer to {call.operation} has something else than attributes")
     return response
+
+
+def has_whole_items(response: Response) -> bool:
+    """Return whether the items of an answer are made of attributes."""
+    return all(type(item) is dict and _DICTS.issuperset(map(type, item.values())) for item in _items_in(response))
 
 
 def _items_in(response: Response) -> Iterable[Any]:

@@ -47,6 +47,7 @@ class AsyncDirectLane:
         self._lock = ForkSafeLock()
         self._opened: dict[asyncio.AbstractEventLoop, _Opened] = {}
         self._ends: dict[asyncio.AbstractEventLoop, AsyncGenerator[None, None]] = {}
+        self._closed = False
 
     async def send(self, call: Call, time_left: float | None = None) -> Response:
         """Return the parsed answer.
@@ -119,6 +120,12 @@ class AsyncDirectLane:
                 loop.call_soon_threadsafe(opened.pool.close)
         self._fallback.forget()
 
+    def close(self) -> None:
+        """Close the connections of all event loops for good: calls on their way end theirs."""
+        with self._lock:
+            self._closed = True
+        self.forget()
+
     async def _found(self, call: Call, time_left: float | None) -> Found:
         """Return the route and the keys, when making a client or fetching credentials takes its time.
 
@@ -157,6 +164,8 @@ class AsyncDirectLane:
                 return old.pool
             pool = AsyncPool(route.endpoint, route.address, tls=route.tls, at_most=self._max_connections)
             self._opened[loop] = _Opened(route, pool)
+            if self._closed:  # since this call found its route: its connection is closed when it is given back
+                pool.close()
             if loop not in self._ends:
                 self._ends[loop] = ending = self._end_of_loop(loop)
                 with suppress(StopIteration):

@@ -54,6 +54,10 @@ class AsyncLane(Protocol):
         """Close everything at once, from any thread, without waiting; the next call opens anew."""
         ...
 
+    def close(self) -> None:
+        """Do what `forget` does, for good: calls on their way leave nothing open either."""
+        ...
+
 
 class AsyncDriver(Driver[AsyncLane]):
     """Runs flows in the task that awaits them, and those that run together in tasks of their own.

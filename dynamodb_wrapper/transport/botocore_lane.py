@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from dynamodb_wrapper.codec import with_bytes
+from dynamodb_wrapper.exceptions import DynamoDBWrapperError
 from dynamodb_wrapper.operations.effects import Call, Response
 from dynamodb_wrapper.transport.deadlines import Abandonable, begin_sending
 from dynamodb_wrapper.transport.errors import (
@@ -16,11 +17,13 @@ from dynamodb_wrapper.transport.errors import (
     from_credentials_service,
     without_credentials,
 )
-from dynamodb_wrapper.transport.integrity import checked_answer, checked_body, damaged
+from dynamodb_wrapper.transport.integrity import checked_body, damaged
 
 if TYPE_CHECKING:
     from botocore.client import BaseClient
     from botocore.model import OperationModel
+
+    from dynamodb_wrapper.transport.parsing import Parsing
 
 
 class BotocoreLane:
@@ -61,24 +64,32 @@ class BotocoreLane:
 
     def _send(self, call: Call) -> Response:
         client = self._client()
-        from botocore import xform_name
-        from botocore.exceptions import BotoCoreError, ClientError
+        from dynamodb_wrapper.transport.parsing import answer
 
-        method = getattr(client, xform_name(call.operation))
         try:
-            response: Response = method(**parameters_of(call))
-        except ClientError as error:
-            if error.operation_name != call.operation:
-                raise from_credentials_service(error, call, self._endpoint(client)) from error
-            raise from_answer(error, call, self._endpoint(client)) from error
-        except BotoCoreError as error:
-            ours = without_credentials if _was_raised_in("botocore.credentials", error) else from_botocore
-            raise ours(error, call, self._endpoint(client)) from error
+            return answer(client, call, parameters_of(call))
+        except DynamoDBWrapperError:
+            raise
         except Exception as error:
-            if not _was_raised_in("botocore.parsers", error):  # an answer with a member of another type
+            ours = _converted(error, call, self._endpoint(client))
+            if ours is None:
                 raise
-            raise damaged(f"botocore cannot parse it: {type(error).__name__}") from error
-        return checked_answer(call, response)
+            raise ours from error
+
+
+def _converted(error: Exception, call: Call, endpoint: Endpoint) -> DynamoDBWrapperError | None:
+    """Return our error for one of botocore's; None for one that is not."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    if isinstance(error, ClientError):
+        is_answer = error.operation_name == call.operation
+        return (from_answer if is_answer else from_credentials_service)(error, call, endpoint)
+    if isinstance(error, BotoCoreError):
+        ours = without_credentials if _was_raised_in("botocore.credentials", error) else from_botocore
+        return ours(error, call, endpoint)
+    if _was_raised_in("botocore.parsers", error):  # an answer with a member of another type
+        return damaged(f"botocore cannot parse it: {type(error).__name__}")
+    return None
 
 
 def parameters_of(call: Call) -> dict[str, Any]:
@@ -99,12 +110,14 @@ def _was_raised_in(module: str, error: Exception) -> bool:
     return False
 
 
-def verify_answers(client: BaseClient) -> None:
-    """Make the client raise `CorruptResponseError` for an answer that did not arrive whole.
+def verify_answers(client: BaseClient, parsing: Parsing) -> None:
+    """Make the client raise `CorruptResponseError` for an answer that did not arrive whole, and parse items quickly.
 
     botocore lets an exception of this handler through to the caller of the client's method.
     """
-    client.meta.events.register(f"before-parse.{_event_name(client)}", _verify_answer)
+    name = _event_name(client)
+    client.meta.events.register(f"provide-client-params.{name}", parsing.note_beginning)
+    client.meta.events.register(f"before-parse.{name}", _Answers(parsing).prepare)
 
 
 def note_sending(client: BaseClient) -> None:
@@ -122,17 +135,29 @@ def _note_sending(**_: object) -> None:
     begin_sending()
 
 
-def _verify_answer(
-    operation_model: OperationModel,
-    response_dict: dict[str, Any],
-    customized_response_dict: dict[str, Any],
-    **_: object,
-) -> None:
-    status: int = response_dict["status_code"]
-    headers: Mapping[str, str] = response_dict["headers"]
-    may_be_empty = operation_model.output_shape is None
-    body = response_dict["body"] = checked_body(status, headers, response_dict["body"], may_be_empty=may_be_empty)
-    if status >= 300 and b"hrottlingReasons" in body:  # botocore's model knows them only since August 2025
-        answer: dict[str, Any] = json.loads(body)
-        names = ("ThrottlingReasons", "throttlingReasons")
-        customized_response_dict.update({name: answer[name] for name in names if name in answer})
+class _Answers:
+    """The answers of one client, before botocore parses them."""
+
+    def __init__(self, parsing: Parsing) -> None:
+        self._parsing = parsing
+
+    def prepare(
+        self,
+        operation_model: OperationModel,
+        response_dict: dict[str, Any],
+        customized_response_dict: dict[str, Any],
+        **_: object,
+    ) -> None:
+        """Check an answer, and parse what botocore parses slowly, or not at all."""
+        status: int = response_dict["status_code"]
+        headers: Mapping[str, str] = response_dict["headers"]
+        may_be_empty = operation_model.output_shape is None
+        body = response_dict["body"] = checked_body(status, headers, response_dict["body"], may_be_empty=may_be_empty)
+        if status >= 300:
+            if b"hrottlingReasons" in body:  # botocore's model knows them only since August 2025
+                answer: dict[str, Any] = json.loads(body)
+                names = ("ThrottlingReasons", "throttlingReasons")
+                customized_response_dict.update({name: answer[name] for name in names if name in answer})
+        else:
+            items, response_dict["body"] = self._parsing.apart(operation_model.name, body)
+            customized_response_dict.update(items)

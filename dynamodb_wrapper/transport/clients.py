@@ -104,12 +104,16 @@ def _with_shared_loader(session: Session) -> Session:
 def new_lane_client(session: Session, config: DynamoDBConfig, service: str = "dynamodb") -> BaseClient:
     """Return the client under a lane: one attempt per call, no validation of requests, answers checked."""
     from dynamodb_wrapper.transport.botocore_lane import note_sending, verify_answers
+    from dynamodb_wrapper.transport.parsing import Parsing
+    from dynamodb_wrapper.transport.shortcuts import take_shortcuts
 
     client: BaseClient = session.create_client(
         service, config=_botocore_config(config, attempts=1, parameter_validation=False), **_place(config)
     )
-    verify_answers(client)
+    parsing = Parsing(client)
+    verify_answers(client, parsing)
     note_sending(client)
+    take_shortcuts(client, parsing)
     return _embedded_if_asked(client, config)
 
 

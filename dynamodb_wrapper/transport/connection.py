@@ -247,6 +247,8 @@ class Connection:
                 del _connections[_wire_key(self.config)]
         if self._direct is not None:
             self._direct.close()
+        if self._async_driver is not None:
+            self._async_driver.lane.close()
         self.disconnect()
 
     def disconnect(self) -> None:

@@ -59,6 +59,7 @@ _OWN_HANDLERS = frozenset(
         "botocore.signers",
         "botocore.useragent",
         "dynamodb_wrapper.transport.botocore_lane",
+        "dynamodb_wrapper.transport.parsing",
     )
 )
 """Where the handlers come from that every client of ours has, and that the direct lane makes up for."""
@@ -110,7 +111,7 @@ class Guard:
                 for handler in find(f"{event}.dynamodb.{operation}"):
                     if _sleeps(handler):
                         sleeping.append(handler)
-                    elif not _is_own(handler):
+                    elif not is_own(handler):
                         return f"{_name(handler)} is registered for botocore's event {event}"
         except (AttributeError, TypeError):
             return _INTERNALS
@@ -176,7 +177,7 @@ class _Loaded:
         self.sleeping: list[Any] = []
         self._functions = _functions_of_clients()
         self._handlers = list(_builtin_handlers())
-        self.is_untouched = all(map(_is_botocores, self._functions)) and all(map(self._is_harmless, self._handlers))
+        self.is_untouched = all(map(is_botocores, self._functions)) and all(map(self._is_harmless, self._handlers))
 
     def is_current(self) -> bool:
         """Return whether it is still that state."""
@@ -228,7 +229,8 @@ class _View:
         self.sleeping: list[Any] = []
 
 
-def _is_own(handler: Any) -> bool:
+def is_own(handler: Any) -> bool:
+    """Return whether a handler is one that every client of ours has."""
     module, name = getattr(handler, "__module__", None), getattr(handler, "__name__", None)
     if module == "botocore.discovery":
         return name == _NO_DISCOVERY
@@ -253,13 +255,14 @@ def _make_api_call() -> object:
         from botocore import client
 
         found = vars(client.BaseClient).get("_make_api_call")
-        if not _is_botocores(found):
+        if not is_botocores(found):
             return None
         _plain_make_api_call.append(found)
     return _plain_make_api_call[0]
 
 
-def _is_botocores(function: Any) -> bool:
+def is_botocores(function: Any) -> bool:
+    """Return whether a function is botocore's own, and nothing that wraps it."""
     # What wraps a function takes over its name and even its code, but not its type and its globals. botocore itself
     # decorates this one.
     while function is not None:

@@ -14,6 +14,8 @@ from dynamodb_wrapper.transport.singleton import DynamoDBSingleton
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.service_resource import DynamoDBServiceResource, Table
+else:
+    DynamoDBServiceResource = Table = Any  # those who ask for type hints need not have the stubs
 
 _RESOURCE = "dynamodb-resource"
 

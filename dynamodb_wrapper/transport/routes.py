@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from dynamodb_wrapper.codec import to_json
+from dynamodb_wrapper.codec import encoded_to_json
 from dynamodb_wrapper.exceptions import DynamoDBWrapperError
 from dynamodb_wrapper.operations.effects import Call, Response
 from dynamodb_wrapper.transport import answers, http
@@ -282,7 +282,7 @@ class Route:
 
     def request(self, call: Call, keys: FrozenKeys) -> tuple[bytes, float]:
         """Return a call as it goes over the wire, and the clock it is signed by, which `outcome` asks for."""
-        body = to_json(call.params) if call.body is None else call.body
+        body = encoded_to_json(call.params) if call.body is None else call.body
         target, head = self._heads.get(call.operation) or self._new_head(call.operation)
         clock_offset = self._signer.clock_offset
         signature = self._signer.sign(target, body, keys)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from dynamodb_wrapper.config import DynamoDBConfig
 from dynamodb_wrapper.exceptions import DynamoDBWrapperError, ValidationError
 from dynamodb_wrapper.transport.connection import Connection, connection_for, reset_connections
 from dynamodb_wrapper.transport.forks import ForkSafeLock
@@ -12,8 +13,8 @@ from dynamodb_wrapper.transport.health import HealthReport, not_asked
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.service_resource import Table
-
-    from dynamodb_wrapper.config import DynamoDBConfig
+else:
+    Table = Any  # those who ask for type hints need not have the stubs
 
 _lock = ForkSafeLock()
 

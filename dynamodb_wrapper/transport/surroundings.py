@@ -171,6 +171,9 @@ class _AsyncLane:
     async def aclose(self) -> None:
         await self._lane.aclose()
 
+    def close(self) -> None:
+        self._lane.close()
+
     def forget(self) -> None:
         self._lane.forget()
 

@@ -68,6 +68,10 @@ class ThreadLane:
         if pool is not None and self._generation == generation():
             pool.shutdown(wait=False)
 
+    def close(self) -> None:
+        """Do what `forget` does; the blocking lane knows when it is closed for good."""
+        self.forget()
+
     def _submitted(self, attempt: Attempt, call: Call) -> Future[Response]:
         with self._lock:
             if self._pool is None or self._generation != generation():

@@ -961,6 +961,28 @@ def test_closing_and_going_on(server: Recorder) -> None:
     asyncio.run(main())
 
 
+def test_a_call_that_a_close_overtakes_leaves_no_connection(server: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    connection = connect(server.url)
+    find = connection._routes.find
+
+    def found(call: Call) -> Any:
+        route = find(call)
+        closing = threading.Thread(target=connection.close)
+        closing.start()
+        closing.join()
+        return route
+
+    async def main() -> None:
+        lane = lane_of(connection)
+        assert (await lane.send(GET))["Item"] == ITEM["Item"]
+        pool = pool_of(lane)
+        assert (pool._idle, pool._open) == ([], 0)
+        await until(lambda: not pool._streams)
+
+    monkeypatch.setattr(connection._routes, "find", found)
+    asyncio.run(main())
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 @pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
 def test_parent_and_child_do_not_share_connections(server: Recorder) -> None:

@@ -58,6 +58,8 @@ class AsyncLane:
 
     def forget(self) -> None: ...
 
+    def close(self) -> None: ...
+
 
 def scripted(*answers: Response | Exception) -> AsyncLane:
     coming = iter(answers)

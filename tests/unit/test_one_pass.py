@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 import enum
+import json
 import uuid
 from decimal import Decimal
+from functools import partial
 from typing import Annotated, Any, Literal
 
 import pytest
@@ -26,7 +28,7 @@ from pydantic import (
 
 from dynamodb_wrapper.codec import ModelCodec
 from dynamodb_wrapper.codec.wire import Item, Wire
-from dynamodb_wrapper.codec.wire_json import from_json, to_json
+from dynamodb_wrapper.codec.wire_json import from_json, to_json, with_bytes
 from dynamodb_wrapper.exceptions import ValidationError
 from tests.unit.test_codec_property import LEAVES, TYPES, models
 
@@ -84,7 +86,11 @@ def typed(value: Any) -> object:
 
 def check_same(codec: ModelCodec[Any], item: Item) -> None:
     text = to_json(item)
-    assert outcome(codec.decode_json, text) == outcome(lambda text: codec.decode(from_json(text)), text)
+    simply = outcome(lambda text: codec.decoded_simply(from_json(text)), text)
+    assert outcome(codec.decode_json, text) == simply
+    assert outcome(lambda text: codec.decode(from_json(text)), text) == simply, "parsed"
+    with_binary = partial(json.loads, object_hook=with_bytes)
+    assert outcome(lambda text: codec.decode(with_binary(text)), text) == simply, "parsed as botocore does"
 
 
 @st.composite

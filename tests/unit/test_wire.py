@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import datetime as dt
 import json
 import string
 from decimal import Decimal
@@ -97,9 +98,30 @@ def test_long_values_are_cut_in_messages() -> None:
     assert len(str(caught.value.as_validation_error(owner="Order"))) < 600
 
 
-def test_only_wire_values_are_written_as_json() -> None:
-    with pytest.raises(TypeError, match="object"):
-        to_json({"N": object()})
+@pytest.mark.parametrize(
+    ("wire", "place", "kind"),
+    [
+        ({"N": object()}, "N", "object"),
+        ({"Item": {"tags": {"SS": {"a"}}}}, "Item.tags.SS", "set"),
+        ({"L": [{"S": "x"}, {"SS": frozenset()}]}, "L.1.SS", "frozenset"),
+        ({"N": Decimal(1)}, "N", "Decimal"),
+        ({"S": dt.datetime(2026, 1, 1, tzinfo=dt.UTC)}, "S", "datetime"),
+        ({"NS": iter(["1"])}, "NS", "list_iterator"),
+        ({1: {"S": "x"}}, "a name", "int"),
+        (Decimal(1), "it", "Decimal"),
+    ],
+)
+def test_only_wire_values_are_written_as_json(wire: Any, place: str, kind: str) -> None:
+    with pytest.raises(ValidationError, match=f"no wire value: {place}: .* is a {kind};") as caught:
+        to_json(wire)
+    assert list(caught.value.errors) == [place]
+
+
+def test_a_wire_value_that_contains_itself() -> None:
+    wire: dict[str, Any] = {}
+    wire["M"] = wire
+    with pytest.raises(ValidationError, match="contains itself"):
+        to_json(wire)
 
 
 ODD = st.text(st.sampled_from('"\\/BS:[]{}\x00\x1f\x7f\u00e9\u2028\U0001f600'), max_size=8)
