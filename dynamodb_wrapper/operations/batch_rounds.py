@@ -16,7 +16,7 @@ from typing import Any, Generic, Literal, Protocol, TypeVar
 from dynamodb_wrapper.codec import Item, read_any
 from dynamodb_wrapper.exceptions import BatchIncompleteError, DynamoDBWrapperError, ValidationError
 from dynamodb_wrapper.operations.effects import Flow, sleep, together
-from dynamodb_wrapper.operations.selection import positive
+from dynamodb_wrapper.operations.sizes import positive
 
 _ROUND = 1000
 """The most requests drawn in one round. `together` keeps a result of each, and a generator may have no end."""

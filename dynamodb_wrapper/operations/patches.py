@@ -336,6 +336,7 @@ def _refuse_fragment(entity: Entity[T], planned: Iterable[Change]) -> None:
 def _refuse_underived(entity: Entity[T], planned: Iterable[Change]) -> None:
     """Refuse an upsert that could create an item without a derived attribute it should have."""
     given = {change.root for change in planned if change.is_plain} | set(entity.declaration.key_fields)
+    given |= {name for name in (entity.declaration.updated_at,) if name is not None}  # every write sets it
     for entry in entity.declaration.derived:
         missing = [name for name in entry.fields if name not in given]
         if missing:

@@ -10,7 +10,8 @@ from dynamodb_wrapper.codec import Item
 from dynamodb_wrapper.exceptions import ValidationError
 from dynamodb_wrapper.operations.cursors import damaged, fingerprint, resume_key, sealed, unsealed
 from dynamodb_wrapper.operations.effects import Flow, call, emit
-from dynamodb_wrapper.operations.selection import Selection, positive
+from dynamodb_wrapper.operations.selection import Selection
+from dynamodb_wrapper.operations.sizes import positive
 
 R = TypeVar("R")
 

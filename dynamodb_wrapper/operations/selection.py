@@ -17,15 +17,11 @@ from dynamodb_wrapper.operations.effects import AnswerReader, Params
 from dynamodb_wrapper.operations.entity import Entity
 from dynamodb_wrapper.operations.items import Projection
 from dynamodb_wrapper.operations.requests import without_overlaps
+from dynamodb_wrapper.operations.sizes import RequestSizes
 from dynamodb_wrapper.operations.sort_conditions import Partition, SortTemplate
 
 R = TypeVar("R")
 V = TypeVar("V", bound=BaseModel)
-
-_FIRST_FILTERED_PAGE = 100
-_PAGE_GROWTH = 4
-_LARGEST_PAGE = 1_000_000
-"""More items than DynamoDB evaluates in a request (1 MB); its ``Limit`` is a 32-bit number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -362,38 +358,6 @@ class Selection(Generic[R]):
         filters = (self.filter, self.asked.filter, self._without_guards)
         is_filtered = any(part is not None for part in filters) or self._others_come_along
         return RequestSizes(self.page_size, wanted, is_filtered=is_filtered)
-
-
-class RequestSizes:
-    """Chooses each request's ``Limit``.
-
-    Without a filter every evaluated item is a result, so no more than wanted are evaluated. With a filter nobody
-    knows, so requests start small and grow: a rare match costs few requests, a frequent one reads little too much.
-    """
-
-    def __init__(self, page_size: int | None, wanted: int | None, *, is_filtered: bool) -> None:
-        self._page_size = page_size
-        self._is_filtered = is_filtered
-        self._growing = None if wanted is None else max(wanted, _FIRST_FILTERED_PAGE)
-
-    def next(self, missing: int | None) -> int | None:
-        """Return the limit of the next request when so many results are still missing."""
-        size = self._page_size if missing is None or self._is_filtered else min(missing, self._page_size or missing)
-        if size is None and self._growing is not None:
-            size = self._growing
-            self._growing = min(size * _PAGE_GROWTH, _LARGEST_PAGE)
-        return None if size is None else min(size, _LARGEST_PAGE)
-
-
-def positive(name: str, number: object) -> int:
-    """Return ``number``.
-
-    Raises:
-        ValidationError: It is not a whole number of at least 1.
-    """
-    if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-        raise ValidationError(f"{name} must be a whole number of at least 1, not {number!r}", {name: repr(number)})
-    return number
 
 
 def _written(writer: ExpressionWriter, *conditions: Condition | None, text: str | None) -> str | None:

@@ -157,6 +157,20 @@ class TemplateEntity(Entity[T]):
         is_told = fields.keys() >= set(self.declaration.key_fields)
         return fields if is_told else {name: read_any(wire) for name, wire in key.items()}
 
+    def _changed_of_key(self, before: Mapping[str, Wire], after: Mapping[str, Wire]) -> list[str]:
+        """Return the attributes that make another key of an item: of the key itself, or of what it is made of."""
+        parts = [self.codec.attribute(name) for name in self.declaration.key_fields]
+        changed = [name for name in parts if after.get(name) != before.get(name)]
+        made = [name for name in self.declaration.table_key.fields if name in self.declaration.templates]
+        is_same = not changed or all(after.get(name) == self._made(name, after) for name in made)
+        return super()._changed_of_key(before, after) or ([] if is_same else changed)
+
+    def _made(self, name: str, item: Mapping[str, Wire]) -> Wire:
+        """Return a part of the table's key as an item's fields make it."""
+        wires = [item.get(self.codec.attribute(field)) for field in self._made_of(name)]
+        with fitting(self._owner):
+            return {"S": self.declaration.templates[name].text(wires, self.codec.times) or ""}
+
     def check_written_key(self, key: Item) -> None:
         """Refuse a key that the model would refuse, where an item may be made under it.
 

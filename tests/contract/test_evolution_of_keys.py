@@ -21,7 +21,7 @@ from dynamodb_wrapper import (
     iam_policy,
     transact_write,
 )
-from dynamodb_wrapper.exceptions import ConditionFailedError
+from dynamodb_wrapper.exceptions import ConditionFailedError, ValidationError
 from tests.contract.shop import Make, stored
 from tests.servers import Server
 
@@ -175,6 +175,39 @@ def test_transactions_bring_older_items_up_to_date(tickets: Any) -> None:
     transact_write([tickets.patch_request("red", 1, owner="bob", state="done")])
     item = raw(tickets, "TICKET#000001")
     assert (item["gsi1pk"], item["gsi1sk"], item["schema_version"]) == ("OWNER#bob", "done#bob#000001", 2)
+
+
+class Renaming(Tickets):
+    """An upcaster that changes what the key is made of: then the item could not be found by it."""
+
+    @staticmethod
+    def upcast_v1_v2(item: dict[str, Any]) -> dict[str, Any]:
+        return {**Tickets.upcast_v1_v2(item), "team": item["team"].upper()}
+
+
+class Filling(Tickets):
+    """An upcaster that gives the fields that were only in the key."""
+
+    @staticmethod
+    def upcast_v1_v2(item: dict[str, Any]) -> dict[str, Any]:
+        return {**Tickets.upcast_v1_v2(item), "team": item["pk"].removeprefix("TEAM#")}
+
+
+def test_an_upcaster_cannot_change_what_the_key_is_made_of(tickets: Any, make: Make) -> None:
+    renaming = make(Renaming)
+    with pytest.raises(ValidationError, match="changed 'team' of the key") as refused:
+        renaming.get("red", 1)
+    assert refused.value.context["key"] == {"team": "red", "number": 1}
+    assert [failure.reason for failure in renaming.migrate().failures] == [refused.value.message]
+    assert raw(tickets, "TICKET#000001") == OLD
+
+
+def test_an_upcaster_may_give_the_fields_that_the_key_tells(tickets: Any, make: Make) -> None:
+    tickets.table.put_item(Item={name: value for name, value in OLD.items() if name != "team"})
+    filling = make(Filling)
+    assert filling.get("red", 1) == Ticket(team="red", number=1, owner="ann")
+    assert filling.migrate().rewritten == 1
+    assert raw(tickets, "TICKET#000001") == {**OLD, **BY_ANN, "state": "open", "title": ""}
 
 
 def test_the_table_is_described_as_a_whole(tickets: Any, make: Make) -> None:
