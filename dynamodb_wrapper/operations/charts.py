@@ -11,8 +11,8 @@ from typing import Any, Literal
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
-from dynamodb_wrapper.operations.declaration import Index
 from dynamodb_wrapper.operations.entity import Entity
+from dynamodb_wrapper.operations.indexes import Index
 from dynamodb_wrapper.operations.sizes import positive
 
 READ_UNIT_BYTES = 4096

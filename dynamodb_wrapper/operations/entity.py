@@ -13,8 +13,9 @@ from dynamodb_wrapper.codec import Evolution, Item, ModelCodec, Wire, check_item
 from dynamodb_wrapper.codec.pydantic_internals import assign
 from dynamodb_wrapper.exceptions import ConditionFailedError, ExpressionError, ValidationError
 from dynamodb_wrapper.operations import key_values
-from dynamodb_wrapper.operations.declaration import GUARD_PREFIX, Declaration, Index
+from dynamodb_wrapper.operations.declaration import GUARD_PREFIX, Declaration
 from dynamodb_wrapper.operations.effects import AnswerReader, ItemsReader
+from dynamodb_wrapper.operations.indexes import Index
 
 if TYPE_CHECKING:
     from dynamodb_wrapper.expressions import Condition

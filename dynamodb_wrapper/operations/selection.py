@@ -12,9 +12,10 @@ from dynamodb_wrapper.codec import Item, PartialItem
 from dynamodb_wrapper.exceptions import ExpressionError, ValidationError
 from dynamodb_wrapper.expressions import Comparison, Condition, ExpressionWriter, Path, Stored, Written, every, paths_of
 from dynamodb_wrapper.operations.cursors import fingerprint, read_cursor
-from dynamodb_wrapper.operations.declaration import GUARD_OWNER, Index
+from dynamodb_wrapper.operations.declaration import GUARD_OWNER
 from dynamodb_wrapper.operations.effects import AnswerReader, Params
 from dynamodb_wrapper.operations.entity import Entity
+from dynamodb_wrapper.operations.indexes import Index
 from dynamodb_wrapper.operations.items import Projection
 from dynamodb_wrapper.operations.requests import without_overlaps
 from dynamodb_wrapper.operations.sizes import RequestSizes

@@ -13,8 +13,8 @@ from dynamodb_wrapper.codec import Item, Template, Wire, read_any
 from dynamodb_wrapper.codec.templates import fitting, shard_text
 from dynamodb_wrapper.exceptions import ValidationError
 from dynamodb_wrapper.expressions import Condition, Path
-from dynamodb_wrapper.operations.declaration import Index
 from dynamodb_wrapper.operations.entity import Entity
+from dynamodb_wrapper.operations.indexes import Index
 from dynamodb_wrapper.operations.sort_conditions import Partition, SortTemplate
 
 T = TypeVar("T", bound=BaseModel)

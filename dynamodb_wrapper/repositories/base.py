@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from dynamodb_wrapper.codec import PartialItem
 from dynamodb_wrapper.config import DynamoDBConfig
 from dynamodb_wrapper.operations import dynamodb_keywords, items, patches, queries
-from dynamodb_wrapper.operations.declaration import Index
+from dynamodb_wrapper.operations.indexes import Index
 from dynamodb_wrapper.repositories import query
 from dynamodb_wrapper.repositories.batching import BatchMethods
 from dynamodb_wrapper.repositories.gathering import CollectionMethods

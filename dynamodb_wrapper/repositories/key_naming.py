@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from dynamodb_wrapper.codec import Derived, Key, Template
 from dynamodb_wrapper.exceptions import DeclarationError
 from dynamodb_wrapper.operations import key_templates
-from dynamodb_wrapper.operations.declaration import Index
+from dynamodb_wrapper.operations.indexes import Index
 from dynamodb_wrapper.repositories.patterns import AccessPattern, Part
 from dynamodb_wrapper.repositories.single_table import SingleTable
 

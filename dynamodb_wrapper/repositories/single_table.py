@@ -13,7 +13,8 @@ from pydantic import BaseModel, Field, create_model
 from dynamodb_wrapper.codec import Template, TimeRules
 from dynamodb_wrapper.codec.templates import DELIMITER
 from dynamodb_wrapper.exceptions import DeclarationError
-from dynamodb_wrapper.operations.declaration import Declaration, Index
+from dynamodb_wrapper.operations.declaration import Declaration
+from dynamodb_wrapper.operations.indexes import Index
 from dynamodb_wrapper.operations.table_options import TableOptions
 
 

@@ -161,6 +161,30 @@ def test_a_table_with_replicas_is_a_global_table() -> None:
     assert properties["WriteOnDemandThroughputSettings"] == {"MaxWriteRequestUnits": 5}
 
 
+def test_every_index_of_a_global_table_has_the_maxima_of_the_table() -> None:
+    (resource,) = Replicated(CONFIG).cloudformation()["Resources"].values()
+    properties = resource["Properties"]
+    reads = {"ReadOnDemandThroughputSettings": {"MaxReadRequestUnits": 5}}
+    assert [index["WriteOnDemandThroughputSettings"] for index in properties["GlobalSecondaryIndexes"]] == [
+        {"MaxWriteRequestUnits": 5},
+        {"MaxWriteRequestUnits": 5},
+    ]
+    for replica in properties["Replicas"]:
+        assert replica.items() >= reads.items()
+        assert replica["GlobalSecondaryIndexes"] == [{"IndexName": name, **reads} for name in ("by_size", "by_mark")]
+
+
+def test_the_longest_name_of_a_table_makes_a_logical_id() -> None:
+    class Longest(Things):
+        table_name = "t" * (255 - len("shop_dev_"))
+
+    repository = Longest(CONFIG)
+    assert len(repository.table_name) == 255
+    assert [found[:5] for found in lint(repository.cloudformation())] == ["I3012"]  # near the limit, and not above
+    (name,) = repository.cloudformation()["Resources"]
+    assert (len(name), name[-6:]) == (255, "tTable")
+
+
 def test_many_repositories_make_one_template() -> None:
     template = cloudformation_template(ALL)
     assert lint(template) == []
@@ -271,6 +295,14 @@ def test_a_configuration_is_one_that_the_provider_takes(repository: BaseDynamoRe
             assert wrong == [".global_secondary_index.hash_key is missing"]  # it has a key_schema instead
         else:
             assert wrong == []
+
+
+def test_nothing_in_a_configuration_is_evaluated() -> None:
+    class Tagged(Things):
+        table_options = TableOptions(tags={"${path.module}": "%{ if true }cost: 5 ${unit} $5 100%"})
+
+    (table,) = Tagged(CONFIG).terraform()["resource"]["aws_dynamodb_table"].values()
+    assert table["tags"] == {"$${path.module}": "%%{ if true }cost: 5 $${unit} $5 100%"}
 
 
 def test_the_schema_finds_what_is_wrong() -> None:
