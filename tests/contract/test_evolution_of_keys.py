@@ -11,6 +11,8 @@ from dynamodb_wrapper import (
     AccessPattern,
     BaseDynamoRepository,
     Collection,
+    DeclarationError,
+    DynamoDBConfig,
     F,
     ItemNotFoundError,
     Key,
@@ -175,6 +177,119 @@ def test_transactions_bring_older_items_up_to_date(tickets: Any) -> None:
     transact_write([tickets.patch_request("red", 1, owner="bob", state="done")])
     item = raw(tickets, "TICKET#000001")
     assert (item["gsi1pk"], item["gsi1sk"], item["schema_version"]) == ("OWNER#bob", "done#bob#000001", 2)
+
+
+ROOM = SingleTable("room")
+
+
+class Desk(BaseModel):
+    room: str
+    desk: int
+    size: int
+
+
+class Desks(BaseDynamoRepository[Desk]):
+    single_table = ROOM
+    primary_key = Key("ROOM#{room}")
+    sort_key = Key("DESK#{desk:03d}")
+    schema_version = 2
+    schema_options = SchemaOptions(write_back=True)
+    inches = 2
+
+    def __init__(self, config: DynamoDBConfig, *, inches: int = 2) -> None:
+        super().__init__(config)
+        self.inches = inches
+
+    def upcast_v1_v2(self, item: dict[str, Any]) -> dict[str, Any]:
+        item["size"] = item.pop("length") * self.inches
+        return item
+
+
+class Lamp(BaseModel):
+    room: str
+    lamp: int
+
+
+class Lamps(BaseDynamoRepository[Lamp]):
+    single_table = ROOM
+    primary_key = Key("ROOM#{room}")
+    sort_key = Key("LAMP#{lamp:03d}")
+
+
+class Inventory(Collection):
+    desks: list[Desk]
+    lamps: list[Lamp]
+
+
+@pytest.mark.parametrize("is_paged", [True, False])
+@pytest.mark.parametrize("by", [Desks, Lamps])
+def test_what_a_collection_has_read_is_written_back(make: Make, by: Any, is_paged: bool) -> None:
+    lamps = make(Lamps)
+    desk = {"pk": "ROOM#a", "room": "a", "_kind": "Desk", "length": 5}
+    strange = {**desk, "sk": "DESK#009", "desk": 9, "_kind": "Robot"}
+    lamps.put(Lamp(room="a", lamp=1))
+    for item in (strange, *({**desk, "sk": f"DESK#00{number}", "desk": number} for number in (1, 2))):
+        lamps.table.put_item(Item=item)
+    query = make(by).collection(Inventory, "a")
+    found = query.page(10) if is_paged else query.all()
+    assert [entry.size for entry in found.desks] == [10, 10]
+    assert (len(found.lamps), len(found.unknown)) == (1, 1)
+    assert raw(lamps, "DESK#002", "ROOM#a") == {
+        "pk": "ROOM#a",
+        "sk": "DESK#002",
+        "room": "a",
+        "_kind": "Desk",
+        "desk": 2,
+        "size": 10,
+        "schema_version": 2,
+    }
+    assert raw(lamps, "DESK#009", "ROOM#a") == strange
+
+
+def test_a_page_of_a_collection_writes_back_no_more_than_it_has(make: Make) -> None:
+    desks = make(Desks)
+    for number in (1, 2):
+        item = {"pk": "ROOM#a", "sk": f"DESK#00{number}", "room": "a", "desk": number, "_kind": "Desk", "length": 5}
+        desks.table.put_item(Item=item)
+    assert [entry.desk for entry in desks.collection(Inventory, "a").page(1).desks] == [1]
+    assert "length" not in raw(desks, "DESK#001", "ROOM#a")
+    assert "length" in raw(desks, "DESK#002", "ROOM#a")
+
+
+def test_a_collection_takes_upcasters_of_repositories_that_are_made_of_a_configuration(server: Server) -> None:
+    cellar = SingleTable("cellar")
+
+    class Bottles(BaseDynamoRepository[Desk]):
+        single_table = cellar
+        primary_key = Key("ROOM#{room}")
+        sort_key = Key("DESK#{desk:03d}")
+        schema_version = 2
+
+        def __init__(self, config: DynamoDBConfig, size: int) -> None:
+            super().__init__(config)
+            self.size = size
+
+        def upcast_v1_v2(self, item: dict[str, Any]) -> dict[str, Any]:
+            return {**item, "size": self.size}
+
+    class Candles(BaseDynamoRepository[Lamp]):
+        single_table = cellar
+        primary_key = Key("ROOM#{room}")
+        sort_key = Key("LAMP#{lamp:03d}")
+
+    candles = Candles(server.config())
+    with pytest.raises(DeclarationError, match=r"Bottles is not made of a configuration alone.*static methods"):
+        candles.collection(Inventory, "a")
+
+    class StaticBottles(Bottles):
+        @staticmethod
+        def upcast_v1_v2(item: dict[str, Any]) -> dict[str, Any]:
+            return {**item, "size": 2}
+
+    candles.ensure_table()
+    candles.table.put_item(Item={"pk": "ROOM#a", "sk": "DESK#001", "room": "a", "desk": 1, "_kind": "Desk"})
+    assert [entry.size for entry in candles.collection(Inventory, "a").all().desks] == [2]
+    assert StaticBottles.single_table is cellar
 
 
 class Renaming(Tickets):
