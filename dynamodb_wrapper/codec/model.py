@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError
 
 from dynamodb_wrapper.codec import pydantic_internals
-from dynamodb_wrapper.codec.derived import Derived
+from dynamodb_wrapper.codec.derived import Always, Derived
 from dynamodb_wrapper.codec.evolution import Stamp
 from dynamodb_wrapper.codec.generated import Encoder, EncoderGenerator, OtherwiseError, Written
 from dynamodb_wrapper.codec.one_pass import Explanation, OnePassReader
@@ -270,8 +270,7 @@ class ModelCodec(ItemPlaces[T]):
     def compile(self) -> None:
         """Make now what else the first item written, and the first one and the first page read, would wait for."""
         _ = self._generated
-        self._one_pass.answers["Item"](b"{}")
-        self._one_pass.answers["Items"](b'{"Items":[],"Count":0}')
+        self._one_pass.compile()
 
     def explain(self) -> Explanation:
         """Return how items are read, and what is read the simple way and why."""
@@ -282,7 +281,13 @@ class ModelCodec(ItemPlaces[T]):
         filled: dict[str, object] = {
             member.name: None if value is None else set() for member, value in self._filled.values()
         }
-        return OnePassReader(self.shape, self.times, filled, self.stamp)
+        told_by: dict[str, Wire] = {} if self.stamp is None else {self.stamp.attribute: {"N": str(self.stamp.version)}}
+        told_by |= {
+            entry.attribute: {"S": entry.compute.value}
+            for entry in self.derived
+            if isinstance(entry, Derived) and isinstance(entry.compute, Always)
+        }
+        return OnePassReader.of_model(self.shape, self.times, filled, told_by)
 
     def decode_partial(self, item: Mapping[str, Wire], names: Iterable[str] | None = None) -> PartialItem:
         """Return the chosen attributes of an item, typed as the model's fields.
