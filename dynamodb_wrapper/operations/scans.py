@@ -22,11 +22,15 @@ _KIND = "checkpoint"
 
 @dataclass(frozen=True, slots=True)
 class SegmentPage:
-    """What one request of a segment found, and the key to go on after it (None at the segment's end)."""
+    """What one request of a segment found, and the key to go on after it (None at the segment's end).
+
+    ``evaluated`` is how many items DynamoDB looked at for it, where somebody counts them.
+    """
 
     segment: int
     items: list[Item]
     resume_key: Item | None
+    evaluated: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +88,13 @@ class ScanProgress(Generic[R]):
 
     Segments are begun in order. So their number and the places of those begun but not done say everything, and a
     checkpoint stays small however many segments there are.
+
+    Attributes:
+        counted: How many items were counted, before a checkpoint as well; by those who count.
     """
 
     def __init__(self, segments: Segments[R]) -> None:
+        self.counted = 0
         self._segments = segments
         self._begun = 0
         self._places: dict[int, Item | None] = {}  # of those begun and not done: the item to go on after, if any yet
@@ -143,8 +151,9 @@ class ScanProgress(Generic[R]):
         segments = self._segments
         secret = segments.selection.entity.cursor_secret
         match unsealed(checkpoint, segments.identity(), secret, kind=_KIND):
-            case [int(begun), list(places)] if 0 <= begun <= segments.total:
+            case [int(begun), list(places), *counted] if 0 <= begun <= segments.total:
                 self._begun = begun
+                self.counted = next((number for number in counted if isinstance(number, int)), 0)
             case _:
                 raise damaged(_KIND)
         for entry in places:
@@ -163,7 +172,8 @@ class ScanProgress(Generic[R]):
             for segment, place in places.items()
             if segment < begun
         ]
-        return sealed([begun, keys], self._segments.identity(), selection.entity.cursor_secret)
+        counted = [self.counted] if self.counted else []
+        return sealed([begun, keys, *counted], self._segments.identity(), selection.entity.cursor_secret)
 
 
 def read_segment(selection: Selection[R], segment: int, total: int, place: Item | None) -> Flow[None]:

@@ -120,8 +120,12 @@ def test_a_migration_touches_its_own_items_and_makes_their_keys(tickets: Any, ma
     note = raw(tickets, "NOTE#hello")
     tried = tickets.migrate(dry_run=True)
     assert (tried.scanned, tried.rewritten, tried.failed) == (1, 1, 0)
-    report = tickets.migrate()
+    told: list[Any] = []
+    report = tickets.migrate(progress=told.append)
     assert (report.scanned, report.rewritten, report.failed) == (1, 1, 0)
+    assert told[-1] == report
+    assert (report.evaluated, report.estimated_total, report.fraction) == (3, 3, 1.0)  # all kinds
+    assert report.items_per_second > 0
     assert raw(tickets, "TICKET#000009") == STRANGER
     assert raw(tickets, "NOTE#hello") == note
     assert raw(tickets, "TICKET#000001") == {**OLD, **BY_ANN, "state": "open", "title": ""}
