@@ -72,7 +72,7 @@ class AsyncTableMethods(TableFoundation[T]):
         together_with: Iterable[TableFoundation[Any]] = (),
         delete_indexes: bool = False,
         disable: bool = False,
-        skip: Collection[Aspect] = (),
+        skip: Collection[Aspect] | tuple[Aspect, ...] = (),
         wait_seconds: float = TABLE_WAIT_SECONDS,
         progress: Progress | None = None,
     ) -> TableChanges:
