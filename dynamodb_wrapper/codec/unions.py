@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from enum import Enum
 from functools import cached_property, reduce
 from types import UnionType
@@ -152,6 +152,17 @@ class UnionCodec(ModelCodec[T]):
         """
         wire = item.get(self._discriminator)
         return cast(T, self._chosen(None if wire is None else read_any(wire)).decode(item))
+
+    def may_be_absent(self, name: str) -> bool:
+        """Whether an item without that field's attribute still reads as a valid model, of those that have the field."""
+        having = [codec for codec in self._variants.values() if name in codec.shape.by_name]
+        return all(codec.may_be_absent(name) for codec in having)
+
+    def told_by_having(self, names: Collection[str]) -> list[object] | None:
+        """Return the values by which models with all these fields are told; None where all of them have these."""
+        ours = [name for name in names if name in self.shape.by_name]
+        having = [value for value, codec in self._by_value.items() if codec.shape.by_name.keys() >= set(ours)]
+        return having if len(having) < len(self._by_value) else None
 
     def _chosen(self, value: object) -> ModelCodec[Any]:
         plain = value.value if isinstance(value, Enum) else value

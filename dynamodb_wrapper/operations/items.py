@@ -159,7 +159,7 @@ def delete(entity: Entity[T], key: KeyValues, *, when: AnyCondition | None) -> F
         ConditionFailedError: ``when`` was false; nothing was deleted.
     """
     try:
-        response = yield from transactions.send(writes.deletion(entity, key, when))
+        response = yield from evolving.send(writes.deletion(entity, key, when))
     except ConditionFailedError:
         if when is not None or entity.only_ours is None:
             raise

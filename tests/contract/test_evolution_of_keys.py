@@ -23,7 +23,7 @@ from dynamodb_wrapper import (
     iam_policy,
     transact_write,
 )
-from dynamodb_wrapper.exceptions import ConditionFailedError, ValidationError
+from dynamodb_wrapper.exceptions import ConditionFailedError, SchemaVersionError, ValidationError
 from tests.contract.shop import Make, stored
 from tests.servers import Server
 
@@ -327,6 +327,31 @@ def test_an_upcaster_may_give_the_fields_that_the_key_tells(tickets: Any, make: 
     assert filling.get("red", 1) == Ticket(team="red", number=1, owner="ann")
     assert filling.migrate().rewritten == 1
     assert raw(tickets, "TICKET#000001") == {**OLD, **BY_ANN, "state": "open", "title": ""}
+
+
+def test_a_condition_sees_the_current_form_whatever_it_is_for(tickets: Any) -> None:
+    with pytest.raises(ConditionFailedError):
+        tickets.delete("red", 1, when=F.owner == "eve")
+    assert raw(tickets, "TICKET#000001").items() >= BY_ANN.items()
+    tickets.table.put_item(Item=OLD)
+    assert tickets.delete("red", 1, when=F.owner == "ann")
+    assert not raw(tickets, "TICKET#000001")
+    tickets.table.put_item(Item=OLD)
+    other = Ticket(team="red", number=2, owner="bob")
+    transact_write([tickets.check_request("red", 1, when=F.owner == "ann"), tickets.create_request(other)])
+    assert raw(tickets, "TICKET#000001").items() >= BY_ANN.items()
+    tickets.table.put_item(Item=OLD)
+    transact_write([tickets.delete_request("red", 1, when=F.owner == "ann")])
+    assert not raw(tickets, "TICKET#000001")
+    newer = {**OLD, "schema_version": 3}
+    tickets.table.put_item(Item=newer)
+    with pytest.raises(SchemaVersionError):
+        tickets.delete("red", 1, when=F.owner.not_exists())
+    assert raw(tickets, "TICKET#000001") == newer
+    with pytest.raises(ConditionFailedError):
+        tickets.delete("red", 3, when=F.owner == "ann")
+    assert tickets.delete("red", 9) is False
+    assert raw(tickets, "TICKET#000009") == STRANGER
 
 
 def test_the_table_is_described_as_a_whole(tickets: Any, make: Make) -> None:
