@@ -267,6 +267,11 @@ class Template:
         return tuple(part.name for part in self.parts if part.form != "shard")
 
     @property
+    def told(self) -> tuple[str, ...]:
+        """The fields whose values can be read back from the key."""
+        return tuple(part.name for part in self.parts if part.is_exact and (self.case is None or part.form != "text"))
+
+    @property
     def shards(self) -> int:
         """Over how many shards a partition is spread; 0 for none."""
         return self.parts[-1].width if self.parts and self.parts[-1].form == "shard" else 0
@@ -313,7 +318,7 @@ class Template:
             return {
                 part.name: part.read(piece, times)
                 for part, piece in zip(self.parts, found.groups(), strict=True)
-                if part.is_exact and (self.case is None or part.form != "text")
+                if part.name in self.told
             }
         except ValueError:
             return None

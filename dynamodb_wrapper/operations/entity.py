@@ -162,6 +162,14 @@ class Entity(Generic[T]):
         """Return what reads a partition of a key that templates make; None for one of plain fields."""
         return None
 
+    def told_by_key(self, index: Index) -> frozenset[str]:
+        """Return the stored names of fields that an index tells beside what it carries: those its keys are made of."""
+        return frozenset()
+
+    def with_told(self, item: Item) -> Item:
+        """Return an item with the fields that its keys tell, where it has not got them."""
+        return item
+
     @cached_property
     def batch_reader(self) -> ItemsReader | None:
         """How answers with many items of this table may be read; None when their keys could not be told from models."""

@@ -196,13 +196,15 @@ class Selection(Generic[R]):
             ExpressionError: The model has no such attribute, or the index does not carry it.
         """
         carried = self.carried_attributes
+        told = frozenset[str]() if carried is None else self.entity.told_by_key(self.index) - carried
         if not attributes:
-            attributes = sorted(carried if carried is not None else self.entity.codec.shape.by_name)
-        projection = Projection(self.entity, attributes, has_whole=carried is None)
+            attributes = sorted(self.entity.codec.shape.by_name if carried is None else carried | told)
+        projection = Projection(self.entity, attributes, has_whole=carried is None, told=told)
         for target in projection.targets:
-            if carried is not None and not self.index.local and target.names[0] not in carried:
+            if carried is not None and not self.index.local and target.names[0] not in carried | told:
                 raise ExpressionError(
-                    f"index {self.index.name!r} does not carry {target.label}; it carries {', '.join(sorted(carried))}"
+                    f"index {self.index.name!r} does not carry {target.label}; it carries "
+                    f"{', '.join(sorted(carried | told))}"
                 )
         return replace(self, decode=projection.decode, projection=projection)  # type: ignore[return-value,arg-type]
 
@@ -326,7 +328,7 @@ class Selection(Generic[R]):
         """Return what is read: the attributes asked for, and the keys to go on from."""
         if self.projection is None or self.projection.reads_whole:
             return None
-        names = [*(target.names for target in self.projection.targets), *((name,) for name in self.resume_attributes)]
+        names = [*self.projection.places, *((name,) for name in self.resume_attributes)]
         return writer.projection(without_overlaps(names))
 
     def identity(self) -> bytes:

@@ -171,6 +171,21 @@ class TemplateEntity(Entity[T]):
         with fitting(self._owner):
             return {"S": self.declaration.templates[name].text(wires, self.codec.times) or ""}
 
+    def told_by_key(self, index: Index) -> frozenset[str]:
+        """Return the stored names of fields that an index tells beside what it carries: those its keys are made of."""
+        templates = self.declaration.templates
+        made = [templates[name] for name in (*self.declaration.table_key.fields, *index.fields) if name in templates]
+        return frozenset(self.codec.attribute(name) for template in made for name in template.told)
+
+    def with_told(self, item: Item) -> Item:
+        """Return an item with the fields that its keys tell, where it has not got them."""
+        told: Item = {}
+        for name, template in self.declaration.templates.items():
+            if name in item:
+                found = template.read(str(item[name].get("S", "")), self.codec.times) or {}
+                told |= {self.codec.attribute(field): wire for field, wire in found.items()}
+        return told | item
+
     def check_written_key(self, key: Item) -> None:
         """Refuse a key that the model would refuse, where an item may be made under it.
 
