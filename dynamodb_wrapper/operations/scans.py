@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from dynamodb_wrapper.codec import Item
 from dynamodb_wrapper.exceptions import ValidationError
+from dynamodb_wrapper.operations import evolving
 from dynamodb_wrapper.operations.cursors import damaged, fingerprint, resume_key, sealed, unsealed
 from dynamodb_wrapper.operations.effects import Flow, call, emit
 from dynamodb_wrapper.operations.selection import Selection
@@ -183,6 +184,9 @@ def read_segment(selection: Selection[R], segment: int, total: int, place: Item 
         params = selection.params(limit=selection.page_size, start_key=start_key)
         response = yield from call("Scan", {**params, "Segment": segment, "TotalSegments": total})
         start_key = response.get("LastEvaluatedKey")
-        yield from emit([SegmentPage(segment, response.get("Items", []), start_key)])
+        items: list[Item] = response.get("Items", [])
+        if selection.decode == selection.entity.decode:
+            yield from evolving.write_back(selection.entity, items)
+        yield from emit([SegmentPage(segment, items, start_key)])
         if start_key is None:
             return
