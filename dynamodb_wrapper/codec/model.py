@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any, Literal, TypeVar
@@ -341,10 +341,6 @@ class ModelCodec(ItemPlaces[T]):
         if value is None:
             return absent is None
         return absent is _EMPTY_SET and isinstance(value, set | frozenset) and not value
-
-    def told_by_having(self, names: Collection[str]) -> list[object] | None:
-        """Return the values by which models with all these fields are told; None where there is but one model."""
-        return None
 
     def may_be_absent(self, name: str) -> bool:
         """Whether an item without that field's attribute still reads as a valid model."""

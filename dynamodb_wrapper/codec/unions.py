@@ -158,6 +158,12 @@ class UnionCodec(ModelCodec[T]):
         having = [codec for codec in self._variants.values() if name in codec.shape.by_name]
         return all(codec.may_be_absent(name) for codec in having)
 
+    def read_where_missing(self, name: str, item: Mapping[str, Wire]) -> object:
+        """Return what reading an item gives for a field whose attribute it has not; None for one its model has not."""
+        wire = item.get(self._discriminator)
+        codec = self._chosen(None if wire is None else read_any(wire))
+        return codec.read_where_missing(name, item) if name in codec.shape.by_name else None
+
     def told_by_having(self, names: Collection[str]) -> list[object] | None:
         """Return the values by which models with all these fields are told; None where all of them have these."""
         ours = [name for name in names if name in self.shape.by_name]

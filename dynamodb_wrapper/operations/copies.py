@@ -93,8 +93,12 @@ class Copying:
     transform: Transform | None
 
     def __post_init__(self) -> None:
-        if self.source.table_name == self.target.table_name:
-            raise ValidationError(f"table {self.source.table_name!r} cannot be copied to itself; migrate() rewrites it")
+        kinds = {self.source.declaration.kind, self.target.declaration.kind}
+        if self.source.table_name == self.target.table_name and (None in kinds or len(kinds) < 2):
+            raise ValidationError(
+                f"table {self.source.table_name!r} cannot be copied to itself; migrate() rewrites it (in a shared "
+                "table, items of one kind may be copied to another kind)"
+            )
         theirs, ours = self.target.codec.model_class, self.source.codec.model_class
         if self.transform is None and not issubclass(ours, theirs):
             raise ValidationError(

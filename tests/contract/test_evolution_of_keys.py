@@ -436,6 +436,71 @@ class Payments(BaseDynamoRepository[Any]):
         return item
 
 
+class Trip(BaseModel):
+    mode: Literal["trip"] = "trip"
+    id: str
+    state: str = "planned"
+    day: str = "mon"
+
+
+class Stay(BaseModel):
+    mode: Literal["stay"] = "stay"
+    id: str
+    state: str = "booked"
+    day: str = "mon"
+    nights: int = 1
+
+
+class Travels(BaseDynamoRepository[Any]):
+    table_name = "travels"
+    model_class = Annotated[Trip | Stay, Field(discriminator="mode")]
+    primary_key = Key("TRAVEL#{id}")
+    sort_key = Key("X")
+    by_day = AccessPattern("by_day", partition=Key("DAY#{day}"), sort=Key("{state}#{day}"))
+
+
+def test_a_part_that_an_item_has_not_is_what_its_own_model_says(make: Make) -> None:
+    travels = make(Travels)
+    for mode in ("trip", "stay"):
+        travels.table.put_item(Item={"pk": f"TRAVEL#{mode}", "sk": "X", "mode": mode, "id": mode})
+        travels.patch(mode, day="tue")
+    assert [travel.id for travel in travels.by_day("tue").eq("planned")] == ["trip"]
+    assert [travel.id for travel in travels.by_day("tue").eq("booked")] == ["stay"]
+
+
+MOVED = SingleTable("moved")
+
+
+class Parcel(BaseModel):
+    owner: str
+    number: int
+
+
+class OldParcels(BaseDynamoRepository[Parcel]):
+    single_table = MOVED
+    primary_key = Key("PARCEL#{number:06d}")
+    sort_key = Key("PARCEL")
+
+
+class Parcels(BaseDynamoRepository[Parcel]):
+    single_table = MOVED
+    kind = "parcel of an owner"
+    primary_key = Key("OWNER#{owner}")
+    sort_key = Key("PARCEL#{number:06d}")
+
+
+def test_a_kind_gets_other_keys_in_the_same_table(make: Make) -> None:
+    old, new = make(OldParcels), make(Parcels)
+    old.put_many(Parcel(owner=f"o{number % 3}", number=number) for number in range(40))
+    target = vars(new).get("_subject", new)
+    assert old.copy_to(target).copied == 40
+    assert old.compare_with(target).is_equal
+    assert [parcel.number for parcel in new.query("o1").lt(8)] == [1, 4, 7]
+    assert (old.count(), new.count()) == (40, 40)
+    with pytest.raises(ValidationError, match="to itself"):
+        old.copy_to(vars(old).get("_subject", old))
+
+
 def test_a_union_has_versions_too(make: Make, server: Server) -> None:
     payments = make(Payments)
     payments.table.put_item(Item={"id": "a", "method": "card", "number": "1", "euros": 2})
