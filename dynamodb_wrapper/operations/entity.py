@@ -16,14 +16,13 @@ from dynamodb_wrapper.operations import key_values
 from dynamodb_wrapper.operations.declaration import GUARD_PREFIX, Declaration
 from dynamodb_wrapper.operations.effects import AnswerReader, ItemsReader
 from dynamodb_wrapper.operations.indexes import Index
+from dynamodb_wrapper.operations.key_values import SURELY_SHORT
 
 if TYPE_CHECKING:
     from dynamodb_wrapper.expressions import Condition
     from dynamodb_wrapper.operations.sort_conditions import Partition
 
 T = TypeVar("T", bound=BaseModel)
-
-_KEY_KINDS = {"S": "text (S)", "N": "a number (N)", "B": "bytes (B)"}
 
 
 @dataclass(frozen=True)
@@ -214,7 +213,7 @@ class Entity(Generic[T]):
         try:
             wire = self.codec.target((name,)).compared(value)
         except ExpressionError as error:
-            kind = _KEY_KINDS[self.key_tags[self.codec.attribute(name)]]
+            kind = key_values.TYPE_NAMES[self.key_tags[self.codec.attribute(name)]]
             reasons = "; ".join(map(str, error.errors.values()))
             raise ValidationError(
                 f"key {name!r} of table {self.table_name!r} cannot be {value!r}: it is declared as {kind} ({reasons})",
@@ -251,7 +250,8 @@ class Entity(Generic[T]):
             wire = item.get(attribute)
             if wire is None:
                 continue
-            is_plain = tag == "S" and key_values.is_short_text(wire) and not guards_are_possible
+            text = wire.get("S")
+            is_plain = tag == "S" and text and len(text) <= SURELY_SHORT and not guards_are_possible
             if not is_plain:
                 self._check_key_part(attribute, wire)
 

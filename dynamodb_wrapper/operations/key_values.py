@@ -9,9 +9,10 @@ from dynamodb_wrapper.codec import Wire
 MAX_PARTITION_KEY_BYTES = 2048
 MAX_SORT_KEY_BYTES = 1024
 """AWS, "Quotas": the longest key values."""
-_SURELY_SHORT = MAX_SORT_KEY_BYTES // 4
+SURELY_SHORT = MAX_SORT_KEY_BYTES // 4
 """Characters that take no more bytes than any key may have, whatever they are."""
 _SURELY_A_NUMBER = 10**15
+TYPE_NAMES = {"S": "text (S)", "N": "a number (N)", "B": "bytes (B)"}
 
 
 def problem_of(wire: Wire, *, tag: str | None, most_bytes: int, kept_prefix: str | None) -> str:
@@ -39,12 +40,6 @@ def problem_of(wire: Wire, *, tag: str | None, most_bytes: int, kept_prefix: str
     if kept_prefix is not None and isinstance(payload, str) and payload.startswith(kept_prefix):
         return f"begins with {kept_prefix!r}, which is kept for the guards of unique values"
     return ""
-
-
-def is_short_text(wire: Wire) -> bool:
-    """Whether a value is a text that is surely neither empty nor too long."""
-    text = wire.get("S")
-    return text is not None and 0 < len(text) <= _SURELY_SHORT
 
 
 def plain_writer(kind: type | None) -> Callable[[object], Wire | None]:
