@@ -278,7 +278,10 @@ def test_the_first_answer_loads_only_what_reading_needs(tmp_path: Path) -> None:
     flows = {name for name in loaded if name.startswith("dynamodb_wrapper.operations.")}
     assert flows == {
         f"dynamodb_wrapper.operations.{name}"
-        for name in ("capacity", "declaration", "effects", "entity", "items", "requests", "table_options")
+        for name in (
+            *("capacity", "declaration", "effects", "entity", "indexes", "items", "key_values", "requests"),
+            "table_options",
+        )
     }
     assert [name for name in loaded if ".async_" in name or ".client." in name or ".models." in name] == []
     assert "dynamodb_wrapper.repositories.query" not in loaded

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError
 
 from dynamodb_wrapper.codec import pydantic_internals
-from dynamodb_wrapper.codec.derived import Derived
+from dynamodb_wrapper.codec.derived import Always, Derived
 from dynamodb_wrapper.codec.evolution import Stamp
 from dynamodb_wrapper.codec.generated import Encoder, EncoderGenerator, OtherwiseError, Written
 from dynamodb_wrapper.codec.one_pass import Explanation, OnePassReader
@@ -22,15 +22,13 @@ from dynamodb_wrapper.codec.places import ItemPlaces
 from dynamodb_wrapper.codec.shapes import ANY, Member
 from dynamodb_wrapper.codec.stored import StoredForm
 from dynamodb_wrapper.codec.targets import invalid
-from dynamodb_wrapper.codec.templates import Template, fitting
+from dynamodb_wrapper.codec.templates import Template
 from dynamodb_wrapper.codec.wire import Item, RefusedValueError, TimeRules, Wire
 from dynamodb_wrapper.codec.wire_json import encoded_to_json, from_json
 from dynamodb_wrapper.exceptions import ValidationError
 
 T = TypeVar("T", bound=BaseModel)
 
-
-_NULL: Wire = {"NULL": True}
 _NO_VALUE = object()
 _EMPTY_SET = object()
 _LEFT_OUT: dict[object, Any] = {None: "none", _EMPTY_SET: "empty set"}
@@ -136,8 +134,7 @@ class ModelCodec(ItemPlaces[T]):
         if model.__class__ is self.model_class and self._generated is not None:
             try:
                 item = self._generated(model.__dict__)
-                for entry in self.derived:
-                    self._add_derived(item, entry, model)
+                self._add_derived(item, model)
             except (OtherwiseError, RefusedValueError, ValueError, TypeError, KeyError, RecursionError):
                 pass  # the simple way writes it, or says what is wrong with it
             else:
@@ -196,18 +193,26 @@ class ModelCodec(ItemPlaces[T]):
                 item[attribute] = self._encoder.encode(value)
             except RefusedValueError as refused:
                 raise refused.at(attribute).as_validation_error(owner=self.model_class.__name__) from None
-        for entry in self.derived:
-            self._add_derived(item, entry, model)
+        self._add_derived(item, model)
         return item
 
-    def _add_derived(self, item: Item, entry: Derived | Template, model: T) -> None:
-        if isinstance(entry, Template):
-            seen = {name: getattr(model, name) for name in entry.when_fields}
-            wire = self._key_text(entry, [item.get(self.attribute(name)) for name in entry.names], seen)
-        else:
-            wire = self.derive(entry, [getattr(model, name) for name in entry.fields])
-        if wire is not None:
-            item[entry.attribute] = wire
+    def _add_derived(self, item: Item, model: T) -> None:
+        for entry, parts in self._derived_parts:
+            if isinstance(entry, Template):
+                seen = {name: getattr(model, name) for name in entry.when_fields}
+                wire = self._key_text(entry, [item.get(attribute) for attribute in parts], seen)
+            else:
+                wire = self.derive(entry, [getattr(model, name) for name in entry.fields])
+            if wire is not None:
+                item[entry.attribute] = wire
+
+    @cached_property
+    def _derived_parts(self) -> list[tuple[Derived | Template, tuple[str, ...]]]:
+        """What is derived, each with the stored names of what a template is made of."""
+        return [
+            (entry, tuple(map(self.attribute, entry.names)) if isinstance(entry, Template) else ())
+            for entry in self.derived
+        ]
 
     @cached_property
     def _generated(self) -> Encoder | None:
@@ -279,8 +284,7 @@ class ModelCodec(ItemPlaces[T]):
     def compile(self) -> None:
         """Make now what else the first item written, and the first one and the first page read, would wait for."""
         _ = self._generated
-        self._one_pass.answers["Item"](b"{}")
-        self._one_pass.answers["Items"](b'{"Items":[],"Count":0}')
+        self._one_pass.compile()
 
     def explain(self) -> Explanation:
         """Return how items are read, and what is read the simple way and why."""
@@ -291,7 +295,13 @@ class ModelCodec(ItemPlaces[T]):
         filled: dict[str, object] = {
             member.name: None if value is None else set() for member, value in self._filled.values()
         }
-        return OnePassReader(self.shape, self.times, filled, self.stamp)
+        told_by: dict[str, Wire] = {} if self.stamp is None else {self.stamp.attribute: {"N": str(self.stamp.version)}}
+        told_by |= {
+            entry.attribute: {"S": entry.compute.value}
+            for entry in self.derived
+            if isinstance(entry, Derived) and isinstance(entry.compute, Always)
+        }
+        return OnePassReader.of_model(self.shape, self.times, filled, told_by)
 
     def decode_partial(self, item: Mapping[str, Wire], names: Iterable[str] | None = None) -> PartialItem:
         """Return the chosen attributes of an item, typed as the model's fields.
@@ -366,8 +376,10 @@ class ModelCodec(ItemPlaces[T]):
 
     def _key_text(self, entry: Template, wires: Sequence[Wire | None], seen: Mapping[str, object]) -> Wire | None:
         """Return the key that a template makes of stored values, or None to leave it out."""
-        with fitting(self.model_class.__name__):
+        try:
             text = entry.text(wires, self.times) if entry.applies(seen) else None
+        except RefusedValueError as refused:
+            raise refused.as_validation_error(owner=self.model_class.__name__) from None
         return None if text is None else {"S": text}
 
 

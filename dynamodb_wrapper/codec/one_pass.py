@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -12,9 +12,8 @@ from pydantic_core import core_schema as cs
 
 from dynamodb_wrapper.codec import pydantic_internals
 from dynamodb_wrapper.codec.core_schemas import SchemaRewriter, UnreadableInOnePassError
-from dynamodb_wrapper.codec.evolution import Stamp
 from dynamodb_wrapper.codec.shapes import ModelShape
-from dynamodb_wrapper.codec.wire import TimeRules
+from dynamodb_wrapper.codec.wire import TimeRules, Wire
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -40,7 +39,7 @@ class Explanation:
 
 
 class OnePassReader(Generic[T]):
-    """Reads models of one class from JSON; made once.
+    """Reads models of one class, or of a union, from JSON; made once.
 
     Attributes:
         explanation: Whether and how it does.
@@ -49,35 +48,89 @@ class OnePassReader(Generic[T]):
     """
 
     def __init__(
-        self, shape: ModelShape, times: TimeRules, filled: Mapping[str, object], stamp: Stamp | None = None
+        self,
+        schema: Any,
+        explanation: Explanation,
+        *,
+        filled: Mapping[type[BaseModel], frozenset[str]],
+        told_by: Mapping[str, Wire],
+        as_python: bool,
     ) -> None:
-        """Rewrite the model's schema.
-
-        Args:
-            shape: How the model is stored.
-            times: How datetimes are shown.
-            filled: Fields that read as this value when their attribute is missing, though the model requires them.
-            stamp: The schema version that an item must have, if any; an answer with another one is read the simple way.
-        """
-        self._filled = frozenset(filled)
+        self.explanation = explanation
         self.answers: dict[str, Callable[[bytes], Answer | None]] = {
             "Item": self._answer_with_item,
             "Attributes": self._answer_with_attributes,
             "Items": self._answer_with_items,
             "Responses": self._answer_of_batch,
         }
-        self._schema: Any = None
+        self._schema = schema
+        self._filled = filled
+        self._told_by = told_by
+        self._as_python = as_python
         self._readers: dict[str, Callable[[Readable], Any]] = {}  # made when first used: each takes memory
+
+    @classmethod
+    def of_model(
+        cls, shape: ModelShape, times: TimeRules, filled: Mapping[str, object], told_by: Mapping[str, Wire]
+    ) -> OnePassReader[T]:
+        """Return what reads one model, its schema rewritten.
+
+        Args:
+            shape: How the model is stored.
+            times: How datetimes are shown.
+            filled: Fields that read as this value when their attribute is missing, though the model requires them.
+            told_by: Attributes that an item must have just so, its schema version for example; an answer with another
+                item is read the simple way.
+        """
         rewriter = SchemaRewriter(times)
+        schema: Any = None
         try:
             schema = rewriter.model(shape, filled)
-            self._schema = schema if stamp is None else _only_version(stamp, schema)
         except (UnreadableInOnePassError, KeyError, TypeError, AttributeError) as reason:
             # A schema that is laid out otherwise than expected: the simple way reads it all the same.
-            self.explanation = Explanation(in_one_pass=False, reason=str(reason))
+            explanation = Explanation(in_one_pass=False, reason=str(reason))
         else:
-            self.explanation = Explanation(in_one_pass=True, read_simply=rewriter.reasons)
-        self._as_python = rewriter.as_python
+            explanation = Explanation(in_one_pass=True, read_simply=rewriter.reasons)
+        by_model: dict[type[BaseModel], frozenset[str]] = {shape.cls: frozenset(filled)} if filled else {}
+        return cls(schema, explanation, filled=by_model, told_by=told_by, as_python=rewriter.as_python)
+
+    @classmethod
+    def of_union(cls, attribute: str, variants: Sequence[tuple[Wire, OnePassReader[Any]]]) -> OnePassReader[T]:
+        """Return what reads several models, told apart by what an attribute says.
+
+        Args:
+            attribute: Its name.
+            variants: What it says, and what reads such items.
+        """
+        readers = [reader for _, reader in variants]
+        tags = {tag for wire, _ in variants for tag in wire}
+        unread = [reader.explanation for reader in readers if not reader.explanation.in_one_pass]
+        schema: Any = None
+        if unread:
+            explanation = unread[0]
+        elif len(tags) > 1:
+            explanation = Explanation(in_one_pass=False, reason=f"{attribute!r} may be a text or a number")
+        else:
+            definitions: dict[str, Any] = {}
+            choices = {
+                str(*wire.values()): _without_definitions(reader._schema, definitions) for wire, reader in variants
+            }
+            schema = _told_apart(attribute, tags.pop(), choices)
+            schema = cs.definitions_schema(schema, [*definitions.values()]) if definitions else schema
+            read_simply = {name: why for reader in readers for name, why in reader.explanation.read_simply.items()}
+            explanation = Explanation(in_one_pass=True, read_simply=read_simply)
+        return cls(
+            schema,
+            explanation,
+            filled={model: names for reader in readers for model, names in reader._filled.items()},
+            told_by=readers[0]._told_by,
+            as_python=any(reader._as_python for reader in readers),
+        )
+
+    def compile(self) -> None:
+        """Make now what the first item and the first page would wait for."""
+        self.answers["Item"](b"{}")
+        self.answers["Items"](b'{"Items":[],"Count":0}')
 
     def item(self, item: Readable) -> T | None:
         """Return the model of an item, of JSON or parsed already; None when it is to be read the simple way."""
@@ -124,14 +177,16 @@ class OnePassReader(Generic[T]):
 
     def _new_reader(self, within: Callable[[Any], Any]) -> Callable[[Readable], Any]:
         try:
-            return _nothing if self._schema is None else _reader_of(within(self._schema), as_python=self._as_python)
+            if self._schema is None:
+                return _nothing
+            return _reader_of(within(_told(self._told_by, self._schema)), as_python=self._as_python)
         except SchemaError as reason:  # in this version of Pydantic
             self.explanation = Explanation(in_one_pass=False, reason=str(reason))
             return _nothing
 
     def _complete(self, model: T) -> None:
-        if self._filled:
-            model.__pydantic_fields_set__.update(self._filled)
+        if filled := self._filled.get(type(model)):
+            model.__pydantic_fields_set__.update(filled)
 
 
 def _reader_of(schema: Any, *, as_python: bool) -> Callable[[Readable], Any]:
@@ -153,10 +208,26 @@ def _nothing(_: Readable) -> None:
     return None
 
 
-def _only_version(stamp: Stamp, schema: Any) -> Any:
-    """Return a schema that takes items of one schema version only."""
-    place: list[list[str | int]] = [[stamp.attribute, "N"]]
-    return cs.tagged_union_schema({str(stamp.version): schema}, place)
+def _told(told_by: Mapping[str, Wire], schema: Any) -> Any:
+    """Return a schema that takes items only that have these attributes just so."""
+    for attribute, wire in told_by.items():
+        ((tag, payload),) = wire.items()
+        schema = _told_apart(attribute, tag, {str(payload): schema})
+    return schema
+
+
+def _told_apart(attribute: str, tag: str, choices: dict[Any, Any]) -> Any:
+    """Return a schema that takes an item by what an attribute says."""
+    place: list[list[str | int]] = [[attribute, tag]]
+    return cs.tagged_union_schema(choices, place)
+
+
+def _without_definitions(schema: Any, definitions: dict[str, Any]) -> Any:
+    """Return a schema for beside others: what it refers to is added to what they refer to."""
+    if schema["type"] != "definitions":
+        return schema
+    definitions |= {entry["ref"]: entry for entry in schema["definitions"]}
+    return schema["schema"]
 
 
 def _as_it_is(schema: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, Generic, TypeVar
@@ -91,6 +91,15 @@ class ItemPlaces(Generic[T]):
         """Whether a model that was read has these fields as they are stored, each text or a whole number."""
         is_kept = all(self.stored_as_it_is(name) for name in names)
         return is_kept and pydantic_internals.leaves_fields_alone(self.model_class)
+
+    def read_where_missing(self, name: str, item: Mapping[str, Wire]) -> object:
+        """Return what reading an item gives for a field whose attribute it has not."""
+        info = self.shape.by_name[name].info
+        return None if info.is_required() else info.get_default(call_default_factory=True)
+
+    def told_by_having(self, names: Collection[str]) -> list[object] | None:
+        """Return the values by which models with all these fields are told; None where there is but one model."""
+        return None
 
     def target(self, path: Sequence[Step]) -> Target:
         """Resolve a path as the caller wrote it.

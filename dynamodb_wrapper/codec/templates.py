@@ -240,6 +240,7 @@ class Template:
         when: Whether an item has the key.
         when_fields: The fields that ``when`` looks at.
         source: The template, for errors.
+        names: The fields that are written into the key.
     """
 
     attribute: str
@@ -250,11 +251,10 @@ class Template:
     when_fields: tuple[str, ...] = ()
     source: str = field(default="", compare=False)
     tag: Literal["S"] = "S"
+    names: tuple[str, ...] = field(init=False, compare=False, repr=False)
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The fields that are written into the key."""
-        return tuple(part.name for part in self.parts)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "names", tuple(part.name for part in self.parts))
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -265,6 +265,11 @@ class Template:
     def asked(self) -> tuple[str, ...]:
         """The fields whose values name a partition; all of its shards, where there are several."""
         return tuple(part.name for part in self.parts if part.form != "shard")
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """The fields whose values can be read back from the key."""
+        return tuple(part.name for part in self.parts if part.is_exact and (self.case is None or part.form != "text"))
 
     @property
     def shards(self) -> int:
@@ -282,6 +287,8 @@ class Template:
             RefusedValueError: It does not fit; names the field.
         """
         part = self.parts[number]
+        if part.form == "text" and self.case is None and "S" in wire:  # the commonest
+            return escaped(wire["S"])
         try:
             return part.written(wire, self.case, times)
         except RefusedValueError as refused:
@@ -313,7 +320,7 @@ class Template:
             return {
                 part.name: part.read(piece, times)
                 for part, piece in zip(self.parts, found.groups(), strict=True)
-                if part.is_exact and (self.case is None or part.form != "text")
+                if part.name in self.told
             }
         except ValueError:
             return None

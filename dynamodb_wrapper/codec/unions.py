@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from enum import Enum
-from functools import reduce
+from functools import cached_property, reduce
 from types import UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_origin
 
@@ -15,9 +15,10 @@ from pydantic.fields import FieldInfo
 from dynamodb_wrapper.codec.derived import Derived
 from dynamodb_wrapper.codec.evolution import Stamp
 from dynamodb_wrapper.codec.model import ModelCodec
+from dynamodb_wrapper.codec.one_pass import OnePassReader
 from dynamodb_wrapper.codec.stored import StoredForm
 from dynamodb_wrapper.codec.templates import Template
-from dynamodb_wrapper.codec.wire import Item, TimeRules, Wire, read_any
+from dynamodb_wrapper.codec.wire import Item, TimeRules, Wire, WireEncoder, read_any
 from dynamodb_wrapper.exceptions import DeclarationError, ValidationError
 
 T = TypeVar("T", bound=BaseModel)
@@ -152,8 +153,26 @@ class UnionCodec(ModelCodec[T]):
         wire = item.get(self._discriminator)
         return cast(T, self._chosen(None if wire is None else read_any(wire)).decode(item))
 
+    def may_be_absent(self, name: str) -> bool:
+        """Whether an item without that field's attribute still reads as a valid model, of those that have the field."""
+        having = [codec for codec in self._variants.values() if name in codec.shape.by_name]
+        return all(codec.may_be_absent(name) for codec in having)
+
+    def read_where_missing(self, name: str, item: Mapping[str, Wire]) -> object:
+        """Return what reading an item gives for a field whose attribute it has not; None for one its model has not."""
+        wire = item.get(self._discriminator)
+        codec = self._chosen(None if wire is None else read_any(wire))
+        return codec.read_where_missing(name, item) if name in codec.shape.by_name else None
+
+    def told_by_having(self, names: Collection[str]) -> list[object] | None:
+        """Return the values by which models with all these fields are told; None where all of them have these."""
+        ours = [name for name in names if name in self.shape.by_name]
+        having = [value for value, codec in self._by_value.items() if codec.shape.by_name.keys() >= set(ours)]
+        return having if len(having) < len(self._by_value) else None
+
     def _chosen(self, value: object) -> ModelCodec[Any]:
-        codec = self._by_value.get(value.value if isinstance(value, Enum) else value)
+        plain = value.value if isinstance(value, Enum) else value
+        codec = self._by_value.get(plain) if isinstance(plain, str | int) else None  # a list cannot be looked up
         if codec is None:
             name = self.fixed[0]
             raise ValidationError(
@@ -161,13 +180,23 @@ class UnionCodec(ModelCodec[T]):
             )
         return codec
 
-    def answer_reader(self, member: Literal["Item", "Items", "Attributes", "Responses"]) -> None:
-        """Return nothing: which model an item is has to be seen first."""
+    def keeps_as_stored(self, names: Iterable[str]) -> bool:
+        """Whether models that were read have these fields as they are stored, each text or a whole number."""
+        fields = tuple(names)
+        return all(codec.keeps_as_stored(fields) for codec in self._variants.values())
+
+    @cached_property
+    def _one_pass(self) -> OnePassReader[T]:
+        encode = WireEncoder(self.times).encode
+        return OnePassReader.of_union(
+            self._discriminator, [(encode(value), codec._one_pass) for value, codec in self._by_value.items()]
+        )
 
     def compile(self) -> None:
         """Make now what else the first item written, and the first one and the first page read, would wait for."""
         for codec in self._variants.values():
-            codec.compile()
+            _ = codec._generated
+        self._one_pass.compile()
 
 
 def _values(variant: type[BaseModel], name: str) -> list[object]:

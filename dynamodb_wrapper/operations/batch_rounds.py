@@ -16,7 +16,7 @@ from typing import Any, Generic, Literal, Protocol, TypeVar
 from dynamodb_wrapper.codec import Item, read_any
 from dynamodb_wrapper.exceptions import BatchIncompleteError, DynamoDBWrapperError, ValidationError
 from dynamodb_wrapper.operations.effects import Flow, sleep, together
-from dynamodb_wrapper.operations.selection import positive
+from dynamodb_wrapper.operations.sizes import positive
 
 _ROUND = 1000
 """The most requests drawn in one round. `together` keeps a result of each, and a generator may have no end."""
@@ -142,7 +142,7 @@ class Batch(ABC, Generic[G]):
         self._has_more = True
         self._held: Pending[G] | None = None  # drawn, and not sent yet
         self._has_sent = False
-        self._on_their_way: set[Identity] = set()
+        self._on_their_way: dict[Identity, Pending[G]] = {}
         self._outcomes: deque[Outcome[G]] = deque()
         self._done = 0
         self._left: list[tuple[int, str, object]] = []  # number, table, origin
@@ -165,7 +165,7 @@ class Batch(ABC, Generic[G]):
                 self._leave(chunk.values())
             if self._has_stopped or not chunk:
                 return
-            self._on_their_way |= chunk.keys()
+            self._on_their_way |= chunk
             self._has_sent = True
             yield self._sent(list(chunk.values()))
 
@@ -204,11 +204,13 @@ class Batch(ABC, Generic[G]):
         while self._outcomes:
             outcome = self._outcomes.popleft()
             for pending, item in outcome.done:
-                self._on_their_way.discard(pending.identity)
+                self._on_their_way.pop(pending.identity, None)
                 self._done += pending.stands_for
                 self._settle(pending, item)
             if outcome.left:
                 self._leave(outcome.left)
+                for pending in outcome.left:
+                    self._on_their_way.pop(pending.identity, None)
                 self._stop(outcome.error)
                 if outcome.error is not None and "lost_answers" in outcome.error.context:
                     self._lost += len(outcome.left)
@@ -231,16 +233,17 @@ class Batch(ABC, Generic[G]):
         self._drawn += self._has_more
         return drawn
 
-    def _incomplete(self, done: int) -> BatchIncompleteError:
+    def _incomplete(self, done: int, interruption: BaseException | None = None) -> BatchIncompleteError:
         if self._held is not None:
             self._leave((self._held,))
         rest = [] if self._given is None else [(number, one.table_name, one.origin) for number, one in self._source]
         left = sorted([*self._left, *rest], key=lambda place: place[0])
         error, is_lazy = self._error, self._given is None
+        ended_by = error or interruption
         because = (
             f"DynamoDB left them unprocessed {self._options.attempts} times in a row"
-            if error is None
-            else f"{type(error).__name__} ended the batch"
+            if ended_by is None
+            else f"{type(ended_by).__name__} ended the batch"
         )
         undrawn = "; what was not drawn from the generator yet is not counted" if is_lazy else ""
         context: dict[str, object] = {"table_name": ", ".join(sorted({table for _, table, _ in left}))} if left else {}

@@ -105,6 +105,7 @@ def write(entries: Iterable[Entry | Refused], options: BatchOptions = DEFAULT) -
             ``.original_error`` (None for leftovers). The requests on their way were finished. ``.unprocessed`` has the
             origins, in order, of all entries that are not known to be written; of a collection that includes those
             never reached, of a generator those that were drawn from it. One that a later one replaced is not there.
+        KeyboardInterrupt: Its ``__cause__`` is the `BatchIncompleteError`; so is that of ``asyncio.CancelledError``.
         Exception: What the iterable raised, or the error of a refused entry, before the first request.
     """
     batch = _Writing(entries, options)
@@ -142,6 +143,20 @@ def read(
 class _Writing(Batch[Entry | Refused]):
     _verb = "written"
     _operation = "BatchWriteItem"
+
+    def run(self) -> Flow[None]:
+        """Send everything, or as much as can be; an interruption gets what is not known to be written for its cause."""
+        try:
+            yield from super().run()
+        except GeneratorExit:
+            raise
+        except BaseException as interruption:  # Ctrl-C, or a cancelled task: what is done must still be told
+            if isinstance(interruption, Exception) or not self._has_sent:
+                raise
+            self._options = replace(self._options, progress=None)
+            self._take_in()
+            self._leave(self._on_their_way.values())
+            raise interruption from self._incomplete(self._done, interruption)
 
     def result(self) -> int:
         """Return how many are done, if all are."""

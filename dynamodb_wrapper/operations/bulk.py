@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel
 
-from dynamodb_wrapper.codec import PartialItem
+from dynamodb_wrapper.codec import Item, PartialItem
 from dynamodb_wrapper.exceptions import DynamoDBWrapperError, ValidationError
 from dynamodb_wrapper.expressions import ExpressionWriter, Path
 from dynamodb_wrapper.operations import batches, evolving, writes
@@ -51,6 +51,19 @@ def get_many(
         if item is not None:
             found[place] = decode(item)
     yield from evolving.write_back(entity, older)
+    return found
+
+
+def load(
+    entity: Entity[Any], wanted: Iterable[Wanted], options: BatchOptions, *, consistent: bool
+) -> Flow[list[Item | None]]:
+    """Read items as they are stored, in the order of their keys; None for those that do not exist.
+
+    Raises:
+        BatchIncompleteError: Some keys were left unread.
+    """
+    found = yield from batches.read(wanted, options, consistent=consistent)
+    yield from evolving.write_back(entity, found)
     return found
 
 

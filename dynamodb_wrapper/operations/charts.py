@@ -11,9 +11,9 @@ from typing import Any, Literal
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
-from dynamodb_wrapper.operations.declaration import Index
 from dynamodb_wrapper.operations.entity import Entity
-from dynamodb_wrapper.operations.selection import positive
+from dynamodb_wrapper.operations.indexes import Index
+from dynamodb_wrapper.operations.sizes import positive
 
 READ_UNIT_BYTES = 4096
 """AWS, "Read and write capacity": a read unit reads up to 4 KB strongly consistent, or twice that eventually."""

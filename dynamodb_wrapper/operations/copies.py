@@ -15,7 +15,14 @@ from dynamodb_wrapper.operations.effects import Flow
 from dynamodb_wrapper.operations.entity import Entity
 from dynamodb_wrapper.operations.evolving import units_of
 from dynamodb_wrapper.operations.migrations import MAX_FAILURES, OF_ONE_ITEM, MigrationFailure
-from dynamodb_wrapper.operations.passes import WRITE_UNIT_BYTES, Done, PassOptions, TablePass
+from dynamodb_wrapper.operations.passes import (
+    WRITE_UNIT_BYTES,
+    Done,
+    PassOptions,
+    PassReport,
+    TablePass,
+    estimated_total,
+)
 from dynamodb_wrapper.operations.requests import Put
 from dynamodb_wrapper.operations.selection import Selection
 from dynamodb_wrapper.operations.writes import Guarding, Write
@@ -25,11 +32,10 @@ Transform = Callable[[Any], BaseModel | None]
 
 
 @dataclass(frozen=True, slots=True)
-class CopyReport:
+class CopyReport(PassReport):
     """What copying a table, or comparing it with its copy, has come to.
 
     Attributes:
-        scanned: How many items were read.
         copied: How many were written; 0 in a comparison.
         same: How many were there already, just as they would be written.
         different: How many keys had another item there already; those are left alone.
@@ -37,13 +43,9 @@ class CopyReport:
         left_out: How many the transformation gave None for.
         failed: How many could not be copied.
         failures: The first 100 that failed or were different: the key in the table that was read, and why.
-        read_units: Capacity units that were read.
-        write_units: Capacity units that were consumed by the other table.
         target_count: In a comparison, how many items the other table has.
-        checkpoint: Where to go on; None at the end.
     """
 
-    scanned: int = 0
     copied: int = 0
     same: int = 0
     different: int = 0
@@ -51,15 +53,7 @@ class CopyReport:
     left_out: int = 0
     failed: int = 0
     failures: tuple[MigrationFailure, ...] = ()
-    read_units: float = 0.0
-    write_units: float = 0.0
     target_count: int | None = None
-    checkpoint: str | None = None
-
-    @property
-    def is_done(self) -> bool:
-        """Whether the end of the table was reached."""
-        return self.checkpoint is None
 
     @property
     def is_equal(self) -> bool:
@@ -99,8 +93,12 @@ class Copying:
     transform: Transform | None
 
     def __post_init__(self) -> None:
-        if self.source.table_name == self.target.table_name:
-            raise ValidationError(f"table {self.source.table_name!r} cannot be copied to itself; migrate() rewrites it")
+        kinds = {self.source.declaration.kind, self.target.declaration.kind}
+        if self.source.table_name == self.target.table_name and (None in kinds or len(kinds) < 2):
+            raise ValidationError(
+                f"table {self.source.table_name!r} cannot be copied to itself; migrate() rewrites it (in a shared "
+                "table, items of one kind may be copied to another kind)"
+            )
         theirs, ours = self.target.codec.model_class, self.source.codec.model_class
         if self.transform is None and not issubclass(ours, theirs):
             raise ValidationError(
@@ -184,7 +182,8 @@ def _through(
     purpose: str,
 ) -> Flow[CopyReport]:
     table = TablePass[_Result](copying.source, options, purpose=purpose)
-    report = CopyReport()
+    total = None if progress is None else (yield from estimated_total(copying.source))
+    report = CopyReport(estimated_total=total)
 
     def handled(item: Item) -> Flow[Done[_Result]]:
         return _one(copying, item, handle)
@@ -195,13 +194,7 @@ def _through(
 
     def told() -> None:
         nonlocal report
-        report = replace(
-            report,
-            scanned=table.scanned,
-            read_units=table.read_units,
-            write_units=table.write_units,
-            checkpoint=table.checkpoint,
-        )
+        report = table.noted_in(report)
         if progress is not None:
             progress(report)
 

@@ -2,60 +2,31 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from functools import cached_property
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import AwareDatetime, BaseModel, FutureDatetime, NaiveDatetime, PastDatetime
 
 from dynamodb_wrapper.codec import Derived, EpochSeconds, Evolution, ModelCodec, StoredForm, Template, TimeRules, Wire
 from dynamodb_wrapper.codec.pydantic_internals import has_model_serializer
 from dynamodb_wrapper.exceptions import DeclarationError
+from dynamodb_wrapper.operations.indexes import Index, problem_of
 from dynamodb_wrapper.operations.table_options import TableOptions
 
 T = TypeVar("T", bound=BaseModel)
 
-Projection = Literal["ALL", "KEYS_ONLY"] | tuple[str, ...]
-
-MAX_KEY_PARTS = 4
-"""AWS, "Multi-attribute keys": the most attributes in one half of an index key."""
 DATETIMES: tuple[type, ...] = (datetime, AwareDatetime, NaiveDatetime, PastDatetime, FutureDatetime)
 """What a field that holds an instant is annotated with."""
 GUARD_PREFIX = "unique#"
 """What the partition key of every guard item begins with, and of no other item in a table with unique values."""
 GUARD_OWNER = "unique#owner"
 """The attribute that only guard items have: the key of the item that has the value."""
-_INDEX_NAME = re.compile(r"[a-zA-Z0-9_.-]{3,255}")
 _KEY_TAGS = frozenset(("S", "N", "B"))
-
-
-@dataclass(frozen=True, slots=True)
-class Index:
-    """The table's own key, or an index, by Python field names (or names of derived attributes).
-
-    Attributes:
-        name: The index's name; None for the table itself.
-        partition: Fields of the partition key: one, or up to four on a global index.
-        sort: Fields of the sort key, none to four.
-        projection: What the index carries: everything (default), the keys, or the keys and these fields.
-        local: Whether it is a local secondary index.
-    """
-
-    name: str | None
-    partition: tuple[str, ...]
-    sort: tuple[str, ...] = ()
-    projection: Projection = "ALL"
-    local: bool = False
-
-    @property
-    def fields(self) -> tuple[str, ...]:
-        """All fields of the key."""
-        return (*self.partition, *self.sort)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +116,8 @@ class Declaration:
             self._check_key(codec, name, user)
         if self.sort_key == self.partition_key:
             raise self._wrong(f"primary_key and sort_key are both {self.sort_key!r}")
+        if problem := problem_of(self.indexes):
+            raise self._wrong(problem)
         for index in self.indexes:
             self._check_index(codec, index)
         self._check_managed(codec, "version_attribute", self.version, (int,), "a whole number")
@@ -340,14 +313,6 @@ class Declaration:
 
     def _check_index(self, codec: ModelCodec[Any], index: Index) -> None:
         label = f"index {index.name!r}"
-        if index.name is None or not _INDEX_NAME.fullmatch(index.name):
-            raise self._wrong(f"{label}: a name has 3 to 255 characters out of a-z A-Z 0-9 _ . -")
-        if not index.partition or max(len(index.partition), len(index.sort)) > MAX_KEY_PARTS:
-            raise self._wrong(
-                f"{label}: a partition key has 1 to {MAX_KEY_PARTS} fields, a sort key 0 to {MAX_KEY_PARTS}"
-            )
-        if len(set(index.fields)) < len(index.fields):
-            raise self._wrong(f"{label}: a field stands in its key twice")
         for name in index.fields:
             self._check_key(codec, name, label)
         if index.local and (index.partition != (self.partition_key,) or len(index.sort) != 1 or not self.sort_key):
@@ -383,16 +348,3 @@ def classes_of(annotation: Any) -> Iterable[type]:
             yield from classes_of(argument)
     elif isinstance(annotation, type) and annotation not in (NoneType, Any):
         yield annotation
-
-
-def merged_indexes(owner: str, indexes: Iterable[Index]) -> tuple[Index, ...]:
-    """Return the indexes of a repository's access patterns, each once.
-
-    Raises:
-        DeclarationError: Two patterns declare the same index differently.
-    """
-    by_name: dict[str, Index] = {}
-    for index in indexes:
-        if index.name is not None and by_name.setdefault(index.name, index) != index:
-            raise DeclarationError(f"{owner}: index {index.name!r} is declared twice, differently")
-    return tuple(by_name.values())

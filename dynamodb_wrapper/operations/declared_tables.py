@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from dynamodb_wrapper.exceptions import DeclarationError
-from dynamodb_wrapper.operations.declaration import Index
 from dynamodb_wrapper.operations.effects import Params
 from dynamodb_wrapper.operations.entity import Entity
+from dynamodb_wrapper.operations.indexes import Index
 from dynamodb_wrapper.operations.table_options import LONGEST_RECOVERY_DAYS, TableOptions
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from dynamodb_wrapper.codec import Item, check_item_size
+from dynamodb_wrapper.codec import Item, check_item_size, read_any
 from dynamodb_wrapper.exceptions import ValidationError
 from dynamodb_wrapper.operations import batches
 from dynamodb_wrapper.operations.batches import BatchOptions, Entry, Wanted
@@ -218,6 +218,12 @@ def _entry(documents: Documents, one: _Asked) -> Flow[Entry]:
         )
     key = {name: one.attributes[name] for name in names}
     documents.codec.check_key(one.place, key)
+    for name, tag in names.items():
+        if tag not in key[name]:
+            wanted = f"the key {name!r} of table {one.table_name!r} is declared as {tag}"
+            raise ValidationError(
+                f"{one.place}.{name} = {read_any(key[name])!r:.80}: {wanted}", {f"{one.place}.{name}": wanted}
+            )
     request = {"PutRequest": {"Item": one.attributes}} if one.kind == "put" else {"DeleteRequest": {"Key": key}}
     return Entry(one.table_name, key, request, one.origin, size=one.size)
 

@@ -9,7 +9,7 @@ from typing import Any
 from dynamodb_wrapper.exceptions import ItemNotFoundError, ValidationError
 from dynamodb_wrapper.operations.documents import Answer, Documents, perform
 from dynamodb_wrapper.operations.effects import Flow
-from dynamodb_wrapper.operations.selection import positive
+from dynamodb_wrapper.operations.sizes import positive
 from dynamodb_wrapper.operations.trees import Grown, TreeWithMetadata, grow
 
 Node = dict[str, Any]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dynamodb_wrapper.codec import check_item_size
 from dynamodb_wrapper.codec.documents import DocumentCodec
 from dynamodb_wrapper.exceptions import (
+    CancellationReason,
     ConditionFailedError,
     DynamoDBWrapperError,
     TransactionCanceledError,
@@ -16,7 +17,7 @@ from dynamodb_wrapper.exceptions import (
     WriteOutcomeUnknownError,
 )
 from dynamodb_wrapper.expressions import ExpressionWriter, as_condition
-from dynamodb_wrapper.operations import transactions
+from dynamodb_wrapper.operations import cancellations, transactions
 from dynamodb_wrapper.operations.document_keywords import (
     GET_ACTIONS,
     OPERATIONS,
@@ -42,11 +43,12 @@ class Documents:
 
     Attributes:
         codec: Plain values to wire values and back.
-        keys: The key attributes of the tables asked for so far, partition key first; none where that was not answered.
+        keys: The key attributes of the tables asked for so far, partition key first, with their types; none where that
+            was not answered.
     """
 
     codec: DocumentCodec
-    keys: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    keys: dict[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 def perform(documents: Documents, operation: str, keywords: Document) -> Flow[Answer]:
@@ -71,7 +73,7 @@ def perform(documents: Documents, operation: str, keywords: Document) -> Flow[An
             raise
         raise refusal from error
     except WriteOutcomeUnknownError as error:
-        error.key = error.key or _key_in(params, documents.keys.get(params["TableName"], ()), documents.codec)
+        error.key = error.key or _key_in(params, documents.keys.get(params["TableName"], {}), documents.codec)
         raise
     return _plain(documents.codec, response)
 
@@ -86,12 +88,13 @@ def stream(documents: Documents, operation: str, keywords: Document) -> Flow[Non
         keywords = {**keywords, "ExclusiveStartKey": answer["LastEvaluatedKey"]}
 
 
-def key_attributes(documents: Documents, table_name: str) -> Flow[tuple[str, ...]]:
-    """Return the names of a table's key attributes, partition key first; the table is asked once."""
+def key_attributes(documents: Documents, table_name: str) -> Flow[Mapping[str, str]]:
+    """Return a table's key attributes with their types (``"S"``, ...), partition key first; the table is asked once."""
     if not documents.keys.get(table_name):
-        response = yield from call("DescribeTable", {"TableName": table_name})
-        parts = sorted(response["Table"]["KeySchema"], key=lambda part: str(part["KeyType"]))  # HASH before RANGE
-        documents.keys[table_name] = tuple(part["AttributeName"] for part in parts)
+        table = (yield from call("DescribeTable", {"TableName": table_name}))["Table"]
+        types = {part["AttributeName"]: part["AttributeType"] for part in table["AttributeDefinitions"]}
+        parts = sorted(table["KeySchema"], key=lambda part: str(part["KeyType"]))  # HASH before RANGE
+        documents.keys[table_name] = {part["AttributeName"]: types[part["AttributeName"]] for part in parts}
     return documents.keys[table_name]
 
 
@@ -169,7 +172,7 @@ def _plain_metrics(codec: DocumentCodec, metrics: Response) -> Answer:
     return {**metrics, "ItemCollectionKey": codec.read(metrics["ItemCollectionKey"])}
 
 
-def _key_in(params: Params, attributes: tuple[str, ...], codec: DocumentCodec) -> dict[str, object] | None:
+def _key_in(params: Params, attributes: Iterable[str], codec: DocumentCodec) -> dict[str, object] | None:
     """Return the key of a request as plain values; None while the table's key attributes are not known."""
     item = params.get("Key") or {name: params["Item"][name] for name in attributes if name in params["Item"]}
     return codec.read(item) or None
@@ -182,8 +185,8 @@ def _refusal(documents: Documents, params: Params, error: ConditionFailedError) 
         try:
             yield from key_attributes(documents, table_name)
         except DynamoDBWrapperError:  # the caller is told of the condition, not that its key could not be found out
-            documents.keys[table_name] = ()
-    error.key = _key_in(params, documents.keys.get(table_name, ()), documents.codec)
+            documents.keys[table_name] = {}
+    error.key = _key_in(params, documents.keys.get(table_name, {}), documents.codec)
     if error.key:
         error.context["key"] = error.key
     if isinstance(error.item, Mapping):
@@ -212,7 +215,7 @@ def transact_write(documents: Documents, keywords: Document) -> Flow[Answer]:
     given = dict(checked("TransactWriteItems", keywords, OPERATIONS["TransactWriteItems"]))
     actions = _actions(documents, given.pop("TransactItems"), WRITE_ACTIONS)
     token = given.pop("ClientRequestToken", None)
-    answer = yield from _with_plain_reasons(documents, transactions.submit(actions, token, options=given))
+    answer = yield from _with_plain_reasons(documents, actions, transactions.submit(actions, token, options=given))
     metrics: Mapping[str, list[Response]] = answer.get("ItemCollectionMetrics", {})
     plain = {table: [_plain_metrics(documents.codec, entry) for entry in entries] for table, entries in metrics.items()}
     return {**answer, "ItemCollectionMetrics": plain} if plain else answer
@@ -226,7 +229,7 @@ def transact_get(documents: Documents, keywords: Document) -> Flow[Answer]:
     """
     given = dict(checked("TransactGetItems", keywords, OPERATIONS["TransactGetItems"]))
     actions = _actions(documents, given.pop("TransactItems"), GET_ACTIONS)
-    answer = yield from _with_plain_reasons(documents, transactions.read(actions, options=given))
+    answer = yield from _with_plain_reasons(documents, actions, transactions.read(actions, options=given))
     return {**answer, "Responses": [_plain(documents.codec, entry) for entry in answer.get("Responses", [])]}
 
 
@@ -241,14 +244,23 @@ def _actions(documents: Documents, actions: object, kinds: Mapping[str, type]) -
     return rendered
 
 
-def _with_plain_reasons(documents: Documents, flow: Flow[Response]) -> Flow[Response]:
-    """Return what a transaction answers; the items in the reasons of a cancelled one become plain values."""
+def _with_plain_reasons(documents: Documents, actions: Sequence[Params], flow: Flow[Response]) -> Flow[Response]:
+    """Return what a transaction answers; the reasons of a cancelled one get their errors, and items as plain values."""
     try:
         return (yield from flow)
     except TransactionCanceledError as error:
-        read = documents.codec.read
-        error.reasons = tuple(
-            replace(reason, item=read(reason.item)) if isinstance(reason.item, Mapping) else reason
-            for reason in error.reasons
-        )
+        asked: list[Params] = [params for action in actions for params in action.values()]
+        if len(error.reasons) != len(asked):  # nobody knows which is which
+            asked = [{}] * len(error.reasons)
+        error.reasons = tuple(_plain_reason(documents, *each, error) for each in zip(error.reasons, asked, strict=True))
         raise
+
+
+def _plain_reason(
+    documents: Documents, reason: CancellationReason, params: Params, error: TransactionCanceledError
+) -> CancellationReason:
+    table_name = params.get("TableName")
+    if isinstance(reason.item, Mapping):
+        reason = replace(reason, item=documents.codec.read(reason.item))
+    key = None if table_name is None else _key_in(params, documents.keys.get(table_name, {}), documents.codec)
+    return cancellations.of_action(reason, error, table_name=table_name, key=key)

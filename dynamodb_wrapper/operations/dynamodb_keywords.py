@@ -12,7 +12,8 @@ from dynamodb_wrapper.codec import RefusedValueError, WireEncoder
 from dynamodb_wrapper.exceptions import ExpressionError
 from dynamodb_wrapper.expressions import Comparison, Condition, Path, as_condition, paths_of
 from dynamodb_wrapper.expressions.nodes import Every
-from dynamodb_wrapper.operations.selection import Asked, Selection, positive
+from dynamodb_wrapper.operations.selection import Asked, Selection
+from dynamodb_wrapper.operations.sizes import positive
 
 R = TypeVar("R")
 

@@ -12,21 +12,17 @@ from pydantic import BaseModel
 from dynamodb_wrapper.codec import Evolution, Item, ModelCodec, Wire, check_item_size, read_any
 from dynamodb_wrapper.codec.pydantic_internals import assign
 from dynamodb_wrapper.exceptions import ConditionFailedError, ExpressionError, ValidationError
-from dynamodb_wrapper.operations.declaration import GUARD_PREFIX, Declaration, Index
+from dynamodb_wrapper.operations import key_values
+from dynamodb_wrapper.operations.declaration import GUARD_PREFIX, Declaration
 from dynamodb_wrapper.operations.effects import AnswerReader, ItemsReader
+from dynamodb_wrapper.operations.indexes import Index
+from dynamodb_wrapper.operations.key_values import SURELY_SHORT
 
 if TYPE_CHECKING:
     from dynamodb_wrapper.expressions import Condition
     from dynamodb_wrapper.operations.sort_conditions import Partition
 
 T = TypeVar("T", bound=BaseModel)
-
-MAX_PARTITION_KEY_BYTES = 2048
-MAX_SORT_KEY_BYTES = 1024
-"""AWS, "Quotas": the longest key values."""
-_SURELY_SHORT = MAX_SORT_KEY_BYTES // 4
-"""Characters that take no more bytes than any key may have, whatever they are."""
-_KEY_KINDS = {"S": "text (S)", "N": "a number (N)", "B": "bytes (B)"}
 
 
 @dataclass(frozen=True)
@@ -165,6 +161,14 @@ class Entity(Generic[T]):
         """Return what reads a partition of a key that templates make; None for one of plain fields."""
         return None
 
+    def told_by_key(self, index: Index) -> frozenset[str]:
+        """Return the stored names of fields that an index tells beside what it carries: those its keys are made of."""
+        return frozenset()
+
+    def with_told(self, item: Item) -> Item:
+        """Return an item with the fields that its keys tell, where it has not got them."""
+        return item
+
     @cached_property
     def batch_reader(self) -> ItemsReader | None:
         """How answers with many items of this table may be read; None when their keys could not be told from models."""
@@ -176,7 +180,7 @@ class Entity(Generic[T]):
 
         def key_of(model: BaseModel) -> Item:
             values = model.__dict__
-            return {attribute: _plain_part(values[name]) for name, attribute in parts}
+            return {attribute: key_values.wire_of_plain(values[name]) for name, attribute in parts}
 
         return ItemsReader(read, key_of)
 
@@ -186,7 +190,7 @@ class Entity(Generic[T]):
         parts = []
         for name in self.declaration.table_key.fields:
             kind = None if self.declaration.unique else self.codec.stored_as_it_is(name)
-            parts.append((name, self.codec.attribute(name), _PLAIN_PARTS.get(kind, _no_plain_part)))
+            parts.append((name, self.codec.attribute(name), key_values.plain_writer(kind)))
         return tuple(parts)
 
     def check_written_key(self, key: Item) -> None:
@@ -209,7 +213,7 @@ class Entity(Generic[T]):
         try:
             wire = self.codec.target((name,)).compared(value)
         except ExpressionError as error:
-            kind = _KEY_KINDS[self.key_tags[self.codec.attribute(name)]]
+            kind = key_values.TYPE_NAMES[self.key_tags[self.codec.attribute(name)]]
             reasons = "; ".join(map(str, error.errors.values()))
             raise ValidationError(
                 f"key {name!r} of table {self.table_name!r} cannot be {value!r}: it is declared as {kind} ({reasons})",
@@ -247,7 +251,7 @@ class Entity(Generic[T]):
             if wire is None:
                 continue
             text = wire.get("S")
-            is_plain = tag == "S" and text and len(text) <= _SURELY_SHORT and not guards_are_possible
+            is_plain = tag == "S" and text and len(text) <= SURELY_SHORT and not guards_are_possible
             if not is_plain:
                 self._check_key_part(attribute, wire)
 
@@ -261,31 +265,18 @@ class Entity(Generic[T]):
             self._check_key_part(attribute, wire)
 
     def _check_key_part(self, attribute: str, wire: Wire) -> None:
-        ((tag, payload),) = wire.items()
-        expected = self.key_tags.get(attribute, tag)
-        problem = ""
-        if tag != expected:
-            problem = f"is of DynamoDB type {tag}; the key is declared as {expected}"
-        elif tag in ("S", "B"):
-            length = _byte_length(attribute, payload)
-            longest = MAX_PARTITION_KEY_BYTES if attribute == self.partition_attribute else MAX_SORT_KEY_BYTES
-            if attribute not in self.table_key_attributes:
-                longest = MAX_PARTITION_KEY_BYTES
-            if length == 0:
-                problem = "is empty; DynamoDB allows no empty key"
-            elif length > longest:
-                problem = f"takes {length:,} bytes; DynamoDB allows {longest:,}"
-            elif self._is_guard_key(attribute, payload):
-                problem = f"begins with {GUARD_PREFIX!r}, which is kept for the guards of unique values"
+        is_sort_key = attribute in self.table_key_attributes and attribute != self.partition_attribute
+        problem = key_values.problem_of(
+            wire,
+            tag=self.key_tags.get(attribute),
+            most_bytes=key_values.MAX_SORT_KEY_BYTES if is_sort_key else key_values.MAX_PARTITION_KEY_BYTES,
+            kept_prefix=GUARD_PREFIX if self.declaration.unique and attribute == self.partition_attribute else None,
+        )
         if problem:
             raise ValidationError(
                 f"key {attribute!r} of table {self.table_name!r} {problem}: {read_any(wire)!r:.80}",
                 {attribute: problem},
             )
-
-    def _is_guard_key(self, attribute: str, payload: str | bytes) -> bool:
-        is_partition = attribute == self.partition_attribute and isinstance(payload, str)
-        return bool(self.declaration.unique) and is_partition and str(payload).startswith(GUARD_PREFIX)
 
     # --- items --------------------------------------------------------------------------------------------------
 
@@ -369,7 +360,7 @@ class Entity(Generic[T]):
 
     def _upcast(self, evolution: Evolution, item: Mapping[str, Wire]) -> Mapping[str, Wire]:
         upcast = evolution.upcast(item)
-        changed = [name for name in self.table_key_attributes if upcast.get(name) != item.get(name)]
+        changed = [] if upcast is item else self._changed_of_key(item, upcast)
         if changed:
             names = ", ".join(map(repr, changed))
             raise ValidationError(
@@ -377,6 +368,10 @@ class Entity(Generic[T]):
                 dict.fromkeys(changed, "changed by an upcaster"),
             )
         return upcast
+
+    def _changed_of_key(self, before: Mapping[str, Wire], after: Mapping[str, Wire]) -> list[str]:
+        """Return the attributes that make another key of an item than it is stored under."""
+        return [name for name in self.table_key_attributes if after.get(name) != before.get(name)]
 
     def located(self, item: Mapping[str, Wire]) -> dict[str, object]:
         """Return the context of errors about an item: its table and key."""
@@ -402,33 +397,3 @@ class Entity(Generic[T]):
             return self.with_values(model, values)
         assign(model, dict(values))
         return model
-
-
-def _plain_text(value: object) -> Wire | None:
-    is_plain = value.__class__ is str and value.isascii() and 0 < len(value) <= MAX_SORT_KEY_BYTES
-    return {"S": value} if is_plain else None
-
-
-def _plain_number(value: object) -> Wire | None:
-    is_plain = value.__class__ is int and -_SURELY_A_NUMBER < value < _SURELY_A_NUMBER
-    return {"N": str(value)} if is_plain else None
-
-
-def _plain_part(value: str | int) -> Wire:
-    return {"S": value} if isinstance(value, str) else {"N": str(value)}
-
-
-def _no_plain_part(_: object) -> Wire | None:
-    return None
-
-
-_SURELY_A_NUMBER = 10**15
-_PLAIN_PARTS: dict[type | None, Callable[[object], Wire | None]] = {str: _plain_text, int: _plain_number}
-
-
-def _byte_length(attribute: str, payload: str | bytes) -> int:
-    try:
-        return len(payload.encode() if isinstance(payload, str) else payload)
-    except UnicodeEncodeError as error:
-        reason = f"is no valid Unicode text ({error.reason})"
-        raise ValidationError(f"key {attribute!r} {reason}: {payload!r:.80}", {attribute: reason}, error) from error

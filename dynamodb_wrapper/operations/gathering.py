@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from dynamodb_wrapper.codec import Item, read_any
 from dynamodb_wrapper.exceptions import DeclarationError
-from dynamodb_wrapper.operations import queries
+from dynamodb_wrapper.operations import evolving, queries
 from dynamodb_wrapper.operations.declaration import classes_of
 from dynamodb_wrapper.operations.effects import Flow
 from dynamodb_wrapper.operations.entity import Entity
@@ -115,26 +115,30 @@ class Gathering(Generic[C]):
                 known |= {entity.declaration.kind.value: (name, entity) for entity in found if entity.declaration.kind}
         return cls(collection, kind, known)
 
-    def decode(self, item: Item) -> tuple[str, object]:
-        """Return the list that an item belongs to, and what it is there."""
-        known = self.known.get(item.get(self.kind, {}).get("S", ""))
-        if known is None:
-            return "unknown", {name: read_any(wire) for name, wire in item.items()}
-        return known[0], known[1].decode(item)
-
-    def all(self, selection: Selection[tuple[str, object]]) -> Flow[C]:
+    def all(self, selection: Selection[Item]) -> Flow[C]:
         """Read everything."""
-        return self._gathered((yield from queries.collected(selection)), None)
+        return (yield from self._gathered((yield from queries.collected(selection)), None))
 
-    def page(self, selection: Selection[tuple[str, object]], size: int, cursor: str | None) -> Flow[C]:
+    def page(self, selection: Selection[Item], size: int, cursor: str | None) -> Flow[C]:
         """Read a page: so many items of all kinds together."""
         page = yield from queries.page_at(selection, size, cursor)
-        return self._gathered(page.items, page.cursor)
+        return (yield from self._gathered(page.items, page.cursor))
 
-    def _gathered(self, found: Iterable[tuple[str, object]], cursor: str | None) -> C:
+    def _gathered(self, items: Iterable[Item], cursor: str | None) -> Flow[C]:
+        """Return a collection of items; older ones are written back, where their repository asks for that."""
         make: Callable[[], C] = self.collection
         gathered = make()
-        for name, value in found:
-            getattr(gathered, name).append(value)
         gathered.cursor = cursor
+        older: dict[str, list[Item]] = {}
+        for item in items:
+            kind = item.get(self.kind, {}).get("S", "")
+            if kind not in self.known:
+                gathered.unknown.append({name: read_any(wire) for name, wire in item.items()})
+                continue
+            name, entity = self.known[kind]
+            getattr(gathered, name).append(entity.decode(item))
+            if entity.writes_back:
+                older.setdefault(kind, []).append(item)
+        for kind, found in older.items():
+            yield from evolving.write_back(self.known[kind][1], found)
         return gathered

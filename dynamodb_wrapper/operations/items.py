@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel
@@ -159,7 +159,7 @@ def delete(entity: Entity[T], key: KeyValues, *, when: AnyCondition | None) -> F
         ConditionFailedError: ``when`` was false; nothing was deleted.
     """
     try:
-        response = yield from transactions.send(writes.deletion(entity, key, when))
+        response = yield from evolving.send(writes.deletion(entity, key, when))
     except ConditionFailedError:
         if when is not None or entity.only_ours is None:
             raise
@@ -176,13 +176,21 @@ class Projection:
             an item of an older schema version.
     """
 
-    def __init__(self, entity: Entity[T], attributes: Sequence[str | Path], *, has_whole: bool = True) -> None:
+    def __init__(
+        self,
+        entity: Entity[T],
+        attributes: Sequence[str | Path],
+        *,
+        has_whole: bool = True,
+        told: Collection[str] = (),
+    ) -> None:
         """Choose attributes.
 
         Args:
             entity: The model in its table.
             attributes: Names or paths.
             has_whole: Whether what is read from has whole items.
+            told: Attributes that are not there to be read, and that keys tell.
         """
         if isinstance(attributes, str | bytes) or not isinstance(attributes, Iterable):
             raise ExpressionError(f"attributes takes a list of names or paths, not {attributes!r:.80}")
@@ -190,16 +198,19 @@ class Projection:
         self.targets = tuple(entity.codec.target(steps) for steps in paths)
         self.reads_whole = has_whole and entity.has_older_forms
         self._entity = entity
+        self._told = frozenset(told)
         self._roots = {target.names[0] for target in self.targets}
         self._whole = {target.label for target in self.targets if len(target.names) == 1}
 
     @property
     def places(self) -> tuple[tuple[Step, ...], ...]:
         """The stored paths that are asked for."""
-        return tuple(target.names for target in self.targets)
+        return tuple(target.names for target in self.targets if target.names[0] not in self._told)
 
     def current(self, item: Item) -> Item:
-        """Return an item, or what was read of it, in the current schema version."""
+        """Return an item, or what was read of it, in the current schema version, with what its keys tell."""
+        if self._told:
+            return self._entity.with_told(item)
         return versions.pruned(self._entity.current_item(item), self.places) if self.reads_whole else item
 
     def found(self, item: Item) -> PartialItem | None:

@@ -77,7 +77,10 @@ def _read(entity: Entity[Any], key: Item, names: Sequence[str]) -> Flow[KeyParts
     readable = entity.readable_key(key)
     attributes = [entity.codec.attribute(name) for name in names]
     # Of an item of an older schema version, all is read: a part may have another place there.
-    wanted = None if entity.has_older_forms else [*((attribute,) for attribute in attributes), *entity.told_by]
+    read_along = [(entity.codec.attribute(name),) for name in entity.codec.fixed]
+    wanted = (
+        None if entity.has_older_forms else [*((attribute,) for attribute in attributes), *read_along, *entity.told_by]
+    )
     response = yield from Get(entity.table_name, entity.codec, readable, key, True, wanted).send()
     item = response.get("Item")
     if item is None or not entity.is_ours(item):
@@ -85,10 +88,5 @@ def _read(entity: Entity[Any], key: Item, names: Sequence[str]) -> Flow[KeyParts
     stored = {attribute: item.get(attribute) for attribute in attributes}
     current = entity.current_item(item) if wanted is None else item
     found = entity.codec.decode_partial({name: current[name] for name in attributes if name in current})
-    return KeyParts(stored, {name: found[name] if name in found else _default(entity, name) for name in names})
-
-
-def _default(entity: Entity[Any], name: str) -> object:
-    """Return what reading gives for a missing attribute."""
-    info = entity.declaration.model_class.model_fields[name]
-    return None if info.is_required() else info.get_default(call_default_factory=True)
+    missing = entity.codec.read_where_missing
+    return KeyParts(stored, {name: found[name] if name in found else missing(name, current) for name in names})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum
 
 from pydantic import BaseModel
@@ -32,6 +32,8 @@ def template_of(key: Key, attribute: str, model_class: type[BaseModel], *, is_so
                 f"{key!r} names {name!r}, which is no field of {model_class.__name__}; its fields are "
                 f"{', '.join(fields)}"
             )
+    if is_sorted:
+        _check_sorted(key, model_class)
     parts = tuple(
         Part.of(name, spec, _form_of(model_class, name), is_sorted=is_sorted) for name, spec in key.placeholders
     )
@@ -42,6 +44,22 @@ def template_of(key: Key, attribute: str, model_class: type[BaseModel], *, is_so
         literals = (*literals[:-1], f"{literals[-1]}#", "")
         parts = (*parts, Part(key.by, "shard", key.shards))
     return Template(attribute, literals, parts, key.case, key.when, tuple(key.fields), key.template)
+
+
+def _check_sorted(key: Key, model_class: type[BaseModel]) -> None:
+    """Refuse fields that are stored as text which does not sort as they do."""
+    for name, _ in key.placeholders:
+        classes = list(classes_of(model_class.model_fields[name].annotation))
+        if any(issubclass(kind, timedelta) for kind in classes):
+            raise DeclarationError(
+                f"{key!r}: {name!r} is a duration, and the text of a longer one may sort before that of a shorter one; "
+                "keep it as a whole number of seconds, padded"
+            )
+        datetimes = [issubclass(kind, (datetime, *DATETIMES)) for kind in classes]
+        if any(datetimes) and not all(datetimes):
+            raise DeclarationError(
+                f"{key!r}: {name!r} may be a datetime or something else, and these do not sort together"
+            )
 
 
 def _form_of(model_class: type[BaseModel], name: str) -> Form:

@@ -12,7 +12,6 @@ from pydantic import BaseModel
 from dynamodb_wrapper.codec import Wire
 from dynamodb_wrapper.exceptions import ConditionFailedError
 from dynamodb_wrapper.expressions import Condition, Stored
-from dynamodb_wrapper.operations.effects import AnswerReader
 from dynamodb_wrapper.operations.template_entity import TemplateEntity
 
 T = TypeVar("T", bound=BaseModel)
@@ -25,11 +24,6 @@ class KindEntity(TemplateEntity[T]):
     def found(self, item: Mapping[str, Wire] | T) -> T | None:  # type: ignore[override]  # where there are others
         """Return the model of an item that was read; None for an item of another kind."""
         return None if isinstance(item, Mapping) and not self.is_ours(item) else self.decode(item)
-
-    @cached_property
-    def item_reader(self) -> AnswerReader | None:
-        """Nothing: whose an item is, is told from the item as it is stored."""
-        return None
 
     @property
     def told_by(self) -> tuple[tuple[str], ...]:

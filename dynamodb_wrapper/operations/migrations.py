@@ -17,7 +17,14 @@ from dynamodb_wrapper.operations import evolving
 from dynamodb_wrapper.operations.effects import Flow
 from dynamodb_wrapper.operations.entity import Entity
 from dynamodb_wrapper.operations.evolving import Outcome
-from dynamodb_wrapper.operations.passes import WRITE_UNIT_BYTES, Done, PassOptions, TablePass
+from dynamodb_wrapper.operations.passes import (
+    WRITE_UNIT_BYTES,
+    Done,
+    PassOptions,
+    PassReport,
+    TablePass,
+    estimated_total,
+)
 
 MAX_FAILURES = 100
 """How many failures a report has; all are counted."""
@@ -65,12 +72,11 @@ class MigrationExample:
 
 
 @dataclass(frozen=True, slots=True)
-class MigrationReport:
+class MigrationReport(PassReport):
     """What a migration has done, or, of a dry run, would do; from where it started, which may be a checkpoint.
 
     Attributes:
         dry_run: Whether nothing was written.
-        scanned: How many items were read.
         rewritten: How many were brought up to date.
         current: How many were of the current version already.
         newer: How many were of a newer one, and left alone.
@@ -79,13 +85,9 @@ class MigrationReport:
         versions: How many items of each version were found.
         failures: The first 100 that failed.
         examples: Of a dry run, the first 3 of each version that would be rewritten.
-        read_units: Capacity units that were read.
-        write_units: Capacity units that were written.
-        checkpoint: Where to go on; None at the end.
     """
 
     dry_run: bool
-    scanned: int = 0
     rewritten: int = 0
     current: int = 0
     newer: int = 0
@@ -94,14 +96,6 @@ class MigrationReport:
     versions: Mapping[int, int] = field(default_factory=dict)
     failures: tuple[MigrationFailure, ...] = ()
     examples: tuple[MigrationExample, ...] = ()
-    read_units: float = 0.0
-    write_units: float = 0.0
-    checkpoint: str | None = None
-
-    @property
-    def is_done(self) -> bool:
-        """Whether the end of the table was reached."""
-        return self.checkpoint is None
 
     def __str__(self) -> str:
         """Return the counts in one line."""
@@ -141,7 +135,8 @@ def migrate(
         )
     purpose = f"{'dry run of ' if dry_run else ''}migration to {entity.evolution.current}"
     table = TablePass[_Result](entity, options, purpose=purpose)
-    report = MigrationReport(dry_run)
+    total = None if progress is None else (yield from estimated_total(entity))
+    report = MigrationReport(dry_run, estimated_total=total)
 
     def handle(item: Item) -> Flow[Done[_Result]]:
         return _handled(entity, item, dry_run=dry_run)
@@ -152,13 +147,7 @@ def migrate(
 
     def told() -> None:
         nonlocal report
-        report = replace(
-            report,
-            scanned=table.scanned,
-            read_units=table.read_units,
-            write_units=table.write_units,
-            checkpoint=table.checkpoint,
-        )
+        report = table.noted_in(report)
         if progress is not None:
             progress(report)
 

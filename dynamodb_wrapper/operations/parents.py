@@ -11,9 +11,10 @@ from pydantic import BaseModel
 from dynamodb_wrapper.codec import Item, TimeRules
 from dynamodb_wrapper.exceptions import DeclarationError, ItemNotFoundError, ValidationError
 from dynamodb_wrapper.operations import queries
-from dynamodb_wrapper.operations.declaration import Declaration, Index
+from dynamodb_wrapper.operations.declaration import Declaration
 from dynamodb_wrapper.operations.effects import Flow
 from dynamodb_wrapper.operations.entity import Entity
+from dynamodb_wrapper.operations.indexes import Index
 from dynamodb_wrapper.operations.items import Projection
 from dynamodb_wrapper.operations.requests import Get
 from dynamodb_wrapper.operations.selection import Asked, Selection

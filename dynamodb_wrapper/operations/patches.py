@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from copy import deepcopy
 from datetime import datetime
 from typing import TypeVar
@@ -24,7 +24,7 @@ from dynamodb_wrapper.expressions import (
     as_condition,
     every,
 )
-from dynamodb_wrapper.operations import evolving, writes
+from dynamodb_wrapper.operations import evolving, upserts, writes
 from dynamodb_wrapper.operations.derived_changes import Change, derived_changes
 from dynamodb_wrapper.operations.effects import Flow, Response, now
 from dynamodb_wrapper.operations.entity import Entity
@@ -116,7 +116,7 @@ def patch_write(
             return problem
         if parts is not None and parts.are_stale(error.item):
             return StalePartsError("the parts of an index key were changed by another writer", error)
-        message = writes.FOREIGN if is_foreign else "the condition of the patch was false"
+        message = writes.FOREIGN if is_foreign else _why_false(entity, request, error)
         return writes.failed_condition(ConditionFailedError, message, entity, request.readable_key, error)
 
     def proof(stored: Item | None) -> bool | None:
@@ -184,11 +184,12 @@ def patch_request(
     planned = _Plan(entity).of(changes)
     if not planned:
         raise ExpressionError("a patch needs at least one change")
+    has_fields = _has_fields(entity, [change.root for change in planned])
     if upsert:
         entity.check_written_key(key)
-        _refuse_fragment(entity, planned)
-        _refuse_underived(entity, planned)
-        planned += list(_index_defaults(entity, planned))
+        upserts.refuse_fragment(entity, planned)
+        upserts.refuse_underived(entity, planned)
+        planned += list(upserts.index_defaults(entity, planned))
         planned += [
             Change(name, entity.codec.target((name,)), value)
             for name, value in (known or {}).items()
@@ -198,7 +199,7 @@ def patch_request(
     full = [(change.target, change.encoded or change.value) for change in planned]
     if entity.declaration.derived:
         full += derived_changes(entity, planned, {**entity.known_by_key(key), **(known or {})}, upsert=upsert)
-    condition = every(_is_patchable(entity, upsert=upsert), None if when is None else as_condition(when))
+    condition = every(_is_patchable(entity, upsert=upsert), has_fields, None if when is None else as_condition(when))
     return Update(
         entity.table_name,
         entity.codec,
@@ -217,6 +218,30 @@ def _is_patchable(entity: Entity[T], *, upsert: bool) -> Condition | None:
     if upsert:
         return unless_foreign(entity, None if condition is None else writes.is_absent(entity) | condition)
     return every(is_present(entity), condition)
+
+
+def _has_fields(entity: Entity[T], names: Collection[str]) -> Condition | None:
+    """Return the condition that the item is of a model that has these fields, where there are several models.
+
+    Raises:
+        ExpressionError: None of them has all of these.
+    """
+    values = entity.codec.told_by_having(names)
+    if values is None:
+        return None
+    if not values:
+        raise ExpressionError(f"no model of {entity.codec.model_class.__name__} has all of {', '.join(names)}")
+    return Path(entity.codec.fixed[0]).in_(values)
+
+
+def _why_false(entity: Entity[T], request: Update, error: ConditionFailedError) -> str:
+    """Return why the condition of a patch was false, as far as the stored item tells."""
+    model = entity.stored_model(error)
+    roots = [entity.codec.member(str(target.names[0])) for target, _ in request.changes]
+    missing = [root.name for root in roots if root and model is not None and root.name not in type(model).model_fields]
+    if missing:
+        return f"the item is a {type(model).__name__}, which has no {', '.join(missing)}"
+    return "the condition of the patch was false"
 
 
 class _Plan:
@@ -269,7 +294,8 @@ class _Plan:
     def _whole(self, root: str, target: Target, value: object) -> Change:
         """Return the change of a whole field, checked; a value that is stored by absence becomes a removal."""
         codec = self._entity.codec
-        if isinstance(value, Remove) and not codec.may_be_absent(root):
+        is_removed = isinstance(value, Remove) or (value is None and codec.is_left_out(root, value))
+        if is_removed and not codec.may_be_absent(root):
             raise ExpressionError(f"{root!r} is required by the model, so it cannot be removed", {root: "required"})
         if isinstance(value, SetIfMissing) and codec.is_left_out(root, value.value):
             reason = "is stored by leaving it out, so there is nothing to set where it is missing"
@@ -308,57 +334,6 @@ def _merged(entity: Entity[T], key: KeyValues, changes: Changes | None, fields: 
 
 def _has_times(entity: Entity[T]) -> bool:
     return entity.declaration.updated_at is not None or entity.declaration.created_at is not None
-
-
-def _refuse_fragment(entity: Entity[T], planned: Iterable[Change]) -> None:
-    """Refuse an upsert that could create an item which is no valid model."""
-    if entity.codec.fixed:
-        raise ExpressionError(
-            f"an upsert may create the item, and nothing says which of {entity.codec.model_class.__name__} it is"
-        )
-    declaration = entity.declaration
-    given = {change.root for change in planned if change.is_plain or isinstance(change.value, SetIfMissing | Add)}
-    given |= set(declaration.key_fields)
-    managed = (declaration.version, declaration.created_at, declaration.updated_at, declaration.schema_version)
-    given |= {name for name in managed if name}
-    missing = [
-        name
-        for name, info in declaration.model_class.model_fields.items()
-        if info.is_required() and name not in given and not entity.codec.may_be_absent(name)
-    ]
-    if missing:
-        raise ValidationError(
-            f"an upsert may create the item, so it must give every required field; missing: {', '.join(missing)}",
-            dict.fromkeys(missing, "required, not given"),
-        )
-
-
-def _refuse_underived(entity: Entity[T], planned: Iterable[Change]) -> None:
-    """Refuse an upsert that could create an item without a derived attribute it should have."""
-    given = {change.root for change in planned if change.is_plain} | set(entity.declaration.key_fields)
-    for entry in entity.declaration.derived:
-        missing = [name for name in entry.fields if name not in given]
-        if missing:
-            raise ExpressionError(
-                f"an upsert may create the item, so it must give every field that {entry.attribute!r} is computed "
-                f"from, as a plain value; missing: {', '.join(missing)}",
-                dict.fromkeys(missing, f"needed for {entry.attribute!r}"),
-            )
-
-
-def _index_defaults(entity: Entity[T], planned: Iterable[Change]) -> Iterable[Change]:
-    """Return what gives an item that an upsert creates its defaults in index keys: without, indexes would not have it.
-
-    Reading gives the same defaults, so an item that is there does not change by it.
-    """
-    declaration, codec = entity.declaration, entity.codec
-    given = {change.root for change in planned} | set(declaration.key_fields)
-    given |= {name for name in (declaration.version, declaration.created_at, declaration.updated_at) if name}
-    for name, info in declaration.model_class.model_fields.items():
-        is_key = codec.attribute(name) in entity.key_tags and name not in given
-        has_default = not info.is_required() and info.default_factory is None  # one that is the same each time
-        if is_key and has_default and not codec.is_left_out(name, info.default):
-            yield Change(name, codec.target((name,)), SetIfMissing(info.default))
 
 
 def _parts_to_read(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dynamodb_wrapper.exceptions import ValidationError
 from dynamodb_wrapper.operations.declaration import GUARD_PREFIX
 from dynamodb_wrapper.operations.entity import Entity
+from dynamodb_wrapper.operations.indexes import Index
+from dynamodb_wrapper.operations.leading_keys import begins_with, patterns_of
 
 Policy = dict[str, Any]
 """What ``json.dumps`` turns into a policy document."""
@@ -31,7 +33,7 @@ def policy_of(
     read_only: bool,
     scan: bool,
     admin: bool,
-    leading_keys: Sequence[str] | None,
+    leading_keys: Sequence[str] | Mapping[str, str] | None,
 ) -> Policy:
     """Return the policy for the tables of these entities, and for their declared indexes.
 
@@ -48,10 +50,11 @@ def policy_of(
     tables = list(dict.fromkeys(_arn(entity, prefix) for entity in entities))
     condition: Policy = {}
     if leading_keys is not None:
-        condition = {"Condition": _condition(entities, leading_keys, read_only=read_only)}
+        patterns = patterns_of(entities, leading_keys) if isinstance(leading_keys, Mapping) else leading_keys
+        condition = {"Condition": _condition(entities, patterns, read_only=read_only)}
     reads = [action for action in READS if action != "Scan" or (scan and leading_keys is None)]
     statements = [_statement("ReadItems", reads, tables, condition)]
-    if indexes := _indexes(entities, prefix, is_bound=leading_keys is not None):
+    if indexes := _indexes(entities, prefix, leading_keys):
         statements.append(_statement("ReadIndexes", [each for each in OF_INDEXES if each in reads], indexes, condition))
     if not read_only:
         statements.append(_statement("WriteItems", WRITES, tables, condition))
@@ -76,17 +79,25 @@ def _arn(entity: Entity[Any], prefix: str) -> str:
     return entity.table_name if entity.table_name.startswith("arn:") else f"{prefix}{entity.table_name}"
 
 
-def _indexes(entities: Sequence[Entity[Any]], prefix: str, *, is_bound: bool) -> list[str]:
+def _indexes(
+    entities: Sequence[Entity[Any]], prefix: str, leading_keys: Sequence[str] | Mapping[str, str] | None
+) -> list[str]:
     """Return the ARNs of the declared indexes.
 
     Under a condition on keys, those whose partition key has several attributes are left out: AWS does not say what the
-    condition sees of them.
+    condition sees of them. Where fields are given, those too that do not begin with them.
     """
+
+    def is_bound(entity: Entity[Any], index: Index) -> bool:
+        if isinstance(leading_keys, Mapping):
+            return begins_with(entity, index, leading_keys)
+        return leading_keys is None or len(index.partition) == 1
+
     found = [
         f"{_arn(entity, prefix)}/index/{index.name}"
         for entity in entities
         for index in entity.declaration.indexes
-        if not is_bound or len(index.partition) == 1
+        if is_bound(entity, index)
     ]
     return list(dict.fromkeys(found))
 

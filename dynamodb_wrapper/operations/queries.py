@@ -12,7 +12,8 @@ from dynamodb_wrapper.operations import evolving, sharded
 from dynamodb_wrapper.operations.capacity import ConsumedCapacity
 from dynamodb_wrapper.operations.cursors import write_cursor
 from dynamodb_wrapper.operations.effects import Flow, call, emit
-from dynamodb_wrapper.operations.selection import Selection, positive
+from dynamodb_wrapper.operations.selection import Selection
+from dynamodb_wrapper.operations.sizes import positive
 
 R = TypeVar("R")
 

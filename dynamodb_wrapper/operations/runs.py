@@ -15,7 +15,8 @@ from dynamodb_wrapper.operations import items, patches, queries
 from dynamodb_wrapper.operations.effects import Flow, now, sleep
 from dynamodb_wrapper.operations.entity import Entity
 from dynamodb_wrapper.operations.requests import Get
-from dynamodb_wrapper.operations.selection import Selection, positive
+from dynamodb_wrapper.operations.selection import Selection
+from dynamodb_wrapper.operations.sizes import positive
 
 R = TypeVar("R")
 

@@ -8,9 +8,11 @@ from typing import Any, Generic, TypeVar
 
 from dynamodb_wrapper.codec import Item
 from dynamodb_wrapper.exceptions import ValidationError
+from dynamodb_wrapper.operations import evolving
 from dynamodb_wrapper.operations.cursors import damaged, fingerprint, resume_key, sealed, unsealed
 from dynamodb_wrapper.operations.effects import Flow, call, emit
-from dynamodb_wrapper.operations.selection import Selection, positive
+from dynamodb_wrapper.operations.selection import Selection
+from dynamodb_wrapper.operations.sizes import positive
 
 R = TypeVar("R")
 
@@ -21,11 +23,15 @@ _KIND = "checkpoint"
 
 @dataclass(frozen=True, slots=True)
 class SegmentPage:
-    """What one request of a segment found, and the key to go on after it (None at the segment's end)."""
+    """What one request of a segment found, and the key to go on after it (None at the segment's end).
+
+    ``evaluated`` is how many items DynamoDB looked at for it, where somebody counts them.
+    """
 
     segment: int
     items: list[Item]
     resume_key: Item | None
+    evaluated: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +89,13 @@ class ScanProgress(Generic[R]):
 
     Segments are begun in order. So their number and the places of those begun but not done say everything, and a
     checkpoint stays small however many segments there are.
+
+    Attributes:
+        counted: How many items were counted, before a checkpoint as well; by those who count.
     """
 
     def __init__(self, segments: Segments[R]) -> None:
+        self.counted = 0
         self._segments = segments
         self._begun = 0
         self._places: dict[int, Item | None] = {}  # of those begun and not done: the item to go on after, if any yet
@@ -142,8 +152,9 @@ class ScanProgress(Generic[R]):
         segments = self._segments
         secret = segments.selection.entity.cursor_secret
         match unsealed(checkpoint, segments.identity(), secret, kind=_KIND):
-            case [int(begun), list(places)] if 0 <= begun <= segments.total:
+            case [int(begun), list(places), *counted] if 0 <= begun <= segments.total:
                 self._begun = begun
+                self.counted = next((number for number in counted if isinstance(number, int)), 0)
             case _:
                 raise damaged(_KIND)
         for entry in places:
@@ -162,7 +173,8 @@ class ScanProgress(Generic[R]):
             for segment, place in places.items()
             if segment < begun
         ]
-        return sealed([begun, keys], self._segments.identity(), selection.entity.cursor_secret)
+        counted = [self.counted] if self.counted else []
+        return sealed([begun, keys, *counted], self._segments.identity(), selection.entity.cursor_secret)
 
 
 def read_segment(selection: Selection[R], segment: int, total: int, place: Item | None) -> Flow[None]:
@@ -172,6 +184,9 @@ def read_segment(selection: Selection[R], segment: int, total: int, place: Item 
         params = selection.params(limit=selection.page_size, start_key=start_key)
         response = yield from call("Scan", {**params, "Segment": segment, "TotalSegments": total})
         start_key = response.get("LastEvaluatedKey")
-        yield from emit([SegmentPage(segment, response.get("Items", []), start_key)])
+        items: list[Item] = response.get("Items", [])
+        if selection.decode == selection.entity.decode:
+            yield from evolving.write_back(selection.entity, items)
+        yield from emit([SegmentPage(segment, items, start_key)])
         if start_key is None:
             return

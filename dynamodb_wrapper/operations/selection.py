@@ -12,20 +12,17 @@ from dynamodb_wrapper.codec import Item, PartialItem
 from dynamodb_wrapper.exceptions import ExpressionError, ValidationError
 from dynamodb_wrapper.expressions import Comparison, Condition, ExpressionWriter, Path, Stored, Written, every, paths_of
 from dynamodb_wrapper.operations.cursors import fingerprint, read_cursor
-from dynamodb_wrapper.operations.declaration import GUARD_OWNER, Index
+from dynamodb_wrapper.operations.declaration import GUARD_OWNER
 from dynamodb_wrapper.operations.effects import AnswerReader, Params
 from dynamodb_wrapper.operations.entity import Entity
+from dynamodb_wrapper.operations.indexes import Index
 from dynamodb_wrapper.operations.items import Projection
 from dynamodb_wrapper.operations.requests import without_overlaps
+from dynamodb_wrapper.operations.sizes import RequestSizes
 from dynamodb_wrapper.operations.sort_conditions import Partition, SortTemplate
 
 R = TypeVar("R")
 V = TypeVar("V", bound=BaseModel)
-
-_FIRST_FILTERED_PAGE = 100
-_PAGE_GROWTH = 4
-_LARGEST_PAGE = 1_000_000
-"""More items than DynamoDB evaluates in a request (1 MB); its ``Limit`` is a 32-bit number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,13 +196,15 @@ class Selection(Generic[R]):
             ExpressionError: The model has no such attribute, or the index does not carry it.
         """
         carried = self.carried_attributes
+        told = frozenset[str]() if carried is None else self.entity.told_by_key(self.index) - carried
         if not attributes:
-            attributes = sorted(carried if carried is not None else self.entity.codec.shape.by_name)
-        projection = Projection(self.entity, attributes, has_whole=carried is None)
+            attributes = sorted(self.entity.codec.shape.by_name if carried is None else carried | told)
+        projection = Projection(self.entity, attributes, has_whole=carried is None, told=told)
         for target in projection.targets:
-            if carried is not None and not self.index.local and target.names[0] not in carried:
+            if carried is not None and not self.index.local and target.names[0] not in carried | told:
                 raise ExpressionError(
-                    f"index {self.index.name!r} does not carry {target.label}; it carries {', '.join(sorted(carried))}"
+                    f"index {self.index.name!r} does not carry {target.label}; it carries "
+                    f"{', '.join(sorted(carried | told))}"
                 )
         return replace(self, decode=projection.decode, projection=projection)  # type: ignore[return-value,arg-type]
 
@@ -329,7 +328,7 @@ class Selection(Generic[R]):
         """Return what is read: the attributes asked for, and the keys to go on from."""
         if self.projection is None or self.projection.reads_whole:
             return None
-        names = [*(target.names for target in self.projection.targets), *((name,) for name in self.resume_attributes)]
+        names = [*self.projection.places, *((name,) for name in self.resume_attributes)]
         return writer.projection(without_overlaps(names))
 
     def identity(self) -> bytes:
@@ -362,38 +361,6 @@ class Selection(Generic[R]):
         filters = (self.filter, self.asked.filter, self._without_guards)
         is_filtered = any(part is not None for part in filters) or self._others_come_along
         return RequestSizes(self.page_size, wanted, is_filtered=is_filtered)
-
-
-class RequestSizes:
-    """Chooses each request's ``Limit``.
-
-    Without a filter every evaluated item is a result, so no more than wanted are evaluated. With a filter nobody
-    knows, so requests start small and grow: a rare match costs few requests, a frequent one reads little too much.
-    """
-
-    def __init__(self, page_size: int | None, wanted: int | None, *, is_filtered: bool) -> None:
-        self._page_size = page_size
-        self._is_filtered = is_filtered
-        self._growing = None if wanted is None else max(wanted, _FIRST_FILTERED_PAGE)
-
-    def next(self, missing: int | None) -> int | None:
-        """Return the limit of the next request when so many results are still missing."""
-        size = self._page_size if missing is None or self._is_filtered else min(missing, self._page_size or missing)
-        if size is None and self._growing is not None:
-            size = self._growing
-            self._growing = min(size * _PAGE_GROWTH, _LARGEST_PAGE)
-        return None if size is None else min(size, _LARGEST_PAGE)
-
-
-def positive(name: str, number: object) -> int:
-    """Return ``number``.
-
-    Raises:
-        ValidationError: It is not a whole number of at least 1.
-    """
-    if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-        raise ValidationError(f"{name} must be a whole number of at least 1, not {number!r}", {name: repr(number)})
-    return number
 
 
 def _written(writer: ExpressionWriter, *conditions: Condition | None, text: str | None) -> str | None:

@@ -13,7 +13,8 @@ from dynamodb_wrapper.operations import evolving
 from dynamodb_wrapper.operations.capacity import ConsumedCapacity
 from dynamodb_wrapper.operations.cursors import damaged, resume_key, sealed, unsealed
 from dynamodb_wrapper.operations.effects import Flow, call, emit, together
-from dynamodb_wrapper.operations.selection import RequestSizes, Selection
+from dynamodb_wrapper.operations.selection import Selection
+from dynamodb_wrapper.operations.sizes import RequestSizes
 
 R = TypeVar("R")
 

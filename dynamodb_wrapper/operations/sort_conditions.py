@@ -10,8 +10,8 @@ from dynamodb_wrapper.codec.templates import ABOVE_DELIMITER, cased, escaped, fi
 from dynamodb_wrapper.exceptions import ExpressionError
 from dynamodb_wrapper.expressions import Comparison, Condition, Function, Path
 from dynamodb_wrapper.expressions.nodes import Between
+from dynamodb_wrapper.operations.key_values import MAX_SORT_KEY_BYTES
 
-MAX_SORT_KEY_BYTES = 1024
 _NOTHING = "!"
 """Sorts below the delimiter, so it is in no value that a template writes: what ends with it is no key."""
 _HIGHEST = "\U0010ffff"

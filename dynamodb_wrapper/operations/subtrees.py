@@ -24,7 +24,8 @@ from dynamodb_wrapper.expressions import Condition, Path, every
 from dynamodb_wrapper.operations import evolving, items, patches, writes
 from dynamodb_wrapper.operations.effects import Flow, call, emit, together
 from dynamodb_wrapper.operations.parents import Family
-from dynamodb_wrapper.operations.selection import Selection, positive
+from dynamodb_wrapper.operations.selection import Selection
+from dynamodb_wrapper.operations.sizes import positive
 from dynamodb_wrapper.operations.trees import grow
 from dynamodb_wrapper.operations.writes import KeyValues, Write
 

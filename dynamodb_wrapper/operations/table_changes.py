@@ -15,7 +15,7 @@ from dynamodb_wrapper.exceptions import (
     ValidationError,
 )
 from dynamodb_wrapper.operations import tables
-from dynamodb_wrapper.operations.declared_tables import declared_table
+from dynamodb_wrapper.operations.declared_tables import DeclaredTable, declared_tables
 from dynamodb_wrapper.operations.effects import Flow, call, together
 from dynamodb_wrapper.operations.entity import Entity
 from dynamodb_wrapper.operations.table_comparison import TableState, compared
@@ -29,8 +29,13 @@ _MOST_TRIES = 5
 
 
 def table_diff(entities: Sequence[Entity[Any]]) -> Flow[TableDiff]:
-    """Return what is not as declared in the tables of these entities."""
-    found = yield from together((_differences(entity) for entity in entities), at_most=len(entities))
+    """Return what is not as declared in the tables of these entities; those of one table declare it together.
+
+    Raises:
+        DeclarationError: Entities say different things of one table.
+    """
+    tables = _by_table(entities)
+    found = yield from together((_differences(*each) for each in tables), at_most=len(tables))
     return TableDiff(tuple(difference for each in found for difference in each))
 
 
@@ -46,6 +51,7 @@ def apply_tables(
     """Change what can be changed of these tables, one table after another.
 
     Raises:
+        DeclarationError: Entities say different things of one table.
         ValidationError: ``skip`` names what there is not.
         TableInUseError: A table, or an index of it, is not active after ``wait_seconds``.
     """
@@ -54,16 +60,27 @@ def apply_tables(
         raise ValidationError(f"skip takes some of {', '.join(get_args(Aspect))}; not {wrong}", {"skip": str(wrong)})
     asked = {name for name, given in (("delete_indexes", delete_indexes), ("disable", disable)) if given}
     changes = []
-    for entity in entities:
-        changes.append((yield from _apply(entity, asked, skip, wait_seconds, progress)))
+    for entity, declared in _by_table(entities):
+        changes.append((yield from _apply(entity, declared, asked, skip, wait_seconds, progress)))
     return TableChanges(
         tuple(difference for each in changes for difference in each.done),
         tuple(difference for each in changes for difference in each.left),
     )
 
 
+def _by_table(entities: Sequence[Entity[Any]]) -> list[tuple[Entity[Any], DeclaredTable]]:
+    """Return each table as all its entities declare it, with one of these."""
+    of_table = {entity.table_name: entity for entity in reversed(entities)}
+    return [(of_table[declared.name], declared) for declared in declared_tables(entities)]
+
+
 def _apply(
-    entity: Entity[Any], asked: Collection[str], skip: Collection[Aspect], wait_seconds: float, progress: Progress
+    entity: Entity[Any],
+    declared: DeclaredTable,
+    asked: Collection[str],
+    skip: Collection[Aspect],
+    wait_seconds: float,
+    progress: Progress,
 ) -> Flow[TableChanges]:
     """Change one thing at a time, as DynamoDB demands, and look at the table anew before each.
 
@@ -75,7 +92,7 @@ def _apply(
     if (yield from tables.described(entity)) is not None:
         yield from tables.wait_until(entity, "ACTIVE", wait_seconds=wait_seconds, progress=progress)
     while True:
-        differences = yield from _differences(entity)
+        differences = yield from _differences(entity, declared)
         tried = {*map(_identity, done), *refused}
         possible = [each for each in differences if _identity(each) not in tried and _is_asked(each, asked, skip)]
         is_another_table = any(each.aspect == "key" for each in differences)  # whoever it belongs to, it is not this
@@ -118,8 +135,8 @@ def _outcome(
     return TableChanges(tuple(done), tuple(left))
 
 
-def _differences(entity: Entity[Any]) -> Flow[list[TableDifference]]:
-    return compared(declared_table(entity), (yield from _state(entity)))
+def _differences(entity: Entity[Any], declared: DeclaredTable) -> Flow[list[TableDifference]]:
+    return compared(declared, (yield from _state(entity)))
 
 
 def _state(entity: Entity[Any]) -> Flow[TableState]:

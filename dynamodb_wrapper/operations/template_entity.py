@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
 
 from pydantic import BaseModel
 
-from dynamodb_wrapper.codec import Item, Template, Wire, read_any
+from dynamodb_wrapper.codec import Item, RefusedValueError, Template, Wire, read_any
 from dynamodb_wrapper.codec.templates import fitting, shard_text
 from dynamodb_wrapper.exceptions import ValidationError
 from dynamodb_wrapper.expressions import Condition, Path
-from dynamodb_wrapper.operations.declaration import Index
+from dynamodb_wrapper.operations import key_values
 from dynamodb_wrapper.operations.entity import Entity
+from dynamodb_wrapper.operations.indexes import Index
 from dynamodb_wrapper.operations.sort_conditions import Partition, SortTemplate
 
 T = TypeVar("T", bound=BaseModel)
@@ -49,11 +50,25 @@ class TemplateEntity(Entity[T]):
         Raises:
             ValidationError: A part is missing, superfluous, empty, too long or of the wrong type; says which.
         """
-        wires = {name: self.field_wire(name, value) for name, value in self._named(pk, sk).items()}
-        return {
-            self.codec.attribute(name): self._key_wire(name, [wires[field] for field in self._made_of(name)])
-            for name in self.declaration.table_key.fields
+        plain = self._plain_fields
+        wires = {
+            name: (plain[name](value) if name in plain else None) or self.field_wire(name, value)
+            for name, value in self._named(pk, sk).items()
         }
+        return {
+            attribute: self._key_wire(name, [wires[field] for field in made_of])
+            for name, attribute, made_of in self._table_key
+        }
+
+    @cached_property
+    def _table_key(self) -> list[tuple[str, str, tuple[str, ...]]]:
+        """The parts of the table's key: names, stored names, and the fields that each is made of."""
+        return [(name, self.codec.attribute(name), self._made_of(name)) for name in self.declaration.table_key.fields]
+
+    @cached_property
+    def _plain_fields(self) -> dict[str, Callable[[object], Wire | None]]:
+        """What writes the values of key fields that are plainly right."""
+        return {name: key_values.plain_writer(self.codec.stored_as_it_is(name)) for name in self.declaration.key_fields}
 
     def field_wire(self, name: str, value: object) -> Wire:
         """Return the stored form of a field's value that a key is made of.
@@ -78,8 +93,10 @@ class TemplateEntity(Entity[T]):
         if template is None:
             wire = wires[0]
         else:
-            with fitting(self._owner):
+            try:
                 wire = {"S": template.text(wires, self.codec.times) or ""}
+            except RefusedValueError as refused:
+                raise refused.as_validation_error(owner=self._owner) from None
         self._check_key_part(self.codec.attribute(name), wire)
         return wire
 
@@ -157,6 +174,35 @@ class TemplateEntity(Entity[T]):
         is_told = fields.keys() >= set(self.declaration.key_fields)
         return fields if is_told else {name: read_any(wire) for name, wire in key.items()}
 
+    def _changed_of_key(self, before: Mapping[str, Wire], after: Mapping[str, Wire]) -> list[str]:
+        """Return the attributes that make another key of an item: of the key itself, or of what it is made of."""
+        parts = [self.codec.attribute(name) for name in self.declaration.key_fields]
+        changed = [name for name in parts if after.get(name) != before.get(name)]
+        made = [name for name in self.declaration.table_key.fields if name in self.declaration.templates]
+        is_same = not changed or all(after.get(name) == self._made(name, after) for name in made)
+        return super()._changed_of_key(before, after) or ([] if is_same else changed)
+
+    def _made(self, name: str, item: Mapping[str, Wire]) -> Wire:
+        """Return a part of the table's key as an item's fields make it."""
+        wires = [item.get(self.codec.attribute(field)) for field in self._made_of(name)]
+        with fitting(self._owner):
+            return {"S": self.declaration.templates[name].text(wires, self.codec.times) or ""}
+
+    def told_by_key(self, index: Index) -> frozenset[str]:
+        """Return the stored names of fields that an index tells beside what it carries: those its keys are made of."""
+        templates = self.declaration.templates
+        made = [templates[name] for name in (*self.declaration.table_key.fields, *index.fields) if name in templates]
+        return frozenset(self.codec.attribute(name) for template in made for name in template.told)
+
+    def with_told(self, item: Item) -> Item:
+        """Return an item with the fields that its keys tell, where it has not got them."""
+        told: Item = {}
+        for name, template in self.declaration.templates.items():
+            if name in item:
+                found = template.read(str(item[name].get("S", "")), self.codec.times) or {}
+                told |= {self.codec.attribute(field): wire for field, wire in found.items()}
+        return told | item
+
     def check_written_key(self, key: Item) -> None:
         """Refuse a key that the model would refuse, where an item may be made under it.
 
@@ -173,8 +219,10 @@ class TemplateEntity(Entity[T]):
             ValidationError: A part of the table's key is None, or a key attribute is empty, too long or of the wrong
                 type.
         """
-        for name in self.declaration.table_key.fields:
-            missing = [part for part in self._made_of(name) if self.codec.attribute(part) not in item]
+        for name, attribute, made_of in self._table_key:
+            if attribute in item:
+                continue
+            missing = [part for part in made_of if self.codec.attribute(part) not in item]
             if missing:
                 raise ValidationError(
                     f"key {name!r} of table {self.table_name!r} cannot be made: {', '.join(missing)} cannot be None",

@@ -20,6 +20,8 @@ from dynamodb_wrapper.operations.entity import Entity
 Template = dict[str, Any]
 """What ``json.dumps`` turns into a template's file."""
 
+_LONGEST_LOGICAL_ID = 255
+"""AWS, "CloudFormation quotas": characters of a logical id. A table's name has as many."""
 _PROVIDER = ">= 5.100"
 _NEWER_PROVIDER = ">= 6.30"
 """Knows ``warm_throughput``, and ``key_schema`` for indexes on several attributes."""
@@ -49,9 +51,10 @@ def terraform_of(entities: Sequence[Entity[Any]]) -> Template:
     """
     tables = _named(entities, _resource_name)
     version = _NEWER_PROVIDER if any(map(_needs_newer_provider, tables.values())) else _PROVIDER
+    resources = {name: _without_expressions(_terraform_resource(table)) for name, table in tables.items()}
     return {
         "terraform": {"required_providers": {"aws": {"source": "hashicorp/aws", "version": version}}},
-        "resource": {"aws_dynamodb_table": {name: _terraform_resource(table) for name, table in tables.items()}},
+        "resource": {"aws_dynamodb_table": resources},
     }
 
 
@@ -75,7 +78,8 @@ def _named(entities: Iterable[Entity[Any]], name: Callable[[str], str]) -> dict[
 
 def _logical_id(table_name: str) -> str:
     words = re.split(r"[^A-Za-z0-9]+", table_name)
-    return "".join(word[:1].upper() + word[1:] for word in words) + "Table"
+    name = "".join(word[:1].upper() + word[1:] for word in words)
+    return f"{name[: _LONGEST_LOGICAL_ID - len('Table')]}Table"
 
 
 def _cloudformation_resource(table: DeclaredTable) -> Template:
@@ -121,6 +125,8 @@ def _global_table(table: DeclaredTable) -> Template:
     most: Params = {}
     if table.options.max_read_units is not None:
         most["ReadOnDemandThroughputSettings"] = {"MaxReadRequestUnits": table.options.max_read_units}
+        indexes = [{"IndexName": index["IndexName"], **most} for index in table.global_indexes]
+        most |= {"GlobalSecondaryIndexes": indexes} if indexes else {}
     properties["Replicas"] = [{"Region": region, **shared, **most} for region in regions]
     stream = {"StreamSpecification": {"StreamViewType": "NEW_AND_OLD_IMAGES"}}
     return properties | _expiry_and_stream(table) | stream
@@ -161,6 +167,18 @@ def _per_region(table: DeclaredTable) -> Template:
 def _resource_name(table_name: str) -> str:
     name = re.sub(r"[^A-Za-z0-9_]+", "_", table_name)
     return name if re.match(r"[A-Za-z_]", name) else f"table_{name}"
+
+
+def _without_expressions(value: Any) -> Any:
+    """Return what stands in a configuration for a value: texts are as they are, and nothing in them is evaluated."""
+    match value:
+        case str():
+            return value.replace("${", "$${").replace("%{", "%%{")
+        case dict():
+            return {_without_expressions(name): _without_expressions(inner) for name, inner in value.items()}
+        case list():
+            return [_without_expressions(inner) for inner in value]
+    return value
 
 
 def _needs_newer_provider(table: DeclaredTable) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from decimal import Decimal
 from typing import Any, TypeVar
 
@@ -11,22 +10,19 @@ from pydantic import BaseModel
 
 from dynamodb_wrapper.codec import Item, item_bytes, read_any
 from dynamodb_wrapper.exceptions import (
-    CancellationReason,
-    ConditionFailedError,
     DeadlineExceededError,
     DynamoDBWrapperError,
     ItemNotFoundError,
-    LimitExceededError,
-    ThrottlingError,
     TransactionCanceledError,
     TransactionConflictError,
     ValidationError,
     WriteOutcomeUnknownError,
 )
-from dynamodb_wrapper.operations import unique, writes
+from dynamodb_wrapper.operations import cancellations, unique, writes
+from dynamodb_wrapper.operations.cancellations import TRIES
 from dynamodb_wrapper.operations.effects import Flow, Params, Response, call, new_token, sleep, together
 from dynamodb_wrapper.operations.requests import Read, Update
-from dynamodb_wrapper.operations.unique import GuardAction, Known, Plan, StaleReadError
+from dynamodb_wrapper.operations.unique import Known, Plan, StaleReadError
 from dynamodb_wrapper.operations.writes import Guarding, Write
 
 T = TypeVar("T", bound=BaseModel)
@@ -38,20 +34,10 @@ MAX_BYTES = 4 * 1024 * 1024
 """AWS, "Quotas": the most that the items of a transaction take together."""
 MAX_TOKEN_LENGTH = 36
 
-_TRIES = 8
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 2.0
 _READS_AT_ONCE = 8
 
-_PASSING: Mapping[str, type[DynamoDBWrapperError]] = {
-    "TransactionConflict": TransactionConflictError,
-    "ThrottlingError": ThrottlingError,
-    "ProvisionedThroughputExceeded": ThrottlingError,
-    "RequestLimitExceeded": ThrottlingError,
-}
-"""Reasons that go away by themselves. With any other reason beside them, the answer would be the same again."""
-_LASTING = {"ItemCollectionSizeLimitExceeded": LimitExceededError, "ValidationError": ValidationError}
-_CONDITION = "ConditionalCheckFailed"
 _Failure = TransactionCanceledError | TransactionConflictError
 
 
@@ -113,7 +99,7 @@ def _until_no_conflict(operation: str, params: Params) -> Flow[Response]:
                 yield from sleep(pause, jittered=True)
             return (yield from call(operation, params))
         except (TransactionCanceledError, TransactionConflictError) as error:
-            if isinstance(error, TransactionCanceledError) and not _passes(error.reasons):
+            if isinstance(error, TransactionCanceledError) and not cancellations.passes(error.reasons):
                 raise
             failure, pause = error, next(pauses, -1)
             if pause < 0:
@@ -137,13 +123,8 @@ def _cut_short(failure: _Failure | None, error: DynamoDBWrapperError) -> DynamoD
 
 def _pauses() -> Iterator[float]:
     """Yield how long to wait after each try but the last."""
-    for number in range(_TRIES - 1):
+    for number in range(TRIES - 1):
         yield min(_FIRST_PAUSE_SECONDS * 2.0**number, _LONGEST_PAUSE_SECONDS)
-
-
-def _passes(reasons: Sequence[CancellationReason]) -> bool:
-    codes = {reason.code for reason in reasons} - {"None"}
-    return bool(codes) and codes <= _PASSING.keys()
 
 
 def _given_up(error: _Failure) -> DynamoDBWrapperError:
@@ -151,10 +132,10 @@ def _given_up(error: _Failure) -> DynamoDBWrapperError:
     if isinstance(error, TransactionCanceledError):
         codes = ", ".join(sorted({reason.code for reason in error.reasons} - {"None"}))
         done = "read" if error.operation == "TransactGetItems" else "written"
-        message = f"given up after {_TRIES} tries, the last one cancelled for {codes}; nothing was {done}"
+        message = f"given up after {TRIES} tries, the last one cancelled for {codes}; nothing was {done}"
         ours = TransactionCanceledError(message, error, error.context, reasons=error.reasons)
     else:
-        message = f"after {_TRIES} tries the transaction is still in progress; whether it is applied is not known yet"
+        message = f"after {TRIES} tries the transaction is still in progress; whether it is applied is not known yet"
         ours = WriteOutcomeUnknownError(message, error, error.context)
     return ours.answered(operation=error.operation or "", request_id=error.request_id, code=error.code)
 
@@ -315,7 +296,7 @@ def until_as_read(attempt: Callable[[Known], Flow[R]]) -> Flow[R]:
             pause = next(pauses, None)
             if pause is None:
                 raise TransactionConflictError(
-                    f"given up after {_TRIES} tries: each time other writers changed the unique values that had been "
+                    f"given up after {TRIES} tries: each time other writers changed the unique values that had been "
                     "read; nothing was written",
                     error,
                     error.context,
@@ -337,63 +318,15 @@ def submit_plans(plans: Sequence[Plan[Any]], known: Known) -> Flow[None]:
     except TransactionCanceledError as error:
         if len(error.reasons) != len(requests):  # nobody knows which is which
             raise
-        reasons = [_reason(plan, reason, error) for plan, reason in zip(plans, error.reasons, strict=False)]
+        reasons = [
+            cancellations.of_write(plan, reason, error) for plan, reason in zip(plans, error.reasons, strict=False)
+        ]
         is_stale = any(isinstance(reason.error, StaleReadError) for reason in reasons)
         for action, reason in zip(guards, error.reasons[len(plans) :], strict=True):
-            if reason.code == _CONDITION and (yield from unique.learn(plans, action, reason.item, known)):
+            if reason.code == cancellations.CONDITION and (yield from unique.learn(plans, action, reason.item, known)):
                 is_stale = True
-            elif _is_graver(reason, reasons[action.plan]):
-                reasons[action.plan] = _guard_reason(plans[action.plan], action, reason, error)
+            elif cancellations.is_graver(reason, reasons[action.plan]):
+                reasons[action.plan] = cancellations.of_guard(plans[action.plan], action, reason, error)
         if is_stale:
             raise StaleReadError("what was read of unique values is no more so", error, error.context) from error
-        raise _cancelled(plans, reasons, error) from error
-
-
-def _is_graver(reason: CancellationReason, known: CancellationReason) -> bool:
-    """Whether a reason says more of a request than the one known: a condition more than what would have passed."""
-    return (reason.code == _CONDITION != known.code) or (reason.code != "None" == known.code)
-
-
-def _reason(plan: Plan[Any], reason: CancellationReason, error: TransactionCanceledError) -> CancellationReason:
-    """Return why a request was not done, as its caller understands it."""
-    if reason.code == "None":
-        return reason
-    if reason.code != _CONDITION:
-        return replace(reason, error=_plain_error(reason, error))
-    failed = ConditionFailedError(reason.message or "the condition was false", error, item=reason.item)
-    failed.answered(operation=error.operation or "", request_id=error.request_id, code=reason.code)
-    return replace(reason, item=plan.write.entity.stored_model(failed), error=plan.write.refused(failed))
-
-
-def _guard_reason(
-    plan: Plan[Any], action: GuardAction, reason: CancellationReason, error: TransactionCanceledError
-) -> CancellationReason:
-    """Return why a request was not done, when what failed is one of its guards."""
-    if reason.code != _CONDITION:
-        return replace(reason, item=None, error=_plain_error(reason, error))
-    key, owner = plan.write.request.readable_key, unique.owner_of(reason.item)
-    violation = unique.violation(plan.write.entity, action.unique, key, owner, error)
-    violation.answered(operation=error.operation or "", request_id=error.request_id, code=reason.code)
-    return replace(reason, message=violation.message, item=None, error=violation)
-
-
-def _plain_error(reason: CancellationReason, error: TransactionCanceledError) -> DynamoDBWrapperError:
-    kind: type[DynamoDBWrapperError] = {**_PASSING, **_LASTING}.get(reason.code, DynamoDBWrapperError)
-    tried = f"; given up after {_TRIES} tries" if _passes(error.reasons) else ""
-    ours = kind(f"{reason.message or f'the transaction was cancelled for {reason.code}'}{tried}")
-    ours.context.update(error.context)
-    return ours.answered(operation=error.operation or "", request_id=error.request_id, code=reason.code)
-
-
-def _cancelled(
-    plans: Sequence[Plan[Any]], reasons: Sequence[CancellationReason], error: TransactionCanceledError
-) -> TransactionCanceledError:
-    failures = [
-        f"[{number}] {type(plan.write.request).__name__.lower()} in {plan.write.request.table_name!r} of "
-        f"{plan.write.request.readable_key!r}: {reason.error.message}"
-        for number, (plan, reason) in enumerate(zip(plans, reasons, strict=True))
-        if reason.error is not None
-    ]
-    message = f"the transaction was cancelled, and nothing was written: {'; '.join(failures)}"
-    ours = TransactionCanceledError(message, error, error.context, reasons=reasons)
-    return ours.answered(operation=error.operation or "", request_id=error.request_id, code=error.code)
+        raise cancellations.cancelled(plans, reasons, error) from error

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from dynamodb_wrapper.codec import Item
 from dynamodb_wrapper.operations.effects import Flow, together
 from dynamodb_wrapper.operations.parents import Family
-from dynamodb_wrapper.operations.selection import positive
+from dynamodb_wrapper.operations.sizes import positive
 
 N = TypeVar("N")
 M = TypeVar("M")

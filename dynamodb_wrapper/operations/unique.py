@@ -26,7 +26,8 @@ from dynamodb_wrapper.exceptions import (
 from dynamodb_wrapper.expressions import Condition, Encoded, Remove, SetIfMissing, Stored, every
 from dynamodb_wrapper.operations.declaration import GUARD_OWNER, GUARD_PREFIX, Unique
 from dynamodb_wrapper.operations.effects import Flow
-from dynamodb_wrapper.operations.entity import MAX_PARTITION_KEY_BYTES, Entity
+from dynamodb_wrapper.operations.entity import Entity
+from dynamodb_wrapper.operations.key_values import MAX_PARTITION_KEY_BYTES
 from dynamodb_wrapper.operations.requests import Check, Delete, Get, Put, Update
 from dynamodb_wrapper.operations.writes import Guarding, Write, is_absent, is_present
 

@@ -27,7 +27,7 @@ from dynamodb_wrapper.expressions import AnyCondition, Condition, Path, as_condi
 from dynamodb_wrapper.operations.effects import Flow, Response, now
 from dynamodb_wrapper.operations.entity import Entity
 from dynamodb_wrapper.operations.requests import Check, Delete, Get, Put, Update
-from dynamodb_wrapper.operations.versions import over_known, wrong_version
+from dynamodb_wrapper.operations.versions import of_this_schema, over_known, wrong_version
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -198,10 +198,12 @@ def deletion(entity: Entity[T], key: KeyValues, when: AnyCondition | None) -> Wr
     """Return the delete of an item, if a condition holds."""
     wire_key = entity.key(*key)
     readable = entity.readable_key(wire_key)
-    condition = unless_foreign(entity, None if when is None else as_condition(when))
+    condition = unless_foreign(entity, None if when is None else _of_what_is_declared(entity, when))
     request = Delete(entity.table_name, entity.codec, readable, wire_key, condition)
 
     def refused(error: ConditionFailedError) -> DynamoDBWrapperError:
+        if when is not None and (problem := wrong_version(entity, error)) is not None:
+            return problem
         return failed_condition(ConditionFailedError, "the condition of the delete was false", entity, readable, error)
 
     def proof(stored: Item | None) -> bool | None:
@@ -215,16 +217,25 @@ def check(entity: Entity[T], key: KeyValues, when: AnyCondition | None) -> Write
     """Return the check, for a transaction, that a condition holds for an item; without one, that there is an item."""
     wire_key = entity.key(*key)
     readable = entity.readable_key(wire_key)
-    condition = unless_foreign(entity, is_present(entity) if when is None else as_condition(when))
+    condition = unless_foreign(entity, is_present(entity) if when is None else _of_what_is_declared(entity, when))
     assert condition is not None
     request = Check(entity.table_name, entity.codec, readable, wire_key, condition)
 
     def refused(error: ConditionFailedError) -> DynamoDBWrapperError:
         if when is None:
             return not_found(entity, readable, error)
+        if (problem := wrong_version(entity, error)) is not None:
+            return problem
         return failed_condition(ConditionFailedError, "the condition of the check was false", entity, readable, error)
 
     return Write(entity, request, refused, lambda stored: None)
+
+
+def _of_what_is_declared(entity: Entity[Any], when: AnyCondition) -> Condition:
+    """Return a condition, and that the item is of this schema version: about another, it may say something else."""
+    version = of_this_schema(entity)
+    condition = as_condition(when)
+    return condition if version is None else condition & (is_absent(entity) | version)
 
 
 def guarding_of(entity: Entity[Any], wanted: Guarding) -> Guarding:

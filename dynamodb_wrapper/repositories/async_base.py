@@ -11,8 +11,8 @@ from dynamodb_wrapper.codec import PartialItem
 from dynamodb_wrapper.config import DynamoDBConfig
 from dynamodb_wrapper.expressions import AnyCondition, Path
 from dynamodb_wrapper.operations import items, patches, queries
-from dynamodb_wrapper.operations.declaration import Index
 from dynamodb_wrapper.operations.dynamodb_keywords import with_keywords
+from dynamodb_wrapper.operations.indexes import Index
 from dynamodb_wrapper.repositories.async_batching import AsyncBatchMethods
 from dynamodb_wrapper.repositories.async_collections import AsyncCollectionMethods
 from dynamodb_wrapper.repositories.async_migrating import AsyncMigrationMethods

@@ -65,4 +65,4 @@ class AsyncCollectionMethods(CollectionFoundation[T]):
             ValidationError: A partition value is missing, or not what the key holds.
         """
         gathering = self._gathering(into)
-        return AsyncCollectionQuery(self._driver, self._partition(gathering, partition, index), gathering)
+        return AsyncCollectionQuery(self._driver, self._partition(partition, index), gathering)

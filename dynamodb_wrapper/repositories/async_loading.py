@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from dynamodb_wrapper import transport
 from dynamodb_wrapper.codec import Item
-from dynamodb_wrapper.operations import batches
+from dynamodb_wrapper.operations import bulk
 from dynamodb_wrapper.operations.batches import BatchOptions, Identity, Wanted, identity
 from dynamodb_wrapper.operations.entity import Entity
 
@@ -55,7 +55,9 @@ class AsyncLoader(Generic[T]):
     async def _fetch(self, round_: _Round[T]) -> list[Item | None]:
         if self._collecting is round_:  # from here on, keys are collected for the next round
             self._collecting = _Round(self)
-        return await self._driver.run(batches.read(round_.wanted, self._options, consistent=self._consistent))
+        return await self._driver.run(
+            bulk.load(self._entity, round_.wanted, self._options, consistent=self._consistent)
+        )
 
 
 class AsyncLoaded(Generic[T]):

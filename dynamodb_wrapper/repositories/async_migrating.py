@@ -40,7 +40,8 @@ class AsyncMigrationMethods(CopyFoundation[T]):
             segments: Into how many segments the table is cut; up to 8 of them are read at a time.
             checkpoint: From a report with as many segments: only what was not done.
             units_per_second: How many capacity units to consume, read and written together; None for no limit.
-            progress: Is told after each round, some hundred items; the report's checkpoint is good to go on from.
+            progress: Is told after each round, some hundred items; the report's checkpoint is good to go on from, and
+                its ``evaluated`` and ``estimated_total`` are what a progress bar needs.
 
         Raises:
             ValidationError: The repository has no schema version, or an option is wrong.
@@ -79,7 +80,8 @@ class AsyncMigrationMethods(CopyFoundation[T]):
             segments: Into how many segments the table is cut; up to 8 of them are read at a time.
             checkpoint: From a report with as many segments: only what was not done.
             units_per_second: How many capacity units to consume, read and written together; None for no limit.
-            progress: Is told after each round, some hundred items; the report's checkpoint is good to go on from.
+            progress: Is told after each round, some hundred items; the report's checkpoint is good to go on from, and
+                its ``evaluated`` and ``estimated_total`` are what a progress bar needs.
 
         Raises:
             ValidationError: The target is no other table of this configuration, or an option is wrong.
@@ -115,7 +117,8 @@ class AsyncMigrationMethods(CopyFoundation[T]):
             segments: Into how many segments the table is cut; up to 8 of them are read at a time.
             checkpoint: From a report with as many segments: only what was not done.
             units_per_second: How many capacity units to consume; None for no limit. Counting has no limit.
-            progress: Is told after each round, some hundred items; the report's checkpoint is good to go on from.
+            progress: Is told after each round, some hundred items; the report's checkpoint is good to go on from, and
+                its ``evaluated`` and ``estimated_total`` are what a progress bar needs.
 
         Raises:
             ValidationError: The target is no other table of this configuration, or an option is wrong.

@@ -7,8 +7,8 @@ from typing import Generic, TypeVar
 from pydantic import BaseModel
 
 from dynamodb_wrapper import transport
-from dynamodb_wrapper.operations.declaration import Index
 from dynamodb_wrapper.operations.entity import Entity
+from dynamodb_wrapper.operations.indexes import Index
 from dynamodb_wrapper.operations.selection import Selection
 from dynamodb_wrapper.repositories.async_query import AsyncQuery
 

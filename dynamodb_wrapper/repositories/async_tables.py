@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import TypeVar
+from collections.abc import Collection, Iterable
+from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
@@ -51,20 +51,29 @@ class AsyncTableMethods(TableFoundation[T]):
             each_request=True,
         )
 
-    async def table_diff(self) -> diffs.TableDiff:
+    async def table_diff(self, *, together_with: Iterable[TableFoundation[Any]] = ()) -> diffs.TableDiff:
         """Return what of the real table is not as declared; nothing is changed.
 
         Compared are keys, indexes, billing and capacity, TTL, stream, deletion protection, encryption and table class;
         and, where they are declared, warm throughput, point-in-time recovery, tags and replicas.
+
+        Args:
+            together_with: Other repositories of the same table, of either colour: the indexes that they declare belong
+                to it as well.
+
+        Raises:
+            DeclarationError: They say different things of the table.
+            ValidationError: One of them has another table.
         """
-        return await self._driver.run(table_changes.table_diff(self._entities))
+        return await self._driver.run(table_changes.table_diff(self._entities_with(together_with)))
 
     async def apply_table(
         self,
         *,
+        together_with: Iterable[TableFoundation[Any]] = (),
         delete_indexes: bool = False,
         disable: bool = False,
-        skip: Collection[diffs.Aspect] = (),
+        skip: Collection[diffs.Aspect] | tuple[diffs.Aspect, ...] = (),
         wait_seconds: float = TABLE_WAIT_SECONDS,
         progress: tables.Progress | None = None,
     ) -> diffs.TableChanges:
@@ -74,6 +83,7 @@ class AsyncTableMethods(TableFoundation[T]):
         indexes are active; after an interruption, call it again. No item is ever deleted, but by a declared TTL.
 
         Args:
+            together_with: Other repositories of the same table, as for `table_diff`.
             delete_indexes: Delete global indexes that are not declared, and build differing ones anew.
             disable: Turn off what is not declared: TTL, stream, deletion protection, encryption with a key, backups,
                 on-demand maxima.
@@ -87,7 +97,7 @@ class AsyncTableMethods(TableFoundation[T]):
         """
         return await self._driver.run(
             table_changes.apply_tables(
-                self._entities,
+                self._entities_with(together_with),
                 delete_indexes=delete_indexes,
                 disable=disable,
                 skip=skip,

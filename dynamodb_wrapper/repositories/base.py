@@ -11,7 +11,7 @@ from dynamodb_wrapper import expressions
 from dynamodb_wrapper.codec import PartialItem
 from dynamodb_wrapper.config import DynamoDBConfig
 from dynamodb_wrapper.operations import dynamodb_keywords, items, patches, queries
-from dynamodb_wrapper.operations.declaration import Index
+from dynamodb_wrapper.operations.indexes import Index
 from dynamodb_wrapper.repositories import query as reading
 from dynamodb_wrapper.repositories.batching import BatchMethods
 from dynamodb_wrapper.repositories.gathering import CollectionMethods

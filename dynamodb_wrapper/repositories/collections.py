@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel
 
+from dynamodb_wrapper.codec import Item
 from dynamodb_wrapper.operations.gathering import Collection, Gathering
 from dynamodb_wrapper.operations.selection import Selection
 from dynamodb_wrapper.repositories.query import QueryBuilder
 from dynamodb_wrapper.transport import Driver, SyncDriver
 
-if TYPE_CHECKING:
-    pass
-
 T = TypeVar("T", bound=BaseModel)
 C = TypeVar("C", bound=Collection)
 
-Found = tuple[str, object]
-"""The name of a list in a collection, and what belongs into it."""
 
-
-class CollectionQueryBuilder(QueryBuilder[Found], Generic[C]):
+class CollectionQueryBuilder(QueryBuilder[Item], Generic[C]):
     """What queries for collections of both colours share."""
 
     __slots__ = ("_gathering",)
 
-    def __init__(self, driver: Driver[Any], selection: Selection[Found], gathering: Gathering[C]) -> None:
+    def __init__(self, driver: Driver[Any], selection: Selection[Item], gathering: Gathering[C]) -> None:
         super().__init__(driver, selection)
         self._gathering = gathering
 

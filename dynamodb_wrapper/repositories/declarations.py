@@ -19,7 +19,8 @@ from dynamodb_wrapper.codec import (
     upcaster_names,
 )
 from dynamodb_wrapper.exceptions import DeclarationError
-from dynamodb_wrapper.operations.declaration import DATETIMES, Declaration, Kind, Unique, classes_of, merged_indexes
+from dynamodb_wrapper.operations.declaration import DATETIMES, Declaration, Kind, Unique, classes_of
+from dynamodb_wrapper.operations.indexes import merged_indexes
 from dynamodb_wrapper.operations.table_options import TableOptions
 from dynamodb_wrapper.repositories.key_naming import NamedKeys
 from dynamodb_wrapper.repositories.patterns import AccessPattern, ParentPattern

@@ -13,8 +13,9 @@ from dynamodb_wrapper.codec import ModelCodec, SchemaOptions, StoredForm, TimeRu
 from dynamodb_wrapper.config import DynamoDBConfig
 from dynamodb_wrapper.exceptions import DeclarationError, ValidationError
 from dynamodb_wrapper.operations import charts, kind_entity, selection, template_entity
-from dynamodb_wrapper.operations.declaration import Declaration, Index, Unique
+from dynamodb_wrapper.operations.declaration import Declaration, Unique
 from dynamodb_wrapper.operations.entity import Entity
+from dynamodb_wrapper.operations.indexes import Index
 from dynamodb_wrapper.operations.table_options import TableOptions
 from dynamodb_wrapper.repositories.declarations import Declared, declared_at_class_time, named_patterns
 from dynamodb_wrapper.repositories.single_table import SingleTable

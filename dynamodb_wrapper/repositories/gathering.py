@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from dynamodb_wrapper.codec import ModelCodec
+from dynamodb_wrapper.codec import Item, ModelCodec, upcaster_names
 from dynamodb_wrapper.exceptions import DeclarationError
 from dynamodb_wrapper.operations import gathering, kind_entity, selection
 from dynamodb_wrapper.operations.declaration import Declaration
@@ -37,19 +38,33 @@ class CollectionFoundation(RepositoryFoundation[T]):
         """Return what reads the items of another repository of the table."""
         times = self._entity.codec.times
         codec: ModelCodec[Any] = other.codec_for(other.model_class, times)
-        # Upcasters may be methods of the other repository, so it takes one to bring its older items up to date.
-        evolution = None if other.evolution is None else other.evolution.bound(owner(self.config), times)
+        evolution = None
+        if other.evolution is not None:
+            evolution = other.evolution.bound(self._upcasting(owner), times)
         return kind_entity.KindEntity(self.table_name, other, codec, self._entity.cursor_secret, evolution)
 
-    def _partition(
-        self, found: gathering.Gathering[Any], partition: Sequence[object], index: str | None
-    ) -> selection.Selection[collections.Found]:
+    def _upcasting(self, owner: type[Any]) -> object:
+        """Return what has the upcasters of another repository: its class, or one of it where they are methods."""
+        statics = [inspect.getattr_static(owner, name) for name in upcaster_names(owner)]
+        if all(isinstance(upcaster, staticmethod | classmethod) for upcaster in statics):
+            return owner
+        try:
+            inspect.signature(owner).bind(self.config)
+        except TypeError as error:
+            raise DeclarationError(
+                f"{owner.__name__} is not made of a configuration alone, so its upcasters cannot be called from here: "
+                "make them static methods"
+            ) from error
+        made: object = owner(self.config)
+        return made
+
+    def _partition(self, partition: Sequence[object], index: str | None) -> selection.Selection[Item]:
         table = self._table_entity
         key = table.declaration.table_key if index is None else table.declaration.index(index)
         chosen = self._selection(index).from_key(*partition)
         if chosen.shards:
             raise DeclarationError(f"{type(self).__name__}: a collection is read from one partition, not from shards")
-        return selection.Selection(table, key, found.decode, key_conditions=chosen.partition)
+        return selection.Selection(table, key, dict, key_conditions=chosen.partition)
 
 
 class CollectionMethods(CollectionFoundation[T]):
@@ -79,4 +94,4 @@ class CollectionMethods(CollectionFoundation[T]):
             ValidationError: A partition value is missing, or not what the key holds.
         """
         found = self._gathering(into)
-        return collections.CollectionQuery(self._driver, self._partition(found, partition, index), found)
+        return collections.CollectionQuery(self._driver, self._partition(partition, index), found)

@@ -10,8 +10,8 @@ from pydantic import BaseModel
 from dynamodb_wrapper.codec import Derived, Key, Template
 from dynamodb_wrapper.exceptions import DeclarationError
 from dynamodb_wrapper.operations import key_templates
-from dynamodb_wrapper.operations.declaration import Index
-from dynamodb_wrapper.repositories.patterns import AccessPattern, Part
+from dynamodb_wrapper.operations.indexes import Index
+from dynamodb_wrapper.repositories.patterns import AccessPattern, ParentPattern, Part
 from dynamodb_wrapper.repositories.single_table import SingleTable
 
 
@@ -66,16 +66,26 @@ class NamedKeys:
     def _in_table(self, table: SingleTable, pattern: AccessPattern) -> tuple[str, str]:
         """Return the attributes that a shared table has for the key of a pattern."""
         name = pattern.index.name
-        key = (table.partition_key, table.sort_key) if name is None else table.indexes.get(name)
-        if key is None:
-            known = ", ".join(table.indexes) or "none"
-            raise DeclarationError(f"{self.owner}: {table!r} has no index {name!r}; its indexes are: {known}")
-        attributes = [attribute for attribute in key if attribute is not None]
+        if isinstance(pattern, ParentPattern):
+            raise DeclarationError(
+                f"{self.owner}: a parent pattern, on index {name!r}, is of plain fields, and keys in {table!r} are "
+                "templates: keep a tree in a table of its own"
+            )
+        try:
+            attributes = table.key_of(name)
+        except DeclarationError as error:
+            error.message = f"{self.owner}: {error.message}"
+            raise
         parts = (*pattern.partition, *pattern.sort)
-        if len(pattern.keys) != len(parts) or len(parts) != len(attributes) or pattern.index.local:
+        if len(pattern.keys) != len(parts) or len(parts) != len(attributes):
             raise DeclarationError(
                 f"{self.owner}: the key of index {name!r} of {table!r} is {', '.join(attributes)}, and a pattern on it "
                 "has a Key for each"
+            )
+        if pattern.index.local != (name in table.local_indexes):
+            is_local = "local" if name in table.local_indexes else "global"
+            raise DeclarationError(
+                f"{self.owner}: index {name!r} of {table!r} is {is_local}: local={not pattern.index.local}"
             )
         if pattern.index.projection != "ALL":
             raise DeclarationError(f"{self.owner}: the indexes of {table!r} carry whole items: leave out projection")

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from dynamodb_wrapper.codec import Item
 from dynamodb_wrapper.exceptions import DynamoDBWrapperError
-from dynamodb_wrapper.operations import batches
+from dynamodb_wrapper.operations import bulk
 from dynamodb_wrapper.operations.batches import BatchOptions, Identity, Wanted, identity
 from dynamodb_wrapper.operations.entity import Entity
 from dynamodb_wrapper.transport import SyncDriver
@@ -53,7 +53,7 @@ class Loader(Generic[T]):
         with self._lock:  # from here on, keys are collected for the next round
             if self._collecting is round_:
                 self._collecting = _Round(self)
-        return self._driver.run(batches.read(round_.wanted, self._options, consistent=self._consistent))
+        return self._driver.run(bulk.load(self._entity, round_.wanted, self._options, consistent=self._consistent))
 
 
 class Loaded(Generic[T]):

@@ -10,8 +10,9 @@ from pydantic import BaseModel
 from dynamodb_wrapper.codec import Derived, Key
 from dynamodb_wrapper.exceptions import DeclarationError
 from dynamodb_wrapper.operations import parents, selection
-from dynamodb_wrapper.operations.declaration import Declaration, Index, Projection
+from dynamodb_wrapper.operations.declaration import Declaration
 from dynamodb_wrapper.operations.entity import Entity
+from dynamodb_wrapper.operations.indexes import Index, Projection
 from dynamodb_wrapper.repositories import query
 from dynamodb_wrapper.transport import SyncDriver
 

@@ -12,7 +12,8 @@ from dynamodb_wrapper.codec import PartialItem
 from dynamodb_wrapper.expressions import AnyCondition, Path, as_condition, every
 from dynamodb_wrapper.operations import explanations, queries
 from dynamodb_wrapper.operations.queries import Page
-from dynamodb_wrapper.operations.selection import Selection, positive
+from dynamodb_wrapper.operations.selection import Selection
+from dynamodb_wrapper.operations.sizes import positive
 from dynamodb_wrapper.transport import Driver, SyncDriver
 
 R = TypeVar("R")

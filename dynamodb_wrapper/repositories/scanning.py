@@ -11,8 +11,7 @@ from pydantic import BaseModel
 
 from dynamodb_wrapper import expressions
 from dynamodb_wrapper.codec import PartialItem
-from dynamodb_wrapper.operations import explanations, scans
-from dynamodb_wrapper.operations import selection as selections
+from dynamodb_wrapper.operations import explanations, scans, sizes
 from dynamodb_wrapper.repositories.foundation import RepositoryFoundation
 from dynamodb_wrapper.transport import Driver, SyncDriver
 
@@ -51,7 +50,7 @@ class ParallelScanBuilder(Generic[R]):
 
     def page_size(self, count: int) -> Self:
         """Let DynamoDB evaluate at most ``count`` items per request (default: up to 1 MB)."""
-        selection = replace(self._segments.selection, page_size=selections.positive("page_size", count))
+        selection = replace(self._segments.selection, page_size=sizes.positive("page_size", count))
         return cast(Self, self._refined(self._segments.of(selection)))
 
     def consistent(self) -> Self:

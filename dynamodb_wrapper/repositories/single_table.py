@@ -13,7 +13,8 @@ from pydantic import BaseModel, Field, create_model
 from dynamodb_wrapper.codec import Template, TimeRules
 from dynamodb_wrapper.codec.templates import DELIMITER
 from dynamodb_wrapper.exceptions import DeclarationError
-from dynamodb_wrapper.operations.declaration import Declaration, Index
+from dynamodb_wrapper.operations.declaration import Declaration
+from dynamodb_wrapper.operations.indexes import Index
 from dynamodb_wrapper.operations.table_options import TableOptions
 
 
@@ -42,6 +43,8 @@ class SingleTable:
         kind: The attribute that says what an item is.
         indexes: Global indexes by name, each with its partition attribute and, if it has one, its sort attribute. They
             carry whole items; a repository uses those it declares access patterns on.
+        local_indexes: Local indexes by name, each with its sort attribute; they exist from the table's creation on, and
+            the items under one partition key take at most 10 GB then.
         ttl: The attribute by which DynamoDB expires items (a repository's ``ttl_attribute`` is stored there).
         table_options: Billing, stream and deletion protection for `create_table`.
 
@@ -54,6 +57,7 @@ class SingleTable:
     sort_key: str | None = field(default="sk", kw_only=True)
     kind: str = field(default="_kind", kw_only=True)
     indexes: Mapping[str, tuple[str] | tuple[str, str]] = field(default_factory=dict, kw_only=True)
+    local_indexes: Mapping[str, str] = field(default_factory=dict, kw_only=True)
     ttl: str | None = field(default=None, kw_only=True)
     table_options: TableOptions = field(default=TableOptions(), kw_only=True)
     _declared: dict[str, Declaration] = field(default_factory=dict, init=False, repr=False)
@@ -67,6 +71,15 @@ class SingleTable:
                     f"{self!r}: index {name!r} has a tuple of a partition attribute and, maybe, a sort attribute, not "
                     f"{given!r}"
                 )
+        keys: list[object] = [name for key in self._keys for name in key]
+        if wrong := [name for name in (*keys, self.kind) if not isinstance(name, str) or not name]:
+            raise DeclarationError(f"{self!r}: an attribute is named by a text, not {wrong[0]!r}")
+        if self.kind in (*keys, self.ttl) or self.ttl in keys:
+            raise DeclarationError(
+                f"{self!r}: kind ({self.kind!r}) and ttl ({self.ttl!r}) have attributes of their own"
+            )
+        if both := sorted(self.indexes.keys() & self.local_indexes.keys()):
+            raise DeclarationError(f"{self!r}: {', '.join(both)} cannot be a global and a local index")
         _ = self.declaration
 
     @property
@@ -79,13 +92,16 @@ class SingleTable:
         """The repository classes, by kind; where several keep one kind, the last that was made."""
         return dict(self._owners)
 
+    @property
+    def _keys(self) -> list[tuple[str, ...]]:
+        """The attributes of all keys: the table's first."""
+        return [self.key_of(None), *self.indexes.values(), tuple(self.local_indexes.values())]
+
     @cached_property
     def declaration(self) -> Declaration:
         """The table itself: its keys, its indexes and its expiry, over items of all kinds."""
-        parts = dict.fromkeys(
-            name for key in ((self.partition_key, self.sort_key), *self.indexes.values()) for name in key
-        )
-        names = {attribute: f"part_{number}" for number, attribute in enumerate(parts) if attribute is not None}
+        parts = dict.fromkeys(name for key in self._keys for name in key)
+        names = {attribute: f"part_{number}" for number, attribute in enumerate(parts)}
         fields: dict[str, Any] = {name: (str, Field(alias=attribute)) for attribute, name in names.items()}
         if self.ttl is not None:
             fields["expiry"] = (int | None, Field(default=None, alias=self.ttl))
@@ -95,13 +111,34 @@ class SingleTable:
             model_class=item,
             partition_key=names[self.partition_key],
             sort_key=names[self.sort_key] if self.sort_key is not None else None,
-            indexes=tuple(
-                Index(name, (names[key[0]],), tuple(names[part] for part in key[1:]))
-                for name, key in self.indexes.items()
+            indexes=(
+                *(
+                    Index(name, (names[key[0]],), tuple(names[part] for part in key[1:]))
+                    for name, key in self.indexes.items()
+                ),
+                *(
+                    Index(name, (names[self.partition_key],), (names[sort],), local=True)
+                    for name, sort in self.local_indexes.items()
+                ),
             ),
             ttl="expiry" if self.ttl is not None else None,
             options=self.table_options,
         )
+
+    def key_of(self, index: str | None) -> tuple[str, ...]:
+        """Return the attributes of an index's key, or of the table's own.
+
+        Raises:
+            DeclarationError: There is no such index; names those there are.
+        """
+        if index is None:
+            return (self.partition_key, self.sort_key) if self.sort_key is not None else (self.partition_key,)
+        if index in self.local_indexes:
+            return self.partition_key, self.local_indexes[index]
+        if index in self.indexes:
+            return self.indexes[index]
+        known = ", ".join((*self.indexes, *self.local_indexes)) or "none"
+        raise DeclarationError(f"{self!r} has no index {index!r}; its indexes are: {known}")
 
     def add(self, declaration: Declaration, owner: type) -> None:
         """Note what a repository class declares.

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
+from dynamodb_wrapper.exceptions import ValidationError
 from dynamodb_wrapper.operations import table_changes, tables, templates
 from dynamodb_wrapper.operations import table_diff as diffs
 from dynamodb_wrapper.operations.entity import Entity
@@ -28,6 +29,24 @@ class TableFoundation(RepositoryFoundation[T]):
     def _entities(self) -> tuple[Entity[Any], ...]:
         """What the repository keeps, table by table: its own, or the one it shares, and what it declares beside."""
         return (self._table_entity,)
+
+    def _entities_with(self, others: Iterable[TableFoundation[Any]]) -> list[Entity[Any]]:
+        """Return what the repository keeps, and what others keep in the same tables.
+
+        Raises:
+            ValidationError: Another one has none of these tables.
+        """
+        found = list(self._entities)
+        names = {entity.table_name for entity in found}
+        for other in others:
+            shared = [entity for entity in other._entities if entity.table_name in names]
+            if not shared:
+                raise ValidationError(
+                    f"{type(other).__name__} keeps nothing in {', '.join(sorted(names))}; compare its table by itself",
+                    {"together_with": f"has {type(other).__name__}"},
+                )
+            found += shared
+        return found
 
     def cloudformation(self) -> templates.Template:
         """Return a CloudFormation template with the table, as a dict for ``json.dumps``, without asking AWS.
@@ -82,20 +101,29 @@ class TableMethods(TableFoundation[T]):
             each_request=True,
         )
 
-    def table_diff(self) -> diffs.TableDiff:
+    def table_diff(self, *, together_with: Iterable[TableFoundation[Any]] = ()) -> diffs.TableDiff:
         """Return what of the real table is not as declared; nothing is changed.
 
         Compared are keys, indexes, billing and capacity, TTL, stream, deletion protection, encryption and table class;
         and, where they are declared, warm throughput, point-in-time recovery, tags and replicas.
+
+        Args:
+            together_with: Other repositories of the same table, of either colour: the indexes that they declare belong
+                to it as well.
+
+        Raises:
+            DeclarationError: They say different things of the table.
+            ValidationError: One of them has another table.
         """
-        return self._driver.run(table_changes.table_diff(self._entities))
+        return self._driver.run(table_changes.table_diff(self._entities_with(together_with)))
 
     def apply_table(
         self,
         *,
+        together_with: Iterable[TableFoundation[Any]] = (),
         delete_indexes: bool = False,
         disable: bool = False,
-        skip: Collection[diffs.Aspect] = (),
+        skip: Collection[diffs.Aspect] | tuple[diffs.Aspect, ...] = (),
         wait_seconds: float = TABLE_WAIT_SECONDS,
         progress: tables.Progress | None = None,
     ) -> diffs.TableChanges:
@@ -105,6 +133,7 @@ class TableMethods(TableFoundation[T]):
         indexes are active; after an interruption, call it again. No item is ever deleted, but by a declared TTL.
 
         Args:
+            together_with: Other repositories of the same table, as for `table_diff`.
             delete_indexes: Delete global indexes that are not declared, and build differing ones anew.
             disable: Turn off what is not declared: TTL, stream, deletion protection, encryption with a key, backups,
                 on-demand maxima.
@@ -118,7 +147,7 @@ class TableMethods(TableFoundation[T]):
         """
         return self._driver.run(
             table_changes.apply_tables(
-                self._entities,
+                self._entities_with(together_with),
                 delete_indexes=delete_indexes,
                 disable=disable,
                 skip=skip,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from dynamodb_wrapper.exceptions import ValidationError
@@ -50,7 +50,7 @@ def iam_policy(
     read_only: bool = False,
     scan: bool = True,
     admin: bool = False,
-    leading_keys: Sequence[str] | None = None,
+    leading_keys: Sequence[str] | Mapping[str, str] | None = None,
 ) -> Policy:
     """Return the IAM policy that allows what repositories do and no more, as a dict for ``json.dumps``.
 
@@ -68,14 +68,21 @@ def iam_policy(
         scan: Whether tables and indexes may be scanned.
         admin: Also what `create_table`, `table_diff`, `apply_table` and `health_check` need; with ``read_only``, what
             `table_diff` and `health_check` do.
-        leading_keys: Patterns of partition keys, such as ``["TENANT#42#*"]``: only items under these, and no scans.
-            Indexes are bound by their own partition key; those of several attributes are left out.
+        leading_keys: Only items under some partition keys, and no scans: patterns such as ``["TENANT#42#*"]``, or the
+            fields that the keys begin with, ``{"tenant": "${aws:PrincipalTag/tenant}"}``, from which the patterns are
+            made. Indexes are bound by their own partition key; those of several attributes, or that do not begin with
+            the fields, are left out.
 
     Raises:
         ValidationError: There is no repository, they are in several regions, or an option cannot be.
     """
     return policy_of(
-        _entities(repositories),
+        [
+            entity
+            for repository in repositories
+            # Of a shared table, each repository uses its own keys, and the indexes that it has patterns on.
+            for entity in ((repository._entity,) if repository.single_table is not None else repository._entities)
+        ],
         region=region or _region_of(repositories),
         account=account,
         partition=partition,

@@ -23,7 +23,7 @@ from dynamodb_wrapper.codec import RefusedValueError, Shape, Step, Target, TimeR
 from dynamodb_wrapper.exceptions import ExpressionError
 from dynamodb_wrapper.expressions import Condition, ExpressionWriter, F, every
 from dynamodb_wrapper.operations.effects import Params
-from dynamodb_wrapper.operations.entity import MAX_PARTITION_KEY_BYTES, MAX_SORT_KEY_BYTES
+from dynamodb_wrapper.operations.key_values import MAX_PARTITION_KEY_BYTES, MAX_SORT_KEY_BYTES
 from dynamodb_wrapper.spark.types import Column
 
 MAX_QUERIES = 1000

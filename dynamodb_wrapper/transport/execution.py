@@ -165,9 +165,12 @@ def run_flow(flow: Flow[R], outcome_of: Callable[[Effect], object]) -> R:
 
 
 def advance(flow: Flow[R], effect: Effect, outcome_of: Callable[[Effect], object]) -> Effect:
-    """Give a flow the outcome of an effect, or the error of ours that it came to, and return its next effect."""
+    """Give a flow the outcome of an effect, or the error of ours that it came to, and return its next effect.
+
+    A flow is told of a Ctrl-C as well: it may know what is done and what is not.
+    """
     try:
         outcome = outcome_of(effect)
-    except DynamoDBWrapperError as error:
+    except (DynamoDBWrapperError, KeyboardInterrupt) as error:
         return flow.throw(error)
     return flow.send(outcome)

@@ -330,6 +330,8 @@ def test_a_cancelled_transaction_says_why(client: DocumentClient, table: str) ->
     innocent, guilty = caught.value.reasons
     assert innocent.code == "None"
     assert (guilty.code, guilty.item) == ("ConditionalCheckFailed", {"id": "a", "sort": 1, "n": 1})
+    assert isinstance(guilty.error, ConditionFailedError)
+    assert (guilty.error.key, guilty.error.item) == ({"id": "a", "sort": 1}, guilty.item)
     assert "Item" not in client.get(TableName=table, Key={"id": "b", "sort": 1})
 
 

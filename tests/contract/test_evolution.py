@@ -298,7 +298,18 @@ def test_what_a_newer_program_added_survives_an_older_one(make: Make) -> None:
 
 
 @pytest.mark.parametrize(
-    "way", ["get", "get_many", "scan", "scan in pages", "scan lazily", "query", "pattern", "first of a pattern"]
+    "way",
+    [
+        "get",
+        "get_many",
+        "scan",
+        "scan in pages",
+        "scan lazily",
+        "query",
+        "pattern",
+        "first of a pattern",
+        "parallel_scan",
+    ],
 )
 def test_older_items_are_written_back_when_asked(make: Make, plans: Plans, way: str) -> None:
     back = make(WritingBack)
@@ -311,6 +322,15 @@ def test_older_items_are_written_back_when_asked(make: Make, plans: Plans, way: 
     assert [after[key]["schema_version"] for key in "abc"] == [3, 3, 3]  # type: ignore[index]
     assert after["c"] == before["c"]
     assert after["a"]["version"] == 1  # type: ignore[index]
+
+
+def test_what_a_loader_has_read_is_written_back_when_asked(make: Make, plans: Plans) -> None:
+    back = make(WritingBack)
+    loader = back.loader()
+    handles = [loader.load(key) for key in ("a", "none", "b", "c")]
+    assert seen([handle.result() for handle in handles if handle.result()]) == WANTED
+    assert [(back.get_raw(key) or {})["schema_version"] for key in "abc"] == [3, 3, 3]
+    assert seen([handle.result() for handle in handles if handle.result()]) == WANTED
 
 
 def test_the_version_of_an_item_that_cannot_be_read_is_no_secret(plans: Plans) -> None:

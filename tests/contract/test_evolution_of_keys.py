@@ -11,6 +11,8 @@ from dynamodb_wrapper import (
     AccessPattern,
     BaseDynamoRepository,
     Collection,
+    DeclarationError,
+    DynamoDBConfig,
     F,
     ItemNotFoundError,
     Key,
@@ -21,7 +23,7 @@ from dynamodb_wrapper import (
     iam_policy,
     transact_write,
 )
-from dynamodb_wrapper.exceptions import ConditionFailedError
+from dynamodb_wrapper.exceptions import ConditionFailedError, SchemaVersionError, ValidationError
 from tests.contract.shop import Make, stored
 from tests.servers import Server
 
@@ -118,8 +120,12 @@ def test_a_migration_touches_its_own_items_and_makes_their_keys(tickets: Any, ma
     note = raw(tickets, "NOTE#hello")
     tried = tickets.migrate(dry_run=True)
     assert (tried.scanned, tried.rewritten, tried.failed) == (1, 1, 0)
-    report = tickets.migrate()
+    told: list[Any] = []
+    report = tickets.migrate(progress=told.append)
     assert (report.scanned, report.rewritten, report.failed) == (1, 1, 0)
+    assert told[-1] == report
+    assert (report.evaluated, report.estimated_total, report.fraction) == (3, 3, 1.0)  # all kinds
+    assert report.items_per_second > 0
     assert raw(tickets, "TICKET#000009") == STRANGER
     assert raw(tickets, "NOTE#hello") == note
     assert raw(tickets, "TICKET#000001") == {**OLD, **BY_ANN, "state": "open", "title": ""}
@@ -177,13 +183,185 @@ def test_transactions_bring_older_items_up_to_date(tickets: Any) -> None:
     assert (item["gsi1pk"], item["gsi1sk"], item["schema_version"]) == ("OWNER#bob", "done#bob#000001", 2)
 
 
+ROOM = SingleTable("room")
+
+
+class Desk(BaseModel):
+    room: str
+    desk: int
+    size: int
+
+
+class Desks(BaseDynamoRepository[Desk]):
+    single_table = ROOM
+    primary_key = Key("ROOM#{room}")
+    sort_key = Key("DESK#{desk:03d}")
+    schema_version = 2
+    schema_options = SchemaOptions(write_back=True)
+    inches = 2
+
+    def __init__(self, config: DynamoDBConfig, *, inches: int = 2) -> None:
+        super().__init__(config)
+        self.inches = inches
+
+    def upcast_v1_v2(self, item: dict[str, Any]) -> dict[str, Any]:
+        item["size"] = item.pop("length") * self.inches
+        return item
+
+
+class Lamp(BaseModel):
+    room: str
+    lamp: int
+
+
+class Lamps(BaseDynamoRepository[Lamp]):
+    single_table = ROOM
+    primary_key = Key("ROOM#{room}")
+    sort_key = Key("LAMP#{lamp:03d}")
+
+
+class Inventory(Collection):
+    desks: list[Desk]
+    lamps: list[Lamp]
+
+
+@pytest.mark.parametrize("is_paged", [True, False])
+@pytest.mark.parametrize("by", [Desks, Lamps])
+def test_what_a_collection_has_read_is_written_back(make: Make, by: Any, is_paged: bool) -> None:
+    lamps = make(Lamps)
+    desk = {"pk": "ROOM#a", "room": "a", "_kind": "Desk", "length": 5}
+    strange = {**desk, "sk": "DESK#009", "desk": 9, "_kind": "Robot"}
+    lamps.put(Lamp(room="a", lamp=1))
+    for item in (strange, *({**desk, "sk": f"DESK#00{number}", "desk": number} for number in (1, 2))):
+        lamps.table.put_item(Item=item)
+    query = make(by).collection(Inventory, "a")
+    found = query.page(10) if is_paged else query.all()
+    assert [entry.size for entry in found.desks] == [10, 10]
+    assert (len(found.lamps), len(found.unknown)) == (1, 1)
+    assert raw(lamps, "DESK#002", "ROOM#a") == {
+        "pk": "ROOM#a",
+        "sk": "DESK#002",
+        "room": "a",
+        "_kind": "Desk",
+        "desk": 2,
+        "size": 10,
+        "schema_version": 2,
+    }
+    assert raw(lamps, "DESK#009", "ROOM#a") == strange
+
+
+def test_a_page_of_a_collection_writes_back_no_more_than_it_has(make: Make) -> None:
+    desks = make(Desks)
+    for number in (1, 2):
+        item = {"pk": "ROOM#a", "sk": f"DESK#00{number}", "room": "a", "desk": number, "_kind": "Desk", "length": 5}
+        desks.table.put_item(Item=item)
+    assert [entry.desk for entry in desks.collection(Inventory, "a").page(1).desks] == [1]
+    assert "length" not in raw(desks, "DESK#001", "ROOM#a")
+    assert "length" in raw(desks, "DESK#002", "ROOM#a")
+
+
+def test_a_collection_takes_upcasters_of_repositories_that_are_made_of_a_configuration(server: Server) -> None:
+    cellar = SingleTable("cellar")
+
+    class Bottles(BaseDynamoRepository[Desk]):
+        single_table = cellar
+        primary_key = Key("ROOM#{room}")
+        sort_key = Key("DESK#{desk:03d}")
+        schema_version = 2
+
+        def __init__(self, config: DynamoDBConfig, size: int) -> None:
+            super().__init__(config)
+            self.size = size
+
+        def upcast_v1_v2(self, item: dict[str, Any]) -> dict[str, Any]:
+            return {**item, "size": self.size}
+
+    class Candles(BaseDynamoRepository[Lamp]):
+        single_table = cellar
+        primary_key = Key("ROOM#{room}")
+        sort_key = Key("LAMP#{lamp:03d}")
+
+    candles = Candles(server.config())
+    with pytest.raises(DeclarationError, match=r"Bottles is not made of a configuration alone.*static methods"):
+        candles.collection(Inventory, "a")
+
+    class StaticBottles(Bottles):
+        @staticmethod
+        def upcast_v1_v2(item: dict[str, Any]) -> dict[str, Any]:
+            return {**item, "size": 2}
+
+    candles.ensure_table()
+    candles.table.put_item(Item={"pk": "ROOM#a", "sk": "DESK#001", "room": "a", "desk": 1, "_kind": "Desk"})
+    assert [entry.size for entry in candles.collection(Inventory, "a").all().desks] == [2]
+    assert StaticBottles.single_table is cellar
+
+
+class Renaming(Tickets):
+    """An upcaster that changes what the key is made of: then the item could not be found by it."""
+
+    @staticmethod
+    def upcast_v1_v2(item: dict[str, Any]) -> dict[str, Any]:
+        return {**Tickets.upcast_v1_v2(item), "team": item["team"].upper()}
+
+
+class Filling(Tickets):
+    """An upcaster that gives the fields that were only in the key."""
+
+    @staticmethod
+    def upcast_v1_v2(item: dict[str, Any]) -> dict[str, Any]:
+        return {**Tickets.upcast_v1_v2(item), "team": item["pk"].removeprefix("TEAM#")}
+
+
+def test_an_upcaster_cannot_change_what_the_key_is_made_of(tickets: Any, make: Make) -> None:
+    renaming = make(Renaming)
+    with pytest.raises(ValidationError, match="changed 'team' of the key") as refused:
+        renaming.get("red", 1)
+    assert refused.value.context["key"] == {"team": "red", "number": 1}
+    assert [failure.reason for failure in renaming.migrate().failures] == [refused.value.message]
+    assert raw(tickets, "TICKET#000001") == OLD
+
+
+def test_an_upcaster_may_give_the_fields_that_the_key_tells(tickets: Any, make: Make) -> None:
+    tickets.table.put_item(Item={name: value for name, value in OLD.items() if name != "team"})
+    filling = make(Filling)
+    assert filling.get("red", 1) == Ticket(team="red", number=1, owner="ann")
+    assert filling.migrate().rewritten == 1
+    assert raw(tickets, "TICKET#000001") == {**OLD, **BY_ANN, "state": "open", "title": ""}
+
+
+def test_a_condition_sees_the_current_form_whatever_it_is_for(tickets: Any) -> None:
+    with pytest.raises(ConditionFailedError):
+        tickets.delete("red", 1, when=F.owner == "eve")
+    assert raw(tickets, "TICKET#000001").items() >= BY_ANN.items()
+    tickets.table.put_item(Item=OLD)
+    assert tickets.delete("red", 1, when=F.owner == "ann")
+    assert not raw(tickets, "TICKET#000001")
+    tickets.table.put_item(Item=OLD)
+    other = Ticket(team="red", number=2, owner="bob")
+    transact_write([tickets.check_request("red", 1, when=F.owner == "ann"), tickets.create_request(other)])
+    assert raw(tickets, "TICKET#000001").items() >= BY_ANN.items()
+    tickets.table.put_item(Item=OLD)
+    transact_write([tickets.delete_request("red", 1, when=F.owner == "ann")])
+    assert not raw(tickets, "TICKET#000001")
+    newer = {**OLD, "schema_version": 3}
+    tickets.table.put_item(Item=newer)
+    with pytest.raises(SchemaVersionError):
+        tickets.delete("red", 1, when=F.owner.not_exists())
+    assert raw(tickets, "TICKET#000001") == newer
+    with pytest.raises(ConditionFailedError):
+        tickets.delete("red", 3, when=F.owner == "ann")
+    assert tickets.delete("red", 9) is False
+    assert raw(tickets, "TICKET#000009") == STRANGER
+
+
 def test_the_table_is_described_as_a_whole(tickets: Any, make: Make) -> None:
     notes = make(Notes)
     assert not tickets.table_diff()
     assert not notes.table_diff()
     assert notes.cloudformation() == tickets.cloudformation() == cloudformation_template([tickets, notes])
     assert notes.terraform() == tickets.terraform()
-    assert iam_policy(notes) == iam_policy(tickets) == iam_policy(tickets, notes)
+    assert iam_policy(tickets) == iam_policy(tickets, notes)
+    assert "ReadIndexes" not in [statement["Sid"] for statement in iam_policy(notes)["Statement"]]  # it has no pattern
 
 
 def test_a_chart_has_the_patterns_of_one_repository(tickets: Any) -> None:
@@ -256,6 +434,71 @@ class Payments(BaseDynamoRepository[Any]):
     def upcast_v1_v2(item: dict[str, Any]) -> dict[str, Any]:
         item["cents"] = int(item.pop("euros") * 100)
         return item
+
+
+class Trip(BaseModel):
+    mode: Literal["trip"] = "trip"
+    id: str
+    state: str = "planned"
+    day: str = "mon"
+
+
+class Stay(BaseModel):
+    mode: Literal["stay"] = "stay"
+    id: str
+    state: str = "booked"
+    day: str = "mon"
+    nights: int = 1
+
+
+class Travels(BaseDynamoRepository[Any]):
+    table_name = "travels"
+    model_class = Annotated[Trip | Stay, Field(discriminator="mode")]
+    primary_key = Key("TRAVEL#{id}")
+    sort_key = Key("X")
+    by_day = AccessPattern("by_day", partition=Key("DAY#{day}"), sort=Key("{state}#{day}"))
+
+
+def test_a_part_that_an_item_has_not_is_what_its_own_model_says(make: Make) -> None:
+    travels = make(Travels)
+    for mode in ("trip", "stay"):
+        travels.table.put_item(Item={"pk": f"TRAVEL#{mode}", "sk": "X", "mode": mode, "id": mode})
+        travels.patch(mode, day="tue")
+    assert [travel.id for travel in travels.by_day("tue").eq("planned")] == ["trip"]
+    assert [travel.id for travel in travels.by_day("tue").eq("booked")] == ["stay"]
+
+
+MOVED = SingleTable("moved")
+
+
+class Parcel(BaseModel):
+    owner: str
+    number: int
+
+
+class OldParcels(BaseDynamoRepository[Parcel]):
+    single_table = MOVED
+    primary_key = Key("PARCEL#{number:06d}")
+    sort_key = Key("PARCEL")
+
+
+class Parcels(BaseDynamoRepository[Parcel]):
+    single_table = MOVED
+    kind = "parcel of an owner"
+    primary_key = Key("OWNER#{owner}")
+    sort_key = Key("PARCEL#{number:06d}")
+
+
+def test_a_kind_gets_other_keys_in_the_same_table(make: Make) -> None:
+    old, new = make(OldParcels), make(Parcels)
+    old.put_many(Parcel(owner=f"o{number % 3}", number=number) for number in range(40))
+    target = vars(new).get("_subject", new)
+    assert old.copy_to(target).copied == 40
+    assert old.compare_with(target).is_equal
+    assert [parcel.number for parcel in new.query("o1").lt(8)] == [1, 4, 7]
+    assert (old.count(), new.count()) == (40, 40)
+    with pytest.raises(ValidationError, match="to itself"):
+        old.copy_to(vars(old).get("_subject", old))
 
 
 def test_a_union_has_versions_too(make: Make, server: Server) -> None:

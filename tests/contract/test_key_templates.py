@@ -188,6 +188,16 @@ def test_an_upsert_writes_the_fields_of_the_key(make: Make, server: Server) -> N
         tickets.patch("red", 5, upsert=True, owner="ann")
 
 
+def test_an_upsert_makes_the_keys_of_the_time_that_it_sets(make: Make, server: Server) -> None:
+    tickets = make(VersionedTickets)
+    made = tickets.patch("red", 4, upsert=True, title="a")
+    item = stored(server, tickets, PK="TEAM#red", SK="TICKET#000004")
+    assert made.updated_at is not None
+    assert item["recent_sk"] == {"S": f"{made.updated_at:%Y-%m-%dT%H:%M:%S.%fZ}#000004"}
+    changed = tickets.patch("red", 4, upsert=True, title="b")
+    assert [found.updated_at for found in tickets.recent("red")] == [changed.updated_at]
+
+
 def test_a_predicate_decides_who_is_in_an_index(make: Make) -> None:
     tickets = make(Tickets)
     for number in range(4):

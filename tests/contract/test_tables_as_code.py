@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from dynamodb_wrapper import (
     AccessPattern,
     BaseDynamoRepository,
+    DeclarationError,
     PipelineRunLogsRepository,
     TableOptions,
     ValidationError,
@@ -97,6 +98,22 @@ def test_the_tables_beside_are_compared_and_made_too(server: Server) -> None:
     logs.apply_table()
     assert not logs.table_diff()
     assert logs.events.table_status() == "ACTIVE"
+
+
+def test_repositories_of_one_table_declare_it_together(server: Server, make: Make) -> None:
+    plain = make(Plain)
+    indexed, expiring = Indexed(server.config()), Expiring(server.config())
+    changes = plain.apply_table(together_with=[indexed, expiring])
+    assert sorted(each.what for each in changes.done) == ["index by_n", "index by_x", "time to live"]
+    assert not expiring.table_diff(together_with=(each for each in [indexed, plain]))
+    alone = [each.what for each in expiring.table_diff()]
+    assert alone == ["index by_n", "index by_x"]  # which it would delete when asked to
+    kept = expiring.apply_table(together_with=[indexed], delete_indexes=True)
+    assert (kept.done, kept.left) == ((), ())
+    with pytest.raises(DeclarationError, match="by_x differently"):
+        indexed.table_diff(together_with=[Wider(server.config())])
+    with pytest.raises(ValidationError, match="keeps nothing in"):
+        plain.table_diff(together_with=[PipelineRunLogsRepository(server.config())])
 
 
 def test_missing_indexes_are_built_one_at_a_time(server: Server, make: Make) -> None:

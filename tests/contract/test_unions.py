@@ -7,12 +7,18 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import BaseModel, Field
 
-from dynamodb_wrapper import AccessPattern, BaseDynamoRepository, DeclarationError, F, transact_get
+from dynamodb_wrapper import AccessPattern, BaseDynamoRepository, DeclarationError, F, Remove, transact_get
 from dynamodb_wrapper.codec import Key
-from dynamodb_wrapper.exceptions import ExpressionError, ValidationError, VersionConflictError
+from dynamodb_wrapper.exceptions import (
+    ConditionFailedError,
+    ExpressionError,
+    ItemNotFoundError,
+    ValidationError,
+    VersionConflictError,
+)
 from dynamodb_wrapper.operations.gathering import Collection
 from dynamodb_wrapper.repositories import SingleTable
-from tests.contract.shop import Make
+from tests.contract.shop import Make, stored
 from tests.servers import Server
 
 TABLE = SingleTable("payments", indexes={"gsi1": ("gsi1pk", "gsi1sk")})
@@ -110,6 +116,26 @@ def test_writes_of_any(make: Make) -> None:
         payments.patch("a", "p9", upsert=True, amount=1)
     with pytest.raises(ValidationError, match=r"expected a Card \| Transfer"):
         payments.create(Refund(account="a", refund_id="r"))  # type: ignore[type-var]
+
+
+def test_a_patch_of_a_field_is_of_the_models_that_have_it(make: Make, server: Server) -> None:
+    payments = make(Payments)
+    payments.create(card())
+    payments.create(transfer())
+    assert payments.patch("a", "p2", iban="DE2", amount=3) == payments.get("a", "p2")
+    for name, change in (("last_four", {"last_four": "9"}), ("note", {"note": Remove, "amount": 4})):
+        with pytest.raises(ConditionFailedError, match=f"the item is a Transfer, which has no {name}") as failed:
+            payments.patch("a", "p2", **change)
+        assert failed.value.item == payments.get("a", "p2")
+    for nothing in (Remove, None):
+        with pytest.raises(ExpressionError, match="required"):
+            payments.patch("a", "p1", last_four=nothing)
+    assert "last_four" not in stored(server, payments, account="a", payment_id="p2")
+    with pytest.raises(ExpressionError, match=r"no model of Card \| Transfer has all of"):
+        payments.patch("a", "p2", last_four="9", iban="x")
+    with pytest.raises(ItemNotFoundError):
+        payments.patch("a", "p3", last_four="9")
+    assert payments.patch("a", "p1", last_four="9", when=F.last_four == "1234").amount == 0
 
 
 def test_an_item_of_no_known_model_is_an_error(make: Make, server: Server) -> None:

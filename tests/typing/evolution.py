@@ -62,12 +62,21 @@ def other(member: Member) -> Member:
 
 def told(report: MigrationReport) -> None:
     assert_type(report.checkpoint, str | None)
+    assert_type(report.rewritten, int)
+    bar(report)
+
+
+def bar(report: MigrationReport | CopyReport) -> None:
+    assert_type(report.evaluated, int)
+    assert_type(report.estimated_total, int | None)
+    assert_type(report.fraction, float | None)
+    assert_type((report.seconds, report.items_per_second, report.units_per_second), tuple[float, float, float])
 
 
 def migrations(config: DynamoDBConfig) -> None:
     users, members = Users(config), Members(config)
     assert_type(users.migrate(dry_run=True, units_per_second=5, progress=told), MigrationReport)
-    assert_type(users.copy_to(members, member), CopyReport)
+    assert_type(users.copy_to(members, member, progress=bar), CopyReport)
     assert_type(users.compare_with(members, lambda user: Member(team=user.id, name=user.name)), CopyReport)
     users.copy_to(members, other)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     users.migrate(True)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]

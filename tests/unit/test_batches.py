@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
 from collections import deque
@@ -31,6 +32,7 @@ from dynamodb_wrapper.operations.batches import BatchOptions, BatchProgress, Ent
 from dynamodb_wrapper.operations.effects import Call, Flow, Now, Params, Sleep, Together
 from dynamodb_wrapper.operations.entity import Entity
 from dynamodb_wrapper.transport import RetryPolicy, SyncDriver
+from dynamodb_wrapper.transport.async_driver import AsyncDriver
 
 R = TypeVar("R")
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
@@ -802,3 +804,98 @@ def test_in_threads_with_leftovers_and_failures_the_last_write_of_each_key_stand
     else:
         pytest.fail("never done")
     assert lane.stored == expected
+
+
+class InterruptedLane:
+    """Writes so many requests, then waits for a Ctrl-C, which comes in the thread that runs the batch."""
+
+    def __init__(self, requests: int) -> None:
+        self.written: list[int] = []
+        self._requests = requests
+
+    def send(self, call: Call) -> dict[str, Any]:
+        if self._requests == 0:
+            raise KeyboardInterrupt
+        self._requests -= 1
+        self.written += [int(request["PutRequest"]["Item"]["id"]["N"]) for request in entries_of(call)]
+        return {}
+
+
+def origins(numbers: Iterable[int]) -> list[tuple[int, str]]:
+    return [(number, "") for number in numbers]
+
+
+def test_an_interrupted_batch_says_what_is_not_known_to_be_written() -> None:
+    lane = InterruptedLane(2)
+    driver = SyncDriver(lane, RetryPolicy(max_attempts=1))
+    entries = [put(number) for number in range(120)]
+    with pytest.raises(KeyboardInterrupt) as caught:
+        driver.run(batches.write(entries, BatchOptions(concurrency=1)))
+    cause = caught.value.__cause__
+    assert isinstance(cause, BatchIncompleteError)
+    assert (cause.done, lane.written) == (50, [*range(50)])
+    assert cause.unprocessed == origins(range(50, 120))
+    assert "70 of 120 entries were not written: KeyboardInterrupt ended the batch" in cause.message
+
+
+def test_requests_on_their_way_are_finished_before_an_interruption_tells() -> None:
+    lane = InterruptedLane(100)
+
+    def interrupt(progress: BatchProgress) -> None:
+        raise KeyboardInterrupt
+
+    driver = SyncDriver(lane, RetryPolicy(max_attempts=1))
+    with pytest.raises(KeyboardInterrupt) as caught:
+        driver.run(batches.write([put(number) for number in range(300)], BatchOptions(progress=interrupt)))
+    cause = caught.value.__cause__
+    assert isinstance(cause, BatchIncompleteError)
+    assert cause.done == len(lane.written) >= 25
+    assert {*origins(lane.written), *cause.unprocessed} == {*origins(range(300))}
+    assert len(cause.unprocessed) == 300 - cause.done
+
+
+def test_of_a_generator_what_was_not_drawn_is_not_drawn_for_an_interruption() -> None:
+    drawn = Drawn(put(number) for number in count())
+    with pytest.raises(KeyboardInterrupt) as caught:
+        SyncDriver(InterruptedLane(1)).run(batches.write(drawn, BatchOptions(concurrency=1)))
+    cause = caught.value.__cause__
+    assert isinstance(cause, BatchIncompleteError)
+    assert cause.unprocessed == origins(range(25, drawn.count))
+
+
+def test_an_interruption_before_the_first_request_is_just_that() -> None:
+    def interrupted() -> Iterator[Entry]:
+        yield put(1)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        SyncDriver(InterruptedLane(1)).run(batches.write(interrupted()))
+    assert caught.value.__cause__ is None
+
+
+def test_a_cancelled_batch_says_what_is_not_known_to_be_written() -> None:
+    begun = asyncio.Event()
+
+    class SlowLane:
+        written = 0
+
+        async def send(self, call: Call, seconds: float | None = None) -> dict[str, Any]:
+            if self.written == 50:
+                begun.set()
+                await asyncio.sleep(60)
+            self.written += 25
+            return {}
+
+    async def cancelled() -> BaseException | None:
+        lane: Any = SlowLane()
+        entries = [put(number) for number in range(120)]
+        task = asyncio.create_task(AsyncDriver(lane).run(batches.write(entries, BatchOptions(concurrency=1))))
+        await begun.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError) as caught:
+            await task
+        return caught.value.__cause__
+
+    cause = asyncio.run(cancelled())
+    assert isinstance(cause, BatchIncompleteError)
+    assert cause.unprocessed == origins(range(50, 120))

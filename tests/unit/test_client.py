@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -31,6 +30,7 @@ from dynamodb_wrapper import (
     ItemTooLargeError,
     TableNotFoundError,
     TransactionCanceledError,
+    TransactionConflictError,
     ValidationError,
     WriteOutcomeUnknownError,
 )
@@ -92,10 +92,10 @@ def failed(item: dict[str, Any] | None, **context: object) -> ConditionFailedErr
     return error.answered(operation="PutItem", request_id="R1", code="ConditionalCheckFailedException")
 
 
-def table(*names: str) -> dict[str, Any]:
-    kinds = ["HASH", "RANGE"]
-    schema = [{"AttributeName": name, "KeyType": kind} for name, kind in zip(names, kinds, strict=False)]
-    return {"Table": {"KeySchema": schema[::-1]}}
+def table(**types: str) -> dict[str, Any]:
+    schema = [{"AttributeName": name, "KeyType": kind} for name, kind in zip(types, ["HASH", "RANGE"], strict=False)]
+    known = [{"AttributeName": name, "AttributeType": tag} for name, tag in types.items()]
+    return {"Table": {"KeySchema": schema[::-1], "AttributeDefinitions": known}}
 
 
 # --- values ----------------------------------------------------------------------------------------------------------
@@ -458,9 +458,11 @@ CONDITIONAL = {"TableName": "t", "Item": {"id": "a", "n": 1}, "ConditionExpressi
 
 def test_a_failed_condition_has_item_and_key_as_plain_values(docs: Documents) -> None:
     with pytest.raises(ConditionFailedError) as caught:
-        drive(documents.perform(docs, "PutItem", CONDITIONAL), failed({"id": {"S": "a"}, "n": {"N": "7"}}), table("id"))
+        drive(
+            documents.perform(docs, "PutItem", CONDITIONAL), failed({"id": {"S": "a"}, "n": {"N": "7"}}), table(id="S")
+        )
     assert (caught.value.item, caught.value.key) == ({"id": "a", "n": 7}, {"id": "a"})
-    assert docs.keys == {"t": ("id",)}, "the table is asked once"
+    assert docs.keys == {"t": {"id": "S"}}, "the table is asked once"
 
 
 def test_a_failed_condition_of_an_update_asks_nothing_more(docs: Documents) -> None:
@@ -490,7 +492,7 @@ def test_the_stored_item_is_asked_for_unless_told_not_to(docs: Documents, asked:
 
 def test_a_condition_that_fails_after_a_lost_answer_tells_nothing(docs: Documents) -> None:
     with pytest.raises(WriteOutcomeUnknownError) as caught:
-        drive(documents.perform(docs, "PutItem", CONDITIONAL), failed(None, lost_answers=1), table("id"))
+        drive(documents.perform(docs, "PutItem", CONDITIONAL), failed(None, lost_answers=1), table(id="S"))
     assert caught.value.key == {"id": "a"}
     assert isinstance(caught.value.original_error, ConditionFailedError)
     assert (caught.value.operation, caught.value.request_id) == ("PutItem", "R1")
@@ -498,7 +500,7 @@ def test_a_condition_that_fails_after_a_lost_answer_tells_nothing(docs: Document
 
 def test_a_lost_answer_names_the_key_of_a_put_if_it_is_known(docs: Documents) -> None:
     keywords = {"TableName": "t", "Item": {"id": "a", "n": 1}, "ReturnValues": "ALL_OLD"}
-    for names, key in (((), None), (("id",), {"id": "a"})):
+    for names, key in (((), None), ({"id": "N"}, {"id": "a"})):
         docs.keys["t"] = names
         with pytest.raises(WriteOutcomeUnknownError) as caught:
             drive(documents.perform(docs, "PutItem", keywords), WriteOutcomeUnknownError("lost"))
@@ -516,7 +518,7 @@ class LosingLane:
         if len(self.sent) == 1:
             raise ConnectionError("the connection was closed before the answer had arrived")
         if call.operation == "DescribeTable":
-            return table("id")
+            return table(id="S")
         if "ConditionExpression" in call.params:
             raise failed({"id": {"S": "a"}})
         return {}
@@ -602,7 +604,36 @@ def test_reasons_have_plain_items(docs: Documents) -> None:
     action = {"Delete": {"TableName": "t", "Key": {"id": 1}}}
     with pytest.raises(TransactionCanceledError) as caught:
         drive(documents.transact_write(docs, {"TransactItems": [action]}), error)
-    assert caught.value.reasons == (CancellationReason("None"), replace(stored, item={"id": 1}))
+    innocent, guilty = caught.value.reasons
+    assert innocent == CancellationReason("None")
+    assert (guilty.item, getattr(guilty.error, "key", "")) == ({"id": 1}, None), "nobody knows which is which"
+
+
+def test_reasons_are_what_the_action_alone_would_have_raised(docs: Documents) -> None:
+    docs.keys["t"] = {"id": "N"}
+    actions = [
+        {"Put": {"TableName": "t", "Item": {"id": 1, "n": 2}, "ConditionExpression": F.n > 5}},
+        {"Delete": {"TableName": "u", "Key": {"a": "x"}}},
+        {"ConditionCheck": {"TableName": "t", "Key": {"id": 2}, "ConditionExpression": F.n > 5}},
+        {"Put": {"TableName": "t", "Item": {"id": 3}}},
+    ]
+    reasons = [
+        CancellationReason("ConditionalCheckFailed", "no", {"id": {"N": "1"}, "n": {"N": "0"}}),
+        CancellationReason("TransactionConflict", "busy"),
+        CancellationReason("ConditionalCheckFailed", "no"),
+        CancellationReason("None"),
+    ]
+    error = TransactionCanceledError("cancelled", reasons=reasons)
+    with pytest.raises(TransactionCanceledError) as caught:
+        drive(documents.transact_write(docs, {"TransactItems": actions}), error)
+    put, delete, check, innocent = caught.value.reasons
+    assert isinstance(put.error, ConditionFailedError)
+    assert (put.item, put.error.item) == ({"id": 1, "n": 0}, {"id": 1, "n": 0})
+    assert (put.error.table_name, put.error.key) == ("t", {"id": 1})
+    assert isinstance(delete.error, TransactionConflictError)
+    assert isinstance(check.error, ConditionFailedError)
+    assert (check.item, check.error.key) == (None, {"id": 2})
+    assert innocent == CancellationReason("None")
 
 
 @pytest.mark.parametrize(
@@ -654,7 +685,7 @@ def test_operations_of_several_tables(docs: Documents) -> None:
         put(0, again=True),
     ]
     before = copy.deepcopy(operations)
-    answers = {"t": table("id"), "u": table("a", "b")}
+    answers = {"t": table(id="N"), "u": table(a="S", b="N")}
 
     summary, calls = serve(
         document_batches.operate(docs, iter(operations)),
@@ -686,18 +717,20 @@ def test_operations_of_several_tables(docs: Documents) -> None:
         ({"type": "put", "tableName": "t", "item": {"id": set()}}, r"operations\[1\].item.id"),
         ({"type": "put", "tableName": "t", "item": {"idd": 1}}, r"operations\[1\].item has none of it: the key .* id"),
         ({"type": "put", "tableName": "t", "item": {"id": ""}}, "no empty key"),
+        ({"type": "put", "tableName": "t", "item": {"id": "1"}}, r"operations\[1\].item.id = '1': .* declared as N"),
+        ({"type": "delete", "tableName": "t", "key": {"id": b"1"}}, r"operations\[1\].key.id = b'1': .* declared as N"),
         ({"type": "delete", "tableName": "t", "key": {"id": 1, "n": 2}}, r"operations\[1\].key has id, n"),
     ],
 )
 def test_a_bad_operation_stops_all_before_anything_is_written(docs: Documents, operation: Any, reason: str) -> None:
-    docs.keys["t"] = ("id",)
+    docs.keys["t"] = {"id": "N"}
     with pytest.raises(ValidationError, match=reason):
         next(document_batches.operate(docs, [put(0), operation]))
 
 
 def test_what_is_not_done_is_reported_as_it_was_given(docs: Documents) -> None:
     operations = [put(1), put(2)]
-    docs.keys["t"] = ("id",)
+    docs.keys["t"] = {"id": "N"}
     left = {"UnprocessedItems": {"t": [{"PutRequest": {"Item": {"id": {"N": "2"}}}}]}}
     with pytest.raises(BatchIncompleteError) as caught:
         serve(document_batches.operate(docs, operations, BatchOptions(attempts=3)), lambda _: left)
@@ -706,7 +739,7 @@ def test_what_is_not_done_is_reported_as_it_was_given(docs: Documents) -> None:
 
 
 def test_batch_write_reports_what_can_be_sent_again(docs: Documents) -> None:
-    docs.keys["t"] = ("id",)
+    docs.keys["t"] = {"id": "N"}
     requests = [{"PutRequest": {"Item": {"id": 1}}}, {"DeleteRequest": {"Key": {"id": 2}}}]
     answer, _ = serve(document_batches.write(docs, {"RequestItems": {"t": requests}}), lambda _: {})
     assert answer == {"UnprocessedItems": {}}

@@ -305,6 +305,29 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "a field twice": ({"p": AccessPattern("index", partition=("name", "name"))}, "twice"),
     "a field in both halves": ({"p": AccessPattern("index", partition="name", sort="name")}, "twice"),
     "projection of no field": ({"p": AccessPattern("index", partition="name", projection=["nothing"])}, "nothing"),
+    "projection of nothing": ({"p": AccessPattern("index", partition="name", projection=[])}, "1 to 20 fields"),
+    "projection of a field twice": ({"p": AccessPattern("index", partition="name", projection=["id", "id"])}, "twice"),
+    "projection of 21 fields": (
+        {"p": AccessPattern("index", partition="name", projection=[f"f{number}" for number in range(21)])},
+        "1 to 20 fields",
+    ),
+    "projections of 102 fields together": (
+        {
+            f"p{number}": AccessPattern(f"index-{number}", partition="name", projection=list(Model.model_fields)[:17])
+            for number in range(6)
+        },
+        "100 fields at most in projection, not 102",
+    ),
+    "six local indexes": (
+        {
+            "sort_key": "name",
+            **{
+                f"p_{name}": AccessPattern(f"by_{name}", partition="id", sort=name, local=True)
+                for name in ("other", "number", "amount", "raw", "version", "maybe")
+            },
+        },
+        "5 local indexes at most, not 6",
+    ),
     "local without sort": ({"sort_key": "name", "p": AccessPattern("index", partition="id", local=True)}, "local"),
     "local with another partition": (
         {"sort_key": "name", "p": AccessPattern("index", partition="other", sort="number", local=True)},

@@ -17,6 +17,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from dynamodb_wrapper import BaseDynamoRepository, DeclarationError, DynamoDBConfig, Unique, ValidationError
 from dynamodb_wrapper.codec import Item, SchemaOptions, read_any, to_json
 from dynamodb_wrapper.exceptions import (
+    AccessDeniedError,
     ConditionFailedError,
     InvalidCursorError,
     SchemaVersionError,
@@ -354,8 +355,9 @@ def test_places_of_an_item_are_as_a_projection_gives_them() -> None:
 class Server:
     """Answers a flow's effects from a script: responses, errors to throw, or functions of the call."""
 
-    def __init__(self, *answers: Any) -> None:
+    def __init__(self, *answers: Any, table: Any = None) -> None:
         self.answers = list(answers)
+        self.table = table or {"Table": {}}
         self.calls: list[Call] = []
         self.slept: list[float] = []
         self.time = NOON
@@ -366,7 +368,7 @@ class Server:
             while True:
                 try:
                     outcome = self.outcome(effect)
-                except (ConditionFailedError, ThrottlingError, WriteOutcomeUnknownError) as error:
+                except (AccessDeniedError, ConditionFailedError, ThrottlingError, WriteOutcomeUnknownError) as error:
                     effect = flow.throw(error)
                 else:
                     effect = flow.send(outcome)
@@ -383,9 +385,9 @@ class Server:
                 return None
             case Together(flows):
                 return [self.run(flow) for flow in flows]
-            case Call():
+            case Call(operation):
                 self.calls.append(effect)
-                answer = self.answers.pop(0) if self.answers else {}
+                answer = self.table if operation == "DescribeTable" else self.answers.pop(0) if self.answers else {}
                 if isinstance(answer, Exception):
                     raise answer
                 return answer
@@ -592,6 +594,40 @@ def test_a_pass_is_no_faster_than_its_rate() -> None:
     assert max(server.slept) <= 1.6  # eight writes at most before a pause
 
 
+def test_progress_says_what_a_bar_needs() -> None:
+    scan = {
+        "Items": [V3] * 20,
+        "ScannedCount": 30,
+        "ConsumedCapacity": {"TableName": "t", "CapacityUnits": 6.0},
+        "LastEvaluatedKey": {"id": {"S": "a"}},
+    }
+    end = {name: scan[name] for name in scan if name != "LastEvaluatedKey"}
+    server = Server(scan, scan, end, table={"Table": {"ItemCount": 80}})
+    report, told = migrate(server, segments=1, units_per_second=2)
+    assert [each.evaluated for each in told] == [30, 60, 90]
+    assert [each.fraction for each in told] == [30 / 80, 60 / 80, 1.0]
+    assert [each.seconds for each in told] == [3.0, 6.0, 9.0]
+    assert (report.scanned, report.estimated_total, report.is_done) == (60, 80, True)
+    assert (report.items_per_second, report.units_per_second) == (pytest.approx(10), pytest.approx(2))
+
+    rest, _ = migrate(Server(end, table=server.table), segments=1, units_per_second=2, checkpoint=told[1].checkpoint)
+    assert (rest.scanned, rest.evaluated, rest.items_per_second) == (20, 90, pytest.approx(10))
+
+
+@pytest.mark.parametrize("table", [AccessDeniedError("not allowed"), {"Table": {"ItemCount": 0}}])
+def test_nobody_knows_how_far_a_pass_is_without_a_total(table: Any) -> None:
+    more = {"Items": [V3], "LastEvaluatedKey": {"id": {"S": "a"}}}
+    _, told = migrate(Server(more, {"Items": []}, table=table), segments=1)
+    assert [(each.evaluated, each.fraction) for each in told] == [(1, None), (1, 1.0)]
+
+
+def test_the_total_is_asked_for_where_somebody_is_told() -> None:
+    server = Server({"Items": []})
+    report = server.run(migrations.migrate(people(), PassOptions(segments=1), dry_run=False, progress=None))
+    assert [call.operation for call in server.calls] == ["Scan"]
+    assert report.estimated_total is None
+
+
 def test_a_pass_without_reported_capacity_charges_an_estimate() -> None:
     server = Server({"Items": [{**V1, "big": {"S": "x" * 3000}}]})
     report, _ = migrate(server, segments=1)
@@ -605,7 +641,7 @@ def test_a_failed_request_tells_where_to_go_on() -> None:
         migrate(Server(*pages), segments=1)
     server = Server({"Items": []})
     report, _ = migrate(server, segments=1, checkpoint=caught.value.context["checkpoint"])
-    assert server.calls[0].params["ExclusiveStartKey"] == {"id": {"S": "a"}}
+    assert server.calls[1].params["ExclusiveStartKey"] == {"id": {"S": "a"}}
     assert report.is_done
 
 
@@ -626,7 +662,7 @@ def test_failures_and_examples_are_bounded() -> None:
     server = Server({"Items": [*bad, *good]})
     report, _ = migrate(server, segments=1, dry_run=True)
     assert (report.failed, len(report.failures), report.rewritten, len(report.examples)) == (150, 100, 10, 3)
-    assert [call.operation for call in server.calls] == ["Scan"]
+    assert [call.operation for call in server.calls] == ["DescribeTable", "Scan"]
     assert report.examples[0].before == {"first": "Ada", "last": "Byron", "euros": Decimal("1.5")}
     assert report.examples[0].after == {"full_name": "Ada Byron", "cents": 150, "schema_version": 3}
     assert str(report).startswith("160 items: 10 would be rewritten")

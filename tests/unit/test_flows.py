@@ -33,7 +33,8 @@ from dynamodb_wrapper.codec import TimeRules
 from dynamodb_wrapper.operations import items, patches, queries, tables
 from dynamodb_wrapper.operations.effects import Call, Emit, Flow, Now, Sleep
 from dynamodb_wrapper.operations.entity import Entity
-from dynamodb_wrapper.operations.selection import RequestSizes, Selection
+from dynamodb_wrapper.operations.selection import Selection
+from dynamodb_wrapper.operations.sizes import RequestSizes
 
 R = TypeVar("R")
 

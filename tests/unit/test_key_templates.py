@@ -51,6 +51,8 @@ class Task(BaseModel):
     active: bool = True
     tags: list[str] = []
     either: int | str = 0
+    lasts: timedelta = timedelta(0)
+    at: datetime | date = date(2026, 11, 2)
 
 
 def made(source: str, *, is_sorted: bool = True, **options: Any) -> Template:
@@ -220,6 +222,13 @@ def test_a_field_that_cannot_stand_in_a_key_is_refused(name: str) -> None:
 def declared(**attributes: Any) -> type[BaseDynamoRepository[Task]]:
     body = {"table_name": "tasks", **attributes}
     return new_class("Tasks", (BaseDynamoRepository[Task],), {}, lambda namespace: namespace.update(body))
+
+
+@pytest.mark.parametrize(("name", "reason"), [("lasts", "a duration"), ("at", "do not sort together")])
+def test_a_text_that_does_not_sort_as_its_value_is_refused_in_a_sort_key_only(name: str, reason: str) -> None:
+    with pytest.raises(DeclarationError, match=reason):
+        made(f"T#{{{name}}}")
+    assert made(f"T#{{{name}}}", is_sorted=False).names == (name,)
 
 
 def test_keys_are_stored_where_one_would_look() -> None:

@@ -19,7 +19,10 @@ from dynamodb_wrapper import (
     DeclarationError,
     Derived,
     DynamoDBConfig,
+    Key,
     PipelineRunLogsRepository,
+    Sharded,
+    SingleTable,
     TableOptions,
     Unique,
     ValidationError,
@@ -161,6 +164,30 @@ def test_a_table_with_replicas_is_a_global_table() -> None:
     assert properties["WriteOnDemandThroughputSettings"] == {"MaxWriteRequestUnits": 5}
 
 
+def test_every_index_of_a_global_table_has_the_maxima_of_the_table() -> None:
+    (resource,) = Replicated(CONFIG).cloudformation()["Resources"].values()
+    properties = resource["Properties"]
+    reads = {"ReadOnDemandThroughputSettings": {"MaxReadRequestUnits": 5}}
+    assert [index["WriteOnDemandThroughputSettings"] for index in properties["GlobalSecondaryIndexes"]] == [
+        {"MaxWriteRequestUnits": 5},
+        {"MaxWriteRequestUnits": 5},
+    ]
+    for replica in properties["Replicas"]:
+        assert replica.items() >= reads.items()
+        assert replica["GlobalSecondaryIndexes"] == [{"IndexName": name, **reads} for name in ("by_size", "by_mark")]
+
+
+def test_the_longest_name_of_a_table_makes_a_logical_id() -> None:
+    class Longest(Things):
+        table_name = "t" * (255 - len("shop_dev_"))
+
+    repository = Longest(CONFIG)
+    assert len(repository.table_name) == 255
+    assert [found[:5] for found in lint(repository.cloudformation())] == ["I3012"]  # near the limit, and not above
+    (name,) = repository.cloudformation()["Resources"]
+    assert (len(name), name[-6:]) == (255, "tTable")
+
+
 def test_many_repositories_make_one_template() -> None:
     template = cloudformation_template(ALL)
     assert lint(template) == []
@@ -271,6 +298,14 @@ def test_a_configuration_is_one_that_the_provider_takes(repository: BaseDynamoRe
             assert wrong == [".global_secondary_index.hash_key is missing"]  # it has a key_schema instead
         else:
             assert wrong == []
+
+
+def test_nothing_in_a_configuration_is_evaluated() -> None:
+    class Tagged(Things):
+        table_options = TableOptions(tags={"${path.module}": "%{ if true }cost: 5 ${unit} $5 100%"})
+
+    (table,) = Tagged(CONFIG).terraform()["resource"]["aws_dynamodb_table"].values()
+    assert table["tags"] == {"$${path.module}": "%%{ if true }cost: 5 $${unit} $5 100%"}
 
 
 def test_the_schema_finds_what_is_wrong() -> None:
@@ -405,6 +440,85 @@ def test_leading_keys_that_protect_nothing_are_refused() -> None:
         iam_policy(UniqueNotes(CONFIG), leading_keys=["T#*"])
     assert iam_policy(UniqueNotes(CONFIG), leading_keys=["T#*"], read_only=True)
     assert iam_policy(UniqueNotes(CONFIG), leading_keys=["T#*", "unique#*"])
+
+
+OFFICE = SingleTable("office", indexes={"gsi1": ("gsi1pk", "gsi1sk"), "gsi2": ("gsi2pk",), "gsi3": ("gsi3pk",)})
+TENANT = "${aws:PrincipalTag/tenant}"
+
+
+class Desk(BaseModel):
+    tenant: str
+    number: int
+    user: str = ""
+
+
+class Desks(BaseDynamoRepository[Desk]):
+    single_table = OFFICE
+    primary_key = Key("TENANT#{tenant}#DESK")
+    sort_key = Key("DESK#{number:04d}")
+    by_user = AccessPattern("gsi1", partition=Key("T#{tenant}#USER#{user}"), sort=Key("{number:04d}"))
+    of_all = AccessPattern("gsi2", partition=Key("USER#{user}"))
+
+
+class Drawers(BaseDynamoRepository[Desk]):
+    single_table = OFFICE
+    kind = "drawer"
+    primary_key = Sharded(Key("TENANT#{tenant}#DRAWER"), shards=4, by="number")
+    sort_key = Key("{number:04d}")
+
+
+@pytest.mark.parametrize(
+    ("tenant", "pattern"),
+    [
+        (TENANT, f"TENANT#{TENANT}#DESK"),
+        ("42", "TENANT#42#DESK"),
+        ("a b#c$*?", "TENANT#a$`b$cc$d${*}${?}#DESK"),
+        (f"x {TENANT}*", f"TENANT#x$`{TENANT}${{*}}#DESK"),
+    ],
+)
+def test_leading_keys_are_made_of_fields(tenant: str, pattern: str) -> None:
+    policy = iam_policy(Desks(CONFIG), leading_keys={"tenant": tenant}, account="123456789012")
+    assert lint_policy(policy) == []
+    found = policy["Statement"][0]["Condition"]["ForAllValues:StringLike"]["dynamodb:LeadingKeys"]
+    assert found == [pattern, pattern.replace("TENANT#", "T#").replace("#DESK", "#USER#*")]
+    assert [each.rpartition("/")[2] for each in resources(policy, "ReadIndexes")] == ["gsi1"]
+    assert "dynamodb:Scan" not in json.dumps(policy)
+
+
+def test_the_pattern_of_a_tenant_is_the_key_that_is_written() -> None:
+    policy = iam_policy(Desks(CONFIG), leading_keys={"tenant": "a b#c$"})
+    (table, _) = policy["Statement"][0]["Condition"]["ForAllValues:StringLike"]["dynamodb:LeadingKeys"]
+    assert Desks(CONFIG)._entity.encode(Desk(tenant="a b#c$", number=1))["pk"] == {"S": table}
+
+
+def test_leading_keys_of_shards_and_of_several_repositories() -> None:
+    policy = iam_policy(Desks(CONFIG), Drawers(CONFIG), leading_keys={"tenant": "7"}, read_only=True)
+    found = policy["Statement"][0]["Condition"]["ForAllValues:StringLike"]["dynamodb:LeadingKeys"]
+    assert found == ["TENANT#7#DESK", "T#7#USER#*", "TENANT#7#DRAWER#*"]
+    plain = iam_policy(Things(CONFIG), leading_keys={"owner": TENANT})
+    found = plain["Statement"][0]["Condition"]["ForAllValues:StringLike"]["dynamodb:LeadingKeys"]
+    assert found == [TENANT]
+    assert "index/by_local" in json.dumps(plain)
+    assert "index/by_mark" not in json.dumps(plain)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{}, {"user": "x"}, {"tenant": "x", "user": "y"}, {"tenant": ""}, {"tenant": 7}, {"nobody": "x"}]
+)
+def test_fields_that_keys_do_not_begin_with_are_refused(wrong: Any) -> None:
+    with pytest.raises(ValidationError, match="leading_keys"):
+        iam_policy(Desks(CONFIG), leading_keys=wrong)
+
+
+@pytest.mark.parametrize("key", [Key("T#{tenant}", case="lower"), Key("D#{number:04d}")])
+def test_a_part_that_a_policy_cannot_compare_is_refused(key: Key) -> None:
+    class Others(BaseDynamoRepository[Desk]):
+        table_name = "others"
+        primary_key = key
+        sort_key = Key("X")
+
+    with pytest.raises(ValidationError, match="give leading_keys as patterns"):
+        iam_policy(Others(CONFIG), leading_keys={key.placeholders[0][0]: TENANT})
 
 
 def test_regions_and_accounts_of_a_policy() -> None:
