@@ -1,0 +1,21 @@
+"""The command line `dynamodb-wrapper`: presentation only, over the same repositories that programs use.
+
+One file per group of commands, each of which takes an `Invocation`; `app` lists them all.
+"""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Run the command line; ends the process with one of the codes in `failures.ExitCode`."""
+    try:
+        from dynamodb_wrapper.cli import app
+    except ModuleNotFoundError as missing:
+        if (missing.name or "").partition(".")[0] not in ("typer", "rich"):
+            raise
+        sys.exit(
+            f"error: the command line needs {missing.name}, which is not installed: pip install 'dynamodb_wrapper[cli]'"
+        )
+    app.run()

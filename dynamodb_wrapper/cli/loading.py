@@ -1,0 +1,100 @@
+"""From ``module:Repository`` on the command line to the class."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import sys
+import traceback
+from contextlib import redirect_stdout
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from dynamodb_wrapper.cli.failures import CommandError
+from dynamodb_wrapper.config import DynamoDBConfig
+from dynamodb_wrapper.exceptions import DeclarationError
+from dynamodb_wrapper.repositories import AsyncBaseDynamoRepository, BaseDynamoRepository
+
+AnyRepository = BaseDynamoRepository[Any]
+
+_SPECIFICATION = re.compile(r"(?P<module>[^\W\d]\w*(?:\.[^\W\d]\w*)*):(?P<name>[^\W\d]\w*(?:\.[^\W\d]\w*)*)")
+
+
+def load_repository(specification: str, config: DynamoDBConfig) -> AnyRepository:
+    """Return a repository that is named as ``module:Class``, with a configuration.
+
+    The module is looked for where Python would, and in the current directory. What it prints goes to stderr.
+
+    Raises:
+        CommandError: There is no such module or class, the module fails, or it is no class of a repository.
+        DeclarationError: The class declares no usable table.
+    """
+    found = load_class(specification)
+    if issubclass(found, AsyncBaseDynamoRepository):
+        raise CommandError(
+            f"{specification} is an async repository; declare one of BaseDynamoRepository for the command line: both "
+            "may have the same attributes from one mixin"
+        )
+    try:
+        repository: AnyRepository = found(config)
+    except TypeError as error:
+        raise CommandError(f"{specification} cannot be made from a configuration alone: {error}") from error
+    return repository
+
+
+def load_class(specification: str) -> type[Any]:
+    """Return the repository class, of either colour, that is named as ``module:Class``.
+
+    Raises:
+        CommandError: There is no such module or class, the module fails, or it is no class of a repository.
+    """
+    parts = _SPECIFICATION.fullmatch(specification)
+    if parts is None:
+        raise CommandError(f"{specification!r} names no repository: {_suggestion(specification)}")
+    module = _module(parts["module"])
+    found: object = module
+    for name in parts["name"].split("."):
+        if not hasattr(found, name):
+            raise CommandError(f"module {parts['module']} has no {parts['name']!r}; {_repositories_in(module)}")
+        found = getattr(found, name)
+    if not _is_repository(found):
+        kind = "an instance, not a class" if _is_repository(type(found)) else "no repository class"
+        raise CommandError(f"{specification} is {kind}; {_repositories_in(module)}")
+    return found  # type: ignore[return-value]  # as _is_repository() has seen
+
+
+def _module(name: str) -> ModuleType:
+    if (folder := str(Path.cwd())) not in sys.path:
+        sys.path.insert(0, folder)
+    try:
+        with redirect_stdout(sys.stderr):
+            return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and f"{name}.".startswith(f"{error.name}."):
+            raise CommandError(f"there is no module {error.name!r}, neither installed nor in {folder}") from error
+        raise CommandError(f"module {name} needs {error.name!r}, which is not installed") from error
+    except DeclarationError:
+        raise
+    except (Exception, SystemExit) as error:  # a module may do anything when it is imported
+        places = [frame for frame in traceback.extract_tb(error.__traceback__) if "importlib" not in frame.filename]
+        where = f" ({Path(places[-1].filename).name}, line {places[-1].lineno})" if len(places) > 1 else ""
+        raise CommandError(f"module {name} cannot be imported: {type(error).__name__}: {error}{where}") from error
+
+
+def _is_repository(found: object) -> bool:
+    bases = (BaseDynamoRepository, AsyncBaseDynamoRepository)
+    return isinstance(found, type) and issubclass(found, bases) and found not in bases
+
+
+def _repositories_in(module: ModuleType) -> str:
+    names = sorted(name for name, value in vars(module).items() if _is_repository(value))
+    return f"its repositories are {', '.join(names)}" if names else "it has no repository class"
+
+
+def _suggestion(specification: str) -> str:
+    file, _, name = specification.rpartition(":")
+    if file.endswith(".py"):
+        module = ".".join(Path(file).with_suffix("").parts).lstrip("./")
+        return f"name the module, not the file: {module}:{name}"
+    return 'it is given as module:Class, such as "shop.repositories:Orders"'

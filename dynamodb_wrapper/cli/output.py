@@ -1,0 +1,130 @@
+"""What commands print: tables for people, JSON lines for programs; messages go to stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import pydantic_core
+from pydantic import BaseModel
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from dynamodb_wrapper.cli.failures import one_line, say
+
+_UNBOUNDED = 100_000
+"""Columns of what is no terminal: nothing is cut off where nothing has a width."""
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Where a command's answer goes.
+
+    Attributes:
+        as_json: Whether it is JSON lines.
+    """
+
+    as_json: bool = False
+
+    def rows(self, rows: Iterable[Mapping[str, object]], *, columns: Sequence[str] | None = None) -> int:
+        """Print rows as they come, or as a table when all are there, and return how many there were.
+
+        Args:
+            rows: The rows, by column.
+            columns: What the table shows; by default what the rows have. JSON lines have everything.
+        """
+        if self.as_json:
+            return sum(self._line(row) for row in rows)
+        whole = list(rows)
+        shown = columns if columns is not None else list(dict.fromkeys(name for row in whole for name in row))
+        if whole:
+            self.table(shown, ([row.get(name) for name in shown] for row in whole))
+        return len(whole)
+
+    def table(self, columns: Sequence[str], cells: Iterable[Iterable[object]]) -> None:
+        """Print a table for people."""
+        table = Table(header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+        for column in columns:
+            table.add_column(Text(one_line(column)))
+        for row in cells:
+            table.add_row(*(Text(shown(cell)) for cell in row))
+        console().print(table)
+
+    def record(self, values: Mapping[str, object]) -> None:
+        """Print one thing: its values below each other, or one JSON line."""
+        if self.as_json:
+            self._line(values)
+        else:
+            width = max(map(len, values), default=0)
+            for name, value in values.items():
+                console().print(Text(f"{name:<{width}}  {shown(value)}"), soft_wrap=True)
+
+    def document(self, value: object) -> None:
+        """Print JSON: indented for people, on one line with ``--json``."""
+        sys.stdout.write(json.dumps(value, indent=None if self.as_json else 2, ensure_ascii=False) + "\n")
+
+    def text(self, line: str) -> None:
+        """Print a line of the answer for people; nothing where it is JSON."""
+        if not self.as_json:
+            console().print(Text(one_line(line)), soft_wrap=True)
+
+    def say(self, message: str) -> None:
+        """Tell people something that is not part of the answer, on stderr."""
+        say(message)
+
+    def _line(self, row: Mapping[str, object]) -> int:
+        sys.stdout.write(to_json(row) + "\n")
+        if sys.stdout.isatty():
+            sys.stdout.flush()
+        return 1
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Return what draws on stdout or stderr as they are now; NO_COLOR is heeded."""
+    drawn = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+    return drawn if drawn.is_terminal else Console(stderr=stderr, highlight=False, width=_UNBOUNDED)
+
+
+def to_json(value: object) -> str:
+    """Return one line of JSON: decimals as text with all their digits, times in ISO 8601, a set as a list.
+
+    Bytes that are not UTF-8 are base64 text.
+    """
+    plain = values_of(value) if isinstance(value, BaseModel) else value
+    return json.dumps(plain, default=_plain, ensure_ascii=False)
+
+
+def values_of(model: BaseModel) -> dict[str, Any]:
+    """Return what a model holds as JSON values, by the names its items have."""
+    try:
+        return model.model_dump(mode="json", by_alias=True)
+    except pydantic_core.PydanticSerializationError:  # bytes that are no text; Pydantic's JSON has no other form
+        return {name: _readable(value) for name, value in model.model_dump(by_alias=True).items()}
+
+
+def shown(value: object) -> str:
+    """Return a value as a cell of a table shows it."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, datetime):
+        return value.isoformat(sep=" ", timespec="seconds")
+    if isinstance(value, str):
+        return one_line(value)
+    return one_line(to_json(value) if isinstance(value, Mapping | list | tuple | set | frozenset) else str(value))
+
+
+def _plain(value: object) -> Any:
+    return values_of(value) if isinstance(value, BaseModel) else _readable(value)
+
+
+def _readable(value: object) -> Any:
+    return pydantic_core.to_jsonable_python(
+        value, bytes_mode="base64", inf_nan_mode="strings", serialize_unknown=True, by_alias=True
+    )
