@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 import typer
 
-from dynamodb_wrapper.cli import health
+from dynamodb_wrapper.cli import configuration, health, items, migrate, policies, runs, tables
 from dynamodb_wrapper.cli.invocation import connected, root, with_shared_options
 
 _CONTEXT = {"help_option_names": ["-h", "--help"]}
@@ -29,7 +29,35 @@ def _add(commands: Mapping[str, Callable[..., None]], *, group: str | None = Non
         to.command(name, context_settings=_CONTEXT)(connected(command))
 
 
-_add({"health": health.health})
+_add(
+    {
+        "health": health.health,
+        "get": items.get,
+        "query": items.query,
+        "scan": items.scan,
+        "describe": items.describe,
+        "migrate": migrate.migrate,
+        "iam-policy": policies.policy,
+        "template": policies.template,
+    }
+)
+_add({"show": configuration.show}, group="config", about="The configuration: settings, and where they come from.")
+_add(
+    {
+        "list": tables.list_tables,
+        "create": tables.create,
+        "diff": tables.diff,
+        "apply": tables.apply,
+        "delete": tables.delete,
+    },
+    group="tables",
+    about="Tables: list, create, compare with their declarations, change, delete.",
+)
+_add(
+    {"list": runs.list_runs, "show": runs.show, "watch": runs.watch},
+    group="runs",
+    about="Runs of pipelines: list, show, watch. Times are in the user's zone.",
+)
 
 
 def run() -> None:

@@ -82,7 +82,7 @@ def boundary() -> Iterator[None]:
     except CommandError as error:
         raise _ended(error.message, error.code) from error
     except DynamoDBWrapperError as error:
-        raise _ended(str(error), exit_code_of(error)) from error
+        raise _ended(_said(error), exit_code_of(error)) from error
     except (KeyboardInterrupt, typer.Abort) as error:
         raise _ended("stopped", ExitCode.INTERRUPTED) from error
     except BrokenPipeError as error:
@@ -97,6 +97,14 @@ def boundary() -> Iterator[None]:
             raise
         text = f"unexpected {type(error).__name__}: {error} ({TRACEBACK_VARIABLE}=1 shows where)"
         raise _ended(text, ExitCode.BUG) from error
+
+
+def _said(error: DynamoDBWrapperError) -> str:
+    """Return an error's message with its context, without what is only good for programs."""
+    if "checkpoint" not in error.context:
+        return str(error)
+    details = ", ".join(f"{name}={value!r}" for name, value in error.context.items() if name != "checkpoint")
+    return f"{error.message} ({details})" if details else error.message
 
 
 def _ended(message: str, code: ExitCode) -> typer.Exit:

@@ -14,10 +14,11 @@ import typer
 
 import dynamodb_wrapper
 from dynamodb_wrapper.cli.failures import CommandError, ExitCode, boundary
-from dynamodb_wrapper.cli.loading import AnyRepository, load_repository
+from dynamodb_wrapper.cli.loading import AnyRepository, load_either, load_repository
 from dynamodb_wrapper.cli.output import Output
 from dynamodb_wrapper.config import DynamoDBConfig
 from dynamodb_wrapper.config.fields import ConfigOptions
+from dynamodb_wrapper.repositories.tables import TableFoundation
 from dynamodb_wrapper.utils import TimezoneManager
 
 EMBEDDED_NAME = "cli"
@@ -27,6 +28,10 @@ _PANEL = "For every command"
 
 RepositoryName = Annotated[
     str, typer.Argument(metavar="MODULE:REPOSITORY", help="A repository class, such as shop.repositories:Orders.")
+]
+RepositoryNames = Annotated[
+    list[str],
+    typer.Argument(metavar="MODULE:REPOSITORY...", help="Repository classes, such as shop.repositories:Orders."),
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
@@ -120,6 +125,10 @@ class Invocation:
     def repositories(self, specifications: Sequence[str]) -> list[AnyRepository]:
         """Return the repositories of several ``module:Class``."""
         return [self.repository(specification) for specification in specifications]
+
+    def declared(self, specifications: Sequence[str]) -> list[TableFoundation[Any]]:
+        """Return the repositories, of either colour, of several ``module:Class``, for what does not ask AWS."""
+        return [load_either(specification, self.config) for specification in specifications]
 
     def confirm(self, question: str, *, yes: bool) -> None:
         """Go on if the user wants that.

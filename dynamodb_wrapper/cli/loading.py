@@ -15,6 +15,7 @@ from dynamodb_wrapper.cli.failures import CommandError
 from dynamodb_wrapper.config import DynamoDBConfig
 from dynamodb_wrapper.exceptions import DeclarationError
 from dynamodb_wrapper.repositories import AsyncBaseDynamoRepository, BaseDynamoRepository
+from dynamodb_wrapper.repositories.tables import TableFoundation
 
 AnyRepository = BaseDynamoRepository[Any]
 
@@ -27,17 +28,28 @@ def load_repository(specification: str, config: DynamoDBConfig) -> AnyRepository
     The module is looked for where Python would, and in the current directory. What it prints goes to stderr.
 
     Raises:
+        CommandError: There is no such module or class, the module fails, or it is no class of a sync repository.
+        DeclarationError: The class declares no usable table.
+    """
+    repository = load_either(specification, config)
+    if not isinstance(repository, BaseDynamoRepository):
+        raise CommandError(
+            f"{specification} is an async repository, and this command needs a sync one, of BaseDynamoRepository: both "
+            "can have the declaration from one mixin"
+        )
+    return repository
+
+
+def load_either(specification: str, config: DynamoDBConfig) -> TableFoundation[Any]:
+    """Return a repository of either colour, for what does not ask AWS.
+
+    Raises:
         CommandError: There is no such module or class, the module fails, or it is no class of a repository.
         DeclarationError: The class declares no usable table.
     """
     found = load_class(specification)
-    if issubclass(found, AsyncBaseDynamoRepository):
-        raise CommandError(
-            f"{specification} is an async repository; declare one of BaseDynamoRepository for the command line: both "
-            "may have the same attributes from one mixin"
-        )
     try:
-        repository: AnyRepository = found(config)
+        repository: TableFoundation[Any] = found(config)
     except TypeError as error:
         raise CommandError(f"{specification} cannot be made from a configuration alone: {error}") from error
     return repository
@@ -51,7 +63,9 @@ def load_class(specification: str) -> type[Any]:
     """
     parts = _SPECIFICATION.fullmatch(specification)
     if parts is None:
-        raise CommandError(f"{specification!r} names no repository: {_suggestion(specification)}")
+        raise CommandError(
+            f"{specification!r} names no repository: it is given as module:Class, such as shop.repositories:Orders"
+        )
     module = _module(parts["module"])
     found: object = module
     for name in parts["name"].split("."):
@@ -64,6 +78,11 @@ def load_class(specification: str) -> type[Any]:
     return found  # type: ignore[return-value]  # as _is_repository() has seen
 
 
+def is_specification(text: str) -> bool:
+    """Whether a text is of the form ``module:Class``, which no table's name has."""
+    return _SPECIFICATION.fullmatch(text) is not None
+
+
 def _module(name: str) -> ModuleType:
     if (folder := str(Path.cwd())) not in sys.path:
         sys.path.insert(0, folder)
@@ -72,7 +91,8 @@ def _module(name: str) -> ModuleType:
             return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is not None and f"{name}.".startswith(f"{error.name}."):
-            raise CommandError(f"there is no module {error.name!r}, neither installed nor in {folder}") from error
+            hint = f"; name the module, not the file: {name[:-3]}" if name.endswith(".py") else ""
+            raise CommandError(f"there is no module {error.name!r}, neither installed nor in {folder}{hint}") from error
         raise CommandError(f"module {name} needs {error.name!r}, which is not installed") from error
     except DeclarationError:
         raise
@@ -88,13 +108,7 @@ def _is_repository(found: object) -> bool:
 
 
 def _repositories_in(module: ModuleType) -> str:
-    names = sorted(name for name, value in vars(module).items() if _is_repository(value))
+    classes = {name: value for name, value in vars(module).items() if _is_repository(value)}
+    own = [name for name, value in classes.items() if value.__module__ == module.__name__]
+    names = sorted(own or classes)
     return f"its repositories are {', '.join(names)}" if names else "it has no repository class"
-
-
-def _suggestion(specification: str) -> str:
-    file, _, name = specification.rpartition(":")
-    if file.endswith(".py"):
-        module = ".".join(Path(file).with_suffix("").parts).lstrip("./")
-        return f"name the module, not the file: {module}:{name}"
-    return 'it is given as module:Class, such as "shop.repositories:Orders"'

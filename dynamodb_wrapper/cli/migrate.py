@@ -1,0 +1,149 @@
+"""``migrate``: all items of a table in the current schema version."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from dynamodb_wrapper.cli.checkpoints import CheckpointFile
+from dynamodb_wrapper.cli.failures import ExitCode
+from dynamodb_wrapper.cli.invocation import Invocation, RepositoryName
+from dynamodb_wrapper.cli.progress import shown_progress
+from dynamodb_wrapper.exceptions import DynamoDBWrapperError
+from dynamodb_wrapper.operations import named_tables
+from dynamodb_wrapper.operations.migrations import MigrationReport
+from dynamodb_wrapper.transport import connection_for
+
+_COUNTS = ("scanned", "rewritten", "current", "newer", "gone", "failed", "read_units", "write_units")
+
+
+def migrate(
+    invocation: Invocation,
+    repository: RepositoryName,
+    *,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Write. Without it, only say what would be written.")
+    ] = False,
+    segments: Annotated[int, typer.Option(help="Into how many segments the table is cut.", min=1)] = 4,
+    rate: Annotated[
+        float | None, typer.Option(help="Capacity units to consume in a second, read and written; default no limit.")
+    ] = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(help="Where to note how far it has come; default TABLE.migrate.json in the current directory."),
+    ] = None,
+    restart: Annotated[bool, typer.Option("--restart", help="Begin anew, whatever the checkpoint says.")] = False,
+) -> None:
+    """Rewrite the older items of a table in the current schema version; without --yes, say what would change.
+
+    Safe while others write. Stopped or killed, the same command goes on where it was: a file says how far it has come,
+    and is deleted at the end. Items that cannot be brought up to date are left alone, and reported; exit code 1.
+    """
+    items = invocation.repository(repository)
+    file = CheckpointFile(
+        checkpoint or Path(f"{str(items.table_name).replace(':', '_').replace('/', '_')}.migrate.json"),
+        {"command": "migrate", "table": items.table_name, "to": items.schema_version},
+    )
+    job = _Job(file if yes else None, segments)
+    if yes and not restart:
+        job.go_on(invocation)
+    size = connection_for(invocation.config).driver.run(named_tables.summary(items.table_name))
+    with job.explained(invocation), shown_progress(items.table_name, total=size.items if size else None) as told:
+
+        def note(report: MigrationReport) -> None:
+            counts = job.note(report)
+            told(counts["scanned"], f"items, {counts['rewritten']:,} rewritten, {counts['failed']:,} failed")
+
+        report = items.migrate(
+            dry_run=not yes,
+            segments=job.segments,
+            checkpoint=job.checkpoint,
+            units_per_second=rate,
+            progress=note,
+        )
+    job.done()
+    _report(invocation, items.table_name, report, job.totals(report))
+    if report.failed or job.before.get("failed"):
+        raise typer.Exit(ExitCode.NO)
+
+
+@dataclass
+class _Job:
+    """How far a migration has come, over all its calls.
+
+    Attributes:
+        file: Where that is noted; None for a dry run.
+        segments: Into how many segments the table is cut.
+        checkpoint: Where to go on; None at the beginning.
+        before: What earlier calls have counted.
+    """
+
+    file: CheckpointFile | None
+    segments: int
+    checkpoint: str | None = None
+    before: dict[str, float] = field(default_factory=dict)
+
+    def go_on(self, invocation: Invocation) -> None:
+        """Go on where the file says; nothing where there is none."""
+        state: Any = self.file.read() if self.file is not None else None
+        if state is None or self.file is None:
+            return
+        self.checkpoint, self.segments, self.before = state["checkpoint"], state["segments"], state["counts"]
+        noted = invocation.in_users_zone(datetime.fromisoformat(state["noted_at"]))
+        invocation.output.say(
+            f"going on after {self.before['scanned']:,} items, where {self.file.path} was left at "
+            f"{noted.isoformat(sep=' ', timespec='seconds')} (--restart begins anew)"
+        )
+
+    def note(self, report: MigrationReport) -> dict[str, float]:
+        """Note what a report says, and return the counts over all calls."""
+        counts = self.totals(report)
+        if self.file is not None and report.checkpoint is not None:
+            now = datetime.now(UTC).isoformat()
+            self.file.write(
+                {"checkpoint": report.checkpoint, "segments": self.segments, "counts": counts, "noted_at": now}
+            )
+        return counts
+
+    def totals(self, report: MigrationReport) -> dict[str, float]:
+        """Return the counts over all calls."""
+        return {name: self.before.get(name, 0) + getattr(report, name) for name in _COUNTS}
+
+    @contextmanager
+    def explained(self, invocation: Invocation) -> Iterator[None]:
+        """Say how to go on when the block is stopped or fails."""
+        try:
+            yield
+        except (KeyboardInterrupt, DynamoDBWrapperError):
+            if self.file is not None and self.file.path.exists():
+                invocation.output.say(f"{self.file.path} says how far it has come: the same command goes on there")
+            raise
+
+    def done(self) -> None:
+        """Forget the checkpoint."""
+        if self.file is not None:
+            self.file.remove()
+
+
+def _report(invocation: Invocation, table_name: str, report: MigrationReport, counts: dict[str, float]) -> None:
+    output = invocation.output
+    summary = {"table_name": table_name, "dry_run": report.dry_run, **counts, "versions": report.versions}
+    failures = [{"key": each.key, "version": each.version, "reason": each.reason} for each in report.failures]
+    examples = [asdict(each) for each in report.examples]
+    if output.as_json:
+        output.record({**summary, "failures": failures, "examples": examples})
+        return
+    output.record(summary)
+    for title, rows in (("would be rewritten, for example:", examples), ("left alone:", failures)):
+        if rows:
+            output.text("")
+            output.text(title)
+            output.rows(rows)
+    if report.dry_run and report.rewritten:
+        output.say("nothing was written: --yes writes")
