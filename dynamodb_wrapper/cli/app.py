@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import io
+import sys
 from collections.abc import Callable, Mapping
 
 import typer
@@ -62,4 +64,6 @@ _add(
 
 def run() -> None:
     """Run the command that the process was called with."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that does not know a letter still shows the rest
     app(prog_name="dynamodb-wrapper")

@@ -31,7 +31,7 @@ RepositoryName = Annotated[
 ]
 RepositoryNames = Annotated[
     list[str],
-    typer.Argument(metavar="MODULE:REPOSITORY...", help="Repository classes, such as shop.repositories:Orders."),
+    typer.Argument(metavar="MODULE:REPOSITORY", help="Repository classes, such as shop.repositories:Orders."),
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 

@@ -14,7 +14,6 @@ from dynamodb_wrapper.cli.conditions import WHERE_HELP, conditions
 from dynamodb_wrapper.cli.failures import CommandError
 from dynamodb_wrapper.cli.invocation import Invocation, RepositoryName
 from dynamodb_wrapper.cli.loading import AnyRepository
-from dynamodb_wrapper.cli.output import values_of
 from dynamodb_wrapper.exceptions import ItemNotFoundError
 from dynamodb_wrapper.operations.charts import ChartedPattern
 from dynamodb_wrapper.repositories import Query
@@ -173,6 +172,8 @@ class _Wanted:
             page = chosen.page(self.limit or SHOWN_AT_MOST, self.cursor)
             shown = [_row(item) for item in page.items]
             output.rows(shown, columns=None if output.as_json else _columns(shown, pattern))
+            if not shown:
+                output.say("no items")
             if page.cursor is not None:
                 output.say(f"there is more: --cursor {page.cursor}")
 
@@ -211,7 +212,7 @@ def _names(attributes: str | None) -> list[str] | None:
 
 
 def _row(item: BaseModel | Mapping[str, object]) -> Mapping[str, object]:
-    return values_of(item) if isinstance(item, BaseModel) else dict(item)
+    return item.model_dump(by_alias=True) if isinstance(item, BaseModel) else dict(item)
 
 
 def _columns(rows: Iterable[Mapping[str, object]], pattern: ChartedPattern) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -110,18 +111,37 @@ def console(*, stderr: bool = False) -> Console:
 def to_json(value: object, *, indent: int | None = None) -> str:
     """Return JSON, on one line if not indented.
 
-    Decimals are text with all their digits, times are ISO 8601, sets are lists; bytes that are not UTF-8 are base64.
+    Decimals are text with all their digits, times are ISO 8601, bytes are base64, sets are lists in order.
     """
-    plain = values_of(value) if isinstance(value, BaseModel) else value
-    return json.dumps(plain, default=_plain, ensure_ascii=False, indent=indent)
+    takes_all = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    return json.dumps(plain(value), ensure_ascii=not takes_all, indent=indent)
 
 
-def values_of(model: BaseModel) -> dict[str, Any]:
-    """Return what a model holds as JSON values, by the names its items have."""
-    try:
-        return model.model_dump(mode="json", by_alias=True)
-    except pydantic_core.PydanticSerializationError:  # bytes that are no text; Pydantic's JSON has no other form
-        return {name: _readable(value) for name, value in model.model_dump(by_alias=True).items()}
+def plain(value: object) -> Any:
+    """Return a value as JSON has it; a model's by the names its items have."""
+    match value:
+        case BaseModel():
+            return plain(value.model_dump(by_alias=True))
+        case Mapping():
+            return {_key(key): plain(entry) for key, entry in value.items()}
+        case list() | tuple():
+            return [plain(entry) for entry in value]
+        case set() | frozenset():
+            return sorted(map(plain, value), key=_in_order)
+        case bytes() | bytearray():
+            return base64.b64encode(value).decode()
+    return pydantic_core.to_jsonable_python(value, inf_nan_mode="strings", serialize_unknown=True)
+
+
+def _in_order(entry: object) -> tuple[bool, float, str]:
+    """Return by what an entry of a set is sorted: numbers first, then text."""
+    if isinstance(entry, int | float):
+        return False, float(entry), ""
+    return True, 0.0, repr(entry)
+
+
+def _key(key: object) -> str:
+    return key if isinstance(key, str) else str(plain(key))
 
 
 def shown(value: object) -> str:
@@ -132,16 +152,5 @@ def shown(value: object) -> str:
         return "yes" if value else "no"
     if isinstance(value, datetime):
         return value.isoformat(sep=" ", timespec="seconds")
-    if isinstance(value, str):
-        return one_line(value)
-    return one_line(to_json(value) if isinstance(value, Mapping | list | tuple | set | frozenset) else str(value))
-
-
-def _plain(value: object) -> Any:
-    return values_of(value) if isinstance(value, BaseModel) else _readable(value)
-
-
-def _readable(value: object) -> Any:
-    return pydantic_core.to_jsonable_python(
-        value, bytes_mode="base64", inf_nan_mode="strings", serialize_unknown=True, by_alias=True
-    )
+    has_parts = isinstance(value, BaseModel | Mapping | list | tuple | set | frozenset)
+    return one_line(to_json(value) if has_parts else str(plain(value)))

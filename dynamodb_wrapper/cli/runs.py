@@ -14,7 +14,7 @@ from rich.text import Text
 
 from dynamodb_wrapper.cli.failures import ExitCode
 from dynamodb_wrapper.cli.invocation import Invocation
-from dynamodb_wrapper.cli.output import console, grid, record_lines, values_of
+from dynamodb_wrapper.cli.output import console, grid, record_lines
 from dynamodb_wrapper.exceptions import ConnectionError, ThrottlingError
 from dynamodb_wrapper.expressions import F
 from dynamodb_wrapper.models import PipelineRunLog, RunStatus
@@ -48,7 +48,7 @@ def list_runs(
         chosen = logs.by_status(status) if pipeline is None else logs.by_pipeline(pipeline).where(F.status == status)
         found = chosen.ge(since).descending().limit(limit).all()
     if invocation.output.as_json:
-        invocation.output.rows(map(values_of, found))
+        invocation.output.rows(run.model_dump() for run in found)
     else:
         invocation.output.rows(map(_summary, found), columns=_COLUMNS)
 
@@ -65,7 +65,7 @@ def show(
     said = logs.get_log_messages(run_id) if messages else []
     output = invocation.output
     if output.as_json:
-        output.record({**values_of(run), **({"log_messages": said} if messages else {})})
+        output.record({**run.model_dump(), **({"log_messages": said} if messages else {})})
         return
     output.record(_details(run))
     if run.stages:
@@ -89,7 +89,7 @@ def watch(
     run: PipelineRunLog | None = None
     if invocation.output.as_json or not console().is_terminal:
         for run in _looks(invocation, logs, run_id, every):
-            invocation.output.line(values_of(run) if invocation.output.as_json else _summary(run))
+            invocation.output.line(run.model_dump() if invocation.output.as_json else _summary(run))
     else:
         with Live(console=console(), auto_refresh=False) as live:
             for run in _looks(invocation, logs, run_id, every):

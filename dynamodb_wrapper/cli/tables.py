@@ -116,7 +116,7 @@ def apply(
 def delete(
     invocation: Invocation,
     names: Annotated[
-        list[str], typer.Argument(metavar="TABLE...", help="Physical names as in `tables list`, or MODULE:REPOSITORY.")
+        list[str], typer.Argument(metavar="TABLE", help="Physical names as in `tables list`, or MODULE:REPOSITORY.")
     ],
     *,
     wait_seconds: WaitSeconds = 300.0,
