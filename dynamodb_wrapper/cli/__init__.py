@@ -15,8 +15,7 @@ def main() -> None:
     except ModuleNotFoundError as missing:
         if (missing.name or "").partition(".")[0] not in ("typer", "rich"):
             raise
-        sys.stderr.write(
-            f"error: the command line needs {missing.name}, which is not installed: pip install 'dynamodb_wrapper[cli]'\n"
-        )
+        install = "pip install 'dynamodb_wrapper[cli]'"
+        sys.stderr.write(f"error: the command line needs {missing.name}, which is not installed: {install}\n")
         sys.exit(2)
     app.run()
