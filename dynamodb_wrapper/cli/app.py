@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import io
+import os
 import sys
 from collections.abc import Callable, Mapping
 
@@ -64,6 +65,9 @@ _add(
 
 def run() -> None:
     """Run the command that the process was called with."""
+    if None in (sys.stdin, sys.stdout, sys.stderr):  # closed by whoever calls
+        nowhere = open(os.devnull, "r+", encoding="utf-8")  # noqa: SIM115 - until the process ends
+        sys.stdin, sys.stdout, sys.stderr = (each or nowhere for each in (sys.stdin, sys.stdout, sys.stderr))
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that does not know a letter still shows the rest
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal without a letter still shows the others
     app(prog_name="dynamodb-wrapper")

@@ -40,19 +40,39 @@ class CheckpointFile:
             raise CommandError(f"{self.path} is the checkpoint of other work, {work}; delete it, or name another file")
         return state
 
+    def prepare(self) -> None:
+        """Make sure, before anything is done, that the file can be written.
+
+        Raises:
+            CommandError: It cannot.
+        """
+        try:
+            self._beside.touch()
+            self._beside.unlink()
+        except OSError as error:
+            raise self._unwritable(error) from error
+
     def write(self, state: Mapping[str, object]) -> None:
         """Note how far the work has come; a kill leaves this or what was there before.
 
         Raises:
             CommandError: The file cannot be written.
         """
-        beside = self.path.with_name(f"{self.path.name}.new")
         try:
-            beside.write_text(json.dumps({"work": dict(self.work), "state": dict(state)}), encoding="utf-8")
-            os.replace(beside, self.path)
+            self._beside.write_text(json.dumps({"work": dict(self.work), "state": dict(state)}), encoding="utf-8")
+            os.replace(self._beside, self.path)
         except OSError as error:
-            raise CommandError(f"the checkpoint {self.path} cannot be written: {error.strerror}") from error
+            raise self._unwritable(error) from error
 
     def remove(self) -> None:
         """Forget the work: it is done."""
         self.path.unlink(missing_ok=True)
+
+    @property
+    def _beside(self) -> Path:
+        return self.path.with_name(f"{self.path.name}.new")
+
+    def _unwritable(self, error: OSError) -> CommandError:
+        return CommandError(
+            f"the checkpoint {self.path} cannot be written ({error.strerror}): name another --checkpoint"
+        )

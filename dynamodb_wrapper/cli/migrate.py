@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -12,10 +13,11 @@ from typing import Annotated, Any
 import typer
 
 from dynamodb_wrapper.cli.checkpoints import CheckpointFile
-from dynamodb_wrapper.cli.failures import ExitCode
+from dynamodb_wrapper.cli.failures import CommandError, ExitCode
 from dynamodb_wrapper.cli.invocation import Invocation, RepositoryName
+from dynamodb_wrapper.cli.output import shown
 from dynamodb_wrapper.cli.progress import shown_progress
-from dynamodb_wrapper.exceptions import DynamoDBWrapperError
+from dynamodb_wrapper.exceptions import DynamoDBWrapperError, InvalidCursorError
 from dynamodb_wrapper.operations import named_tables
 from dynamodb_wrapper.operations.migrations import MigrationReport
 from dynamodb_wrapper.transport import connection_for
@@ -51,8 +53,7 @@ def migrate(
         {"command": "migrate", "table": items.table_name, "to": items.schema_version},
     )
     job = _Job(file if yes else None, segments)
-    if yes and not restart:
-        job.go_on(invocation)
+    job.begin(invocation, restart=restart)
     size = connection_for(invocation.config).driver.run(named_tables.summary(items.table_name))
     with job.explained(invocation), shown_progress(items.table_name, total=size.items if size else None) as told:
 
@@ -69,7 +70,7 @@ def migrate(
         )
     job.done()
     _report(invocation, items.table_name, report, job.totals(report))
-    if report.failed or job.before.get("failed"):
+    if job.totals(report)["failed"]:
         raise typer.Exit(ExitCode.NO)
 
 
@@ -87,21 +88,31 @@ class _Job:
     file: CheckpointFile | None
     segments: int
     checkpoint: str | None = None
-    before: dict[str, float] = field(default_factory=dict)
+    before: dict[str, Any] = field(default_factory=dict)
 
-    def go_on(self, invocation: Invocation) -> None:
-        """Go on where the file says; nothing where there is none."""
-        state: Any = self.file.read() if self.file is not None else None
-        if state is None or self.file is None:
+    def begin(self, invocation: Invocation, *, restart: bool) -> None:
+        """Go on where the file says, or from the beginning where there is none.
+
+        Raises:
+            CommandError: The file is not one of this work, or cannot be written.
+        """
+        if self.file is None:
             return
-        self.checkpoint, self.segments, self.before = state["checkpoint"], state["segments"], state["counts"]
-        noted = invocation.in_users_zone(datetime.fromisoformat(state["noted_at"]))
+        self.file.prepare()
+        state: Any = None if restart else self.file.read()
+        if state is None:
+            return
+        try:
+            self.checkpoint, self.segments, self.before = state["checkpoint"], state["segments"], state["counts"]
+            noted, scanned = datetime.fromisoformat(state["noted_at"]), self.before["scanned"]
+        except (KeyError, TypeError, ValueError) as error:
+            raise CommandError(f"{self.file.path} is damaged: --restart begins anew") from error
         invocation.output.say(
-            f"going on after {self.before['scanned']:,} items, where {self.file.path} was left at "
-            f"{noted.isoformat(sep=' ', timespec='seconds')} (--restart begins anew)"
+            f"going on after {scanned:,} items, where {self.file.path} was left at "
+            f"{shown(invocation.in_users_zone(noted))} (--restart begins anew)"
         )
 
-    def note(self, report: MigrationReport) -> dict[str, float]:
+    def note(self, report: MigrationReport) -> dict[str, Any]:
         """Note what a report says, and return the counts over all calls."""
         counts = self.totals(report)
         if self.file is not None and report.checkpoint is not None:
@@ -111,15 +122,19 @@ class _Job:
             )
         return counts
 
-    def totals(self, report: MigrationReport) -> dict[str, float]:
+    def totals(self, report: MigrationReport) -> dict[str, Any]:
         """Return the counts over all calls."""
-        return {name: self.before.get(name, 0) + getattr(report, name) for name in _COUNTS}
+        counts = {name: self.before.get(name, 0) + getattr(report, name) for name in _COUNTS}
+        versions = Counter({str(version): count for version, count in report.versions.items()})
+        return {**counts, "versions": dict(versions + Counter(self.before.get("versions", {})))}
 
     @contextmanager
     def explained(self, invocation: Invocation) -> Iterator[None]:
         """Say how to go on when the block is stopped or fails."""
         try:
             yield
+        except InvalidCursorError as error:
+            raise CommandError(f"{error.message} (--restart begins anew)") from error
         except (KeyboardInterrupt, DynamoDBWrapperError):
             if self.file is not None and self.file.path.exists():
                 invocation.output.say(f"{self.file.path} says how far it has come: the same command goes on there")
@@ -131,9 +146,9 @@ class _Job:
             self.file.remove()
 
 
-def _report(invocation: Invocation, table_name: str, report: MigrationReport, counts: dict[str, float]) -> None:
+def _report(invocation: Invocation, table_name: str, report: MigrationReport, counts: dict[str, Any]) -> None:
     output = invocation.output
-    summary = {"table_name": table_name, "dry_run": report.dry_run, **counts, "versions": report.versions}
+    summary = {"table_name": table_name, "dry_run": report.dry_run, **counts}
     failures = [{"key": each.key, "version": each.version, "reason": each.reason} for each in report.failures]
     examples = [asdict(each) for each in report.examples]
     if output.as_json:

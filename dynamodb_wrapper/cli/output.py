@@ -90,7 +90,7 @@ def grid(columns: Sequence[str], rows: Iterable[Iterable[object]]) -> Table:
     """Return a table for people."""
     table = Table(header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for column in columns:
-        table.add_column(Text(one_line(column)))
+        table.add_column(Text(one_line(column)), overflow="fold")
     for row in rows:
         table.add_row(*(Text(shown(cell)) for cell in row))
     return table

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from math import isnan
 from typing import Annotated
 
 import typer
@@ -12,7 +13,7 @@ from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
-from dynamodb_wrapper.cli.failures import ExitCode
+from dynamodb_wrapper.cli.failures import CommandError, ExitCode
 from dynamodb_wrapper.cli.invocation import Invocation
 from dynamodb_wrapper.cli.output import console, grid, record_lines
 from dynamodb_wrapper.exceptions import ConnectionError, ThrottlingError
@@ -40,6 +41,8 @@ def list_runs(
     limit: Annotated[int, typer.Option(help="At most so many.", min=1)] = 50,
 ) -> None:
     """List runs, the newest first."""
+    if isnan(hours):
+        raise CommandError("--hours is no number")
     logs = PipelineRunLogsRepository(invocation.config)
     if status is None:
         found = logs.get_recent_runs(pipeline, hours=hours, limit=limit)
@@ -85,6 +88,8 @@ def watch(
 
     Where the output is no terminal, or JSON, a line is printed whenever something has changed.
     """
+    if isnan(every):
+        raise CommandError("--every is no number")
     logs = PipelineRunLogsRepository(invocation.config)
     run: PipelineRunLog | None = None
     if invocation.output.as_json or not console().is_terminal:
@@ -122,6 +127,7 @@ def _looks(
 
 
 def _summary(run: PipelineRunLog) -> dict[str, object]:
+    open_stages = [stage.stage_name for stage in run.stages if not stage.status.is_terminal]
     return {
         "run_id": run.run_id,
         "pipeline_id": run.pipeline_id,
@@ -129,7 +135,7 @@ def _summary(run: PipelineRunLog) -> dict[str, object]:
         "start_time": run.start_time,
         "seconds": run.duration_seconds,
         "records": run.total_records_processed,
-        "stage": run.current_stage,
+        "stage": run.current_stage or ", ".join(open_stages) or None,
         "error": run.error_message,
     }
 
