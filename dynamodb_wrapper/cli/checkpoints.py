@@ -70,7 +70,7 @@ class CheckpointFile:
 
     @property
     def _beside(self) -> Path:
-        return self.path.with_name(f"{self.path.name}.new")
+        return Path(f"{self.path}.new")
 
     def _unwritable(self, error: OSError) -> CommandError:
         return CommandError(

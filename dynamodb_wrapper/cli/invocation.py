@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from functools import cached_property
 from typing import Annotated, Any
@@ -49,7 +49,9 @@ class Shared:
 
     def overridden(self, nearer: Shared) -> Shared:
         """Return these options, where they are not given nearer to the command's arguments."""
-        return Shared(*(getattr(nearer, each.name) or getattr(self, each.name) for each in fields(Shared)))
+        names = [each.name for each in fields(Shared)]
+        given = {name: value for name in names if (value := getattr(nearer, name)) not in (None, False)}
+        return replace(self, **given)
 
     @property
     def settings(self) -> ConfigOptions:
@@ -58,8 +60,8 @@ class Shared:
         Raises:
             CommandError: Two options contradict each other.
         """
-        if self.embedded and (self.endpoint or self.profile):
-            other = "--endpoint" if self.endpoint else "--profile"
+        if self.embedded and (self.endpoint is not None or self.profile is not None):
+            other = "--endpoint" if self.endpoint is not None else "--profile"
             raise CommandError(f"--embedded is a server inside this process, so {other} cannot be given with it")
         settings: ConfigOptions = {}
         if self.profile is not None:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from math import isfinite
 from typing import Any
 
 import pydantic_core
@@ -130,7 +131,9 @@ def plain(value: object) -> Any:
             return sorted(map(plain, value), key=_in_order)
         case bytes() | bytearray():
             return base64.b64encode(value).decode()
-    return pydantic_core.to_jsonable_python(value, inf_nan_mode="strings", serialize_unknown=True)
+        case float() if not isfinite(value):
+            return str(value)
+    return pydantic_core.to_jsonable_python(value, serialize_unknown=True)
 
 
 def _in_order(entry: object) -> tuple[bool, float, str]:
