@@ -14,7 +14,7 @@ from typing import Any
 from dynamodb_wrapper.cli.failures import CommandError
 from dynamodb_wrapper.config import DynamoDBConfig
 from dynamodb_wrapper.exceptions import DeclarationError
-from dynamodb_wrapper.repositories import AsyncBaseDynamoRepository, BaseDynamoRepository
+from dynamodb_wrapper.repositories import BaseDynamoRepository
 from dynamodb_wrapper.repositories.tables import TableFoundation
 
 AnyRepository = BaseDynamoRepository[Any]
@@ -103,8 +103,8 @@ def _module(name: str) -> ModuleType:
 
 
 def _is_repository(found: object) -> bool:
-    bases = (BaseDynamoRepository, AsyncBaseDynamoRepository)
-    return isinstance(found, type) and issubclass(found, bases) and found not in bases
+    """Whether it is a class that declares a table: the base classes declare none."""
+    return isinstance(found, type) and issubclass(found, TableFoundation) and found.primary_key is not None
 
 
 def _repositories_in(module: ModuleType) -> str:

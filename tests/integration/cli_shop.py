@@ -125,11 +125,11 @@ class Notes(BaseDynamoRepository[Note]):
         return {**item, "length": len(item["text"])}
 
 
-def add_notes(config: DynamoDBConfig, count: int) -> Notes:
-    """Write notes of the old version, and return the repository of the new one."""
+def add_notes(config: DynamoDBConfig, count: int, *, length: int = 0) -> Notes:
+    """Write notes of the old version, of a length at least, and return the repository of the new one."""
     old = OldNotes(config)
     old.ensure_table()
-    old.put_many([OldNote(id=f"n{number}", text=f"t{number}") for number in range(count)])
+    old.put_many([OldNote(id=f"n{number}", text=f"t{number}".ljust(length, "x")) for number in range(count)])
     return Notes(config)
 
 
