@@ -129,7 +129,8 @@ def describe(
     markdown: Annotated[bool, typer.Option("--markdown", help="As Markdown.")] = False,
 ) -> None:
     """Show which questions a table answers, by which key, and what an answer costs; AWS is not asked."""
-    chart = invocation.repository(repository).describe()
+    (declared,) = invocation.declared([repository])
+    chart = declared.describe()
     if invocation.output.as_json:
         invocation.output.document(json.loads(chart.to_json()))
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import re
 import sys
 import traceback
@@ -11,10 +12,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from dynamodb_wrapper import repositories
 from dynamodb_wrapper.cli.failures import CommandError
 from dynamodb_wrapper.config import DynamoDBConfig
 from dynamodb_wrapper.exceptions import DeclarationError
 from dynamodb_wrapper.repositories import BaseDynamoRepository
+from dynamodb_wrapper.repositories.declarations import model_argument
 from dynamodb_wrapper.repositories.tables import TableFoundation
 
 AnyRepository = BaseDynamoRepository[Any]
@@ -25,18 +28,16 @@ _SPECIFICATION = re.compile(r"(?P<module>[^\W\d]\w*(?:\.[^\W\d]\w*)*):(?P<name>[
 def load_repository(specification: str, config: DynamoDBConfig) -> AnyRepository:
     """Return a repository that is named as ``module:Class``, with a configuration.
 
-    The module is looked for where Python would, and in the current directory. What it prints goes to stderr.
+    The module is looked for where Python would, and in the current directory. What it prints goes to stderr. Of an
+    async repository, it is a sync one with the same declaration.
 
     Raises:
-        CommandError: There is no such module or class, the module fails, or it is no class of a sync repository.
+        CommandError: There is no such module or class, the module fails, or it is no class of a repository.
         DeclarationError: The class declares no usable table.
     """
-    repository = load_either(specification, config)
-    if not isinstance(repository, BaseDynamoRepository):
-        raise CommandError(
-            f"{specification} is an async repository, and this command needs a sync one, of BaseDynamoRepository: both "
-            "can have the declaration from one mixin"
-        )
+    found = load_class(specification)
+    made = found if issubclass(found, BaseDynamoRepository) else _sync_class(found)
+    repository: AnyRepository = _made(made, specification, config)
     return repository
 
 
@@ -47,12 +48,15 @@ def load_either(specification: str, config: DynamoDBConfig) -> TableFoundation[A
         CommandError: There is no such module or class, the module fails, or it is no class of a repository.
         DeclarationError: The class declares no usable table.
     """
-    found = load_class(specification)
+    repository: TableFoundation[Any] = _made(load_class(specification), specification, config)
+    return repository
+
+
+def _made(found: type[Any], specification: str, config: DynamoDBConfig) -> Any:
     try:
-        repository: TableFoundation[Any] = found(config)
+        return found(config)
     except TypeError as error:
         raise CommandError(f"{specification} cannot be made from a configuration alone: {error}") from error
-    return repository
 
 
 def load_class(specification: str) -> type[Any]:
@@ -76,6 +80,21 @@ def load_class(specification: str) -> type[Any]:
         kind = "an instance, not a class" if _is_repository(type(found)) else "no repository class"
         raise CommandError(f"{specification} is {kind}; {_repositories_in(module)}")
     return found  # type: ignore[return-value]  # as _is_repository() has seen
+
+
+def _sync_class(found: type[Any]) -> type[Any]:
+    """Return a sync repository class that declares what an async one does; its async methods are not there."""
+    members: dict[str, Any] = {}
+    for base in reversed(found.__mro__):
+        if base not in repositories.AsyncBaseDynamoRepository.__mro__:
+            members |= {name: value for name, value in vars(base).items() if _is_declared(name, value)}
+    members.setdefault("model_class", model_argument(found))
+    return type(found.__name__, (BaseDynamoRepository,), {**members, "__module__": found.__module__})
+
+
+def _is_declared(name: str, value: object) -> bool:
+    is_async = inspect.iscoroutinefunction(value) or inspect.isasyncgenfunction(value)
+    return not name.startswith("__") and name != "_declaration" and not is_async
 
 
 def is_specification(text: str) -> bool:

@@ -41,7 +41,7 @@ class TableSummary:
 
 
 def table_names(*, prefix: str = "") -> Flow[list[str]]:
-    """Return the names of all tables of the account in the region, or of those that begin so, in their order."""
+    """Return the names of all tables of the account in the region, or of those that begin so, sorted."""
     names: list[str] = []
     params: dict[str, Any] = {}
     while True:
@@ -49,7 +49,7 @@ def table_names(*, prefix: str = "") -> Flow[list[str]]:
         names += [name for name in response["TableNames"] if name.startswith(prefix)]
         last = response.get("LastEvaluatedTableName")
         if last is None:
-            return names
+            return sorted(names)
         params = {"ExclusiveStartTableName": last}
 
 

@@ -66,10 +66,32 @@ class OtherOrders(BaseDynamoRepository[Order]):
     primary_key = "customer_id"
 
 
-class AsyncOrders(AsyncBaseDynamoRepository[Order]):
-    table_name = "orders"
+class OrdersTable:
+    """What sync and async repositories declare alike."""
+
     primary_key = "customer_id"
     sort_key = "number"
+    by_status = AccessPattern("status-index", partition="status", sort="placed_at")
+    keys = AccessPattern("keys-index", partition="status", sort="total", projection="KEYS_ONLY")
+
+
+class AsyncOrders(OrdersTable, AsyncBaseDynamoRepository[Order]):
+    table_name = "orders"
+
+    async def ensure_table(self, **_: Any) -> bool:
+        raise AssertionError("an async method is not for the command line")
+
+
+class AsyncOrdersOfAConfiguration(OrdersTable, AsyncBaseDynamoRepository[Order]):
+    """Its table is known when there is a configuration."""
+
+    @property
+    def table_name(self) -> str:
+        return self.config.get_table_name("orders")
+
+
+class AsyncNeedsNothing(AsyncBaseDynamoRepository[Order]):
+    """A base class, which declares no table."""
 
 
 class Tickets(BaseDynamoRepository[Order]):
@@ -123,6 +145,18 @@ class Notes(BaseDynamoRepository[Note]):
         if item["text"] == "bad":
             raise ValueError("no length")
         return {**item, "length": len(item["text"])}
+
+
+class AsyncNotes(AsyncBaseDynamoRepository[Note]):
+    table_name = "notes"
+    primary_key = "id"
+    schema_version = 2
+
+    def upcast_v1_v2(self, item: dict[str, Any]) -> dict[str, Any]:
+        return {**item, "length": self._length(item["text"])}
+
+    def _length(self, text: str) -> int:
+        return len(text)
 
 
 def add_notes(config: DynamoDBConfig, count: int, *, length: int = 0) -> Notes:

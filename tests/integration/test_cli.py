@@ -246,7 +246,7 @@ def test_a_wrong_environment_is_refused(cli: CommandLine, monkeypatch: pytest.Mo
         (f"{SHOP}:Nothing", "AsyncOrders"),
         (f"{SHOP}:Order", "is no repository class"),
         (f"{SHOP}:orders", "an instance, not a class"),
-        (f"{SHOP}:AsyncOrders", "is an async repository"),
+        (f"{SHOP}:AsyncNeedsNothing", "is no repository class"),
         (f"{SHOP}:NeedsMore", "cannot be made from a configuration alone"),
         ("dynamodb_wrapper:BaseDynamoRepository", "is no repository class"),
     ],
@@ -284,6 +284,19 @@ def test_a_module_in_the_current_directory_is_found(cli: CommandLine, tmp_path: 
     name = f"here_{uuid4().hex}"
     (tmp_path / f"{name}.py").write_text(f"from {SHOP} import Orders\nclass Inner:\n    Mine = Orders\n")
     assert cli("tables", "create", f"{name}:Inner.Mine").code == ExitCode.OK
+
+
+@pytest.mark.parametrize("name", ["AsyncOrders", "AsyncOrdersOfAConfiguration"])
+def test_an_async_repository_is_used_as_it_is_declared(reading: CommandLine, name: str) -> None:
+    assert reading("tables", "diff", f"{SHOP}:{name}").code == ExitCode.OK
+    answer = reading("query", f"{SHOP}:{name}", "open", "--index", "by_status", "--json")
+    assert sorted(line["number"] for line in answer.lines) == [0, 2, 9]
+
+
+def test_an_async_repository_is_migrated_by_its_own_upcasters(cli: CommandLine, config: DynamoDBConfig) -> None:
+    notes = add_notes(config, 3)
+    assert cli("migrate", f"{SHOP}:AsyncNotes", "--yes", "--json").lines[0]["rewritten"] == 3
+    assert notes.get_or_raise("n1").length == 2
 
 
 def test_a_module_may_fill_the_embedded_server(cli: CommandLine, tmp_path: Path) -> None:
@@ -724,7 +737,7 @@ def test_a_repository_without_versions_has_nothing_to_migrate(cli: CommandLine, 
 def test_a_policy_of_several_repositories(cli: CommandLine, server: Server) -> None:
     names = [f"{SHOP}:AsyncOrders", f"{SHOP}:Tickets"]
     policy = json.loads(cli("iam-policy", *names, "--account", "123456789012", "--region", "eu-west-1").out)
-    resources = {resource for statement in policy["Statement"] for resource in statement["Resource"]}
+    resources = {each for statement in policy["Statement"] for each in statement["Resource"] if "/index/" not in each}
     prefix = f"arn:aws:dynamodb:eu-west-1:123456789012:table/{server.table_prefix}"
     assert resources == {f"{prefix}_orders", f"{prefix}_tickets"}
     actions = json.dumps(policy)
