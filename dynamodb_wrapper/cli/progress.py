@@ -21,6 +21,9 @@ def shown_progress(about: str, *, total: float | None) -> Iterator[Told]:
         about: What is being done.
         total: About how much there is to do; None or 0 where that is not known.
     """
+    if not console(stderr=True).is_terminal:
+        yield _untold
+        return
     bar = Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
@@ -28,7 +31,6 @@ def shown_progress(about: str, *, total: float | None) -> Iterator[Told]:
         TimeElapsedColumn(),
         console=console(stderr=True),
         transient=True,
-        disable=not console(stderr=True).is_terminal,
     )
     with bar:
         task = bar.add_task(about, total=total or None, words="")
@@ -38,3 +40,7 @@ def shown_progress(about: str, *, total: float | None) -> Iterator[Told]:
             bar.update(task, completed=done, total=max(done, total) if total else None, words=words)
 
         yield told
+
+
+def _untold(done: float, words: str) -> None:
+    """Show nothing: there is no terminal."""
