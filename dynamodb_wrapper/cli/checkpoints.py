@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from dynamodb_wrapper.cli.failures import CommandError
+from dynamodb_wrapper.cli.failures import CommandError, say
+from dynamodb_wrapper.exceptions import DynamoDBWrapperError
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,24 @@ class CheckpointFile:
 
     path: Path
     work: Mapping[str, object]
+
+    def begin(self, *, resume: bool, restart: bool) -> dict[str, object] | None:
+        """Return where an earlier call was ended, if this one is to go on there; None to begin.
+
+        Raises:
+            CommandError: There is an earlier call, and nobody said what to do about it; or the file is not one of this
+                work, or cannot be written.
+        """
+        if resume and restart:
+            raise CommandError("--resume and --restart are opposites")
+        self._check_place()
+        state = None if restart else self.read()
+        if state is not None and not resume:
+            raise CommandError(
+                f"an earlier run was ended before it was done ({self.path}): say --resume to go on, or --restart to "
+                "begin anew"
+            )
+        return state
 
     def read(self) -> dict[str, object] | None:
         """Return what was written last; None when there is no file.
@@ -40,18 +60,6 @@ class CheckpointFile:
             raise CommandError(f"{self.path} is the checkpoint of other work, {work}; delete it, or name another file")
         return state
 
-    def prepare(self) -> None:
-        """Make sure, before anything is done, that the file can be written.
-
-        Raises:
-            CommandError: It cannot.
-        """
-        try:
-            self._beside.touch()
-            self._beside.unlink()
-        except OSError as error:
-            raise self._unwritable(error) from error
-
     def write(self, state: Mapping[str, object]) -> None:
         """Note how far the work has come; a kill leaves this or what was there before.
 
@@ -59,7 +67,10 @@ class CheckpointFile:
             CommandError: The file cannot be written.
         """
         try:
-            self._beside.write_text(json.dumps({"work": dict(self.work), "state": dict(state)}), encoding="utf-8")
+            with self._beside.open("w", encoding="utf-8") as file:
+                json.dump({"work": dict(self.work), "state": dict(state)}, file)
+                file.flush()
+                os.fsync(file.fileno())
             os.replace(self._beside, self.path)
         except OSError as error:
             raise self._unwritable(error) from error
@@ -67,6 +78,24 @@ class CheckpointFile:
     def remove(self) -> None:
         """Forget the work: it is done."""
         self.path.unlink(missing_ok=True)
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Say how to go on when the block is ended before it is done."""
+        try:
+            yield
+        except (KeyboardInterrupt, CommandError, DynamoDBWrapperError):
+            if self.path.exists():
+                say(f"what is done is noted in {self.path}; the same command with --resume goes on there")
+            raise
+
+    def _check_place(self) -> None:
+        """Make sure, before anything is done, that the file can be written."""
+        try:
+            self._beside.touch()
+            self._beside.unlink()
+        except OSError as error:
+            raise self._unwritable(error) from error
 
     @property
     def _beside(self) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +17,7 @@ from dynamodb_wrapper.cli.failures import CommandError, ExitCode
 from dynamodb_wrapper.cli.invocation import Invocation, RepositoryName
 from dynamodb_wrapper.cli.output import shown
 from dynamodb_wrapper.cli.progress import shown_progress
-from dynamodb_wrapper.exceptions import DynamoDBWrapperError, InvalidCursorError
+from dynamodb_wrapper.exceptions import InvalidCursorError
 from dynamodb_wrapper.operations import named_tables
 from dynamodb_wrapper.operations.migrations import MigrationReport
 from dynamodb_wrapper.transport import connection_for
@@ -40,12 +40,13 @@ def migrate(
         Path | None,
         typer.Option(help="Where to note how far it has come; default TABLE.migrate.json in the current directory."),
     ] = None,
-    restart: Annotated[bool, typer.Option("--restart", help="Begin anew, whatever the checkpoint says.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where an earlier run was ended.")] = False,
+    restart: Annotated[bool, typer.Option("--restart", help="Begin anew, whatever an earlier run has done.")] = False,
 ) -> None:
     """Rewrite the older items of a table in the current schema version; without --yes, say what would change.
 
-    Safe while others write. Stopped or killed, the same command goes on where it was: a file says how far it has come,
-    and is deleted at the end. Items that cannot be brought up to date are left alone, and reported; exit code 1.
+    Safe while others write. While it writes, a file says how far it has come; after a kill, --resume goes on there.
+    Items that cannot be brought up to date are left alone, and reported; exit code 1.
     """
     items = invocation.repository(repository)
     file = CheckpointFile(
@@ -53,9 +54,9 @@ def migrate(
         {"command": "migrate", "table": items.table_name, "to": items.schema_version},
     )
     job = _Job(file if yes else None, segments)
-    job.begin(invocation, restart=restart)
+    job.begin(invocation, resume=resume, restart=restart)
     size = connection_for(invocation.config).driver.run(named_tables.summary(items.table_name))
-    with job.explained(invocation), shown_progress(items.table_name, total=size.items if size else None) as told:
+    with job.explained(), shown_progress(items.table_name, total=size.items if size else None) as told:
 
         def note(report: MigrationReport) -> None:
             counts = job.note(report)
@@ -90,27 +91,21 @@ class _Job:
     checkpoint: str | None = None
     before: dict[str, Any] = field(default_factory=dict)
 
-    def begin(self, invocation: Invocation, *, restart: bool) -> None:
-        """Go on where the file says, or from the beginning where there is none.
+    def begin(self, invocation: Invocation, *, resume: bool, restart: bool) -> None:
+        """Begin, or go on where an earlier run was ended.
 
         Raises:
-            CommandError: The file is not one of this work, or cannot be written.
+            CommandError: The file is not one of this work, cannot be written, or nobody said what to do about it.
         """
-        if self.file is None:
-            return
-        self.file.prepare()
-        state: Any = None if restart else self.file.read()
-        if state is None:
+        state: Any = None if self.file is None else self.file.begin(resume=resume, restart=restart)
+        if state is None or self.file is None:
             return
         try:
             self.checkpoint, self.segments, self.before = state["checkpoint"], state["segments"], state["counts"]
             noted, scanned = datetime.fromisoformat(state["noted_at"]), self.before["scanned"]
         except (KeyError, TypeError, ValueError) as error:
             raise CommandError(f"{self.file.path} is damaged: --restart begins anew") from error
-        invocation.output.say(
-            f"going on after {scanned:,} items, where {self.file.path} was left at "
-            f"{shown(invocation.in_users_zone(noted))} (--restart begins anew)"
-        )
+        invocation.output.say(f"going on after {scanned:,} items, as of {shown(invocation.in_users_zone(noted))}")
 
     def note(self, report: MigrationReport) -> dict[str, Any]:
         """Note what a report says, and return the counts over all calls."""
@@ -129,16 +124,13 @@ class _Job:
         return {**counts, "versions": dict(versions + Counter(self.before.get("versions", {})))}
 
     @contextmanager
-    def explained(self, invocation: Invocation) -> Iterator[None]:
-        """Say how to go on when the block is stopped or fails."""
-        try:
-            yield
-        except InvalidCursorError as error:
-            raise CommandError(f"{error.message} (--restart begins anew)") from error
-        except (KeyboardInterrupt, DynamoDBWrapperError):
-            if self.file is not None and self.file.path.exists():
-                invocation.output.say(f"{self.file.path} says how far it has come: the same command goes on there")
-            raise
+    def explained(self) -> Iterator[None]:
+        """Say how to go on when the block is ended before it is done."""
+        with nullcontext() if self.file is None else self.file.explained():
+            try:
+                yield
+            except InvalidCursorError as error:
+                raise CommandError(f"{error.message} (--restart)") from error
 
     def done(self) -> None:
         """Forget the checkpoint."""

@@ -661,15 +661,18 @@ def test_a_stopped_migration_goes_on_where_it_was(
     stopped = cli("migrate", f"{SHOP}:Notes", "--yes", "--segments", "1")
     file = tmp_path / f"{notes.table_name}.migrate.json"
     assert stopped.code == ExitCode.INTERRUPTED
-    assert f"{file.name} says how far it has come" in stopped.err
+    assert f"noted in {file.name}; the same command with --resume goes on there" in stopped.err
     assert file.exists()
 
-    other = cli("migrate", f"{SHOP}:OldNotes", "--yes", "--checkpoint", str(file))
+    again = cli("migrate", f"{SHOP}:Notes", "--yes")
+    assert again.code == ExitCode.USAGE
+    assert "--resume to go on, or --restart" in again.err
+    other = cli("migrate", f"{SHOP}:OldNotes", "--yes", "--resume", "--checkpoint", str(file))
     assert other.code == ExitCode.USAGE
     assert "of other work" in other.err
 
     monkeypatch.delenv("TEST_STOP_AT")
-    done = cli("migrate", f"{SHOP}:Notes", "--yes", "--segments", "7", "--json")
+    done = cli("migrate", f"{SHOP}:Notes", "--yes", "--resume", "--segments", "7", "--json")
     (report,) = done.lines
     assert "going on after 100 items" in done.err
     # What was written after the checkpoint is current now, and counted so.
@@ -686,9 +689,11 @@ def test_restart_begins_anew(cli: CommandLine, config: DynamoDBConfig, tmp_path:
     work = {"command": "migrate", "table": notes.table_name, "to": 2}
     for state in ({}, {"checkpoint": "x", "segments": 4, "counts": {"scanned": 1}, "noted_at": "2026-11-02T09:30:00Z"}):
         file.write_text(json.dumps({"work": work, "state": state}))
-        refused = cli("migrate", f"{SHOP}:Notes", "--yes", "--checkpoint", str(file))
+        refused = cli("migrate", f"{SHOP}:Notes", "--yes", "--resume", "--checkpoint", str(file))
         assert refused.code == ExitCode.USAGE
-        assert "--restart begins anew" in refused.err
+        assert "--restart" in refused.err
+    both = cli("migrate", f"{SHOP}:Notes", "--yes", "--checkpoint", str(file), "--restart", "--resume")
+    assert (both.code, file.exists()) == (ExitCode.USAGE, True)
     done = cli("migrate", f"{SHOP}:Notes", "--yes", "--checkpoint", str(file), "--restart", "--json")
     assert done.lines[0]["rewritten"] == 3
     assert not file.exists()
@@ -715,6 +720,7 @@ def test_a_file_that_is_no_checkpoint_is_left_alone(
         (["--rate", "nan"], "units_per_second"),
         (["--yes", "--checkpoint", "nowhere/file"], "cannot be written"),
         (["--yes", "--checkpoint", "."], "no checkpoint of ours"),
+        (["--yes", "--resume", "--restart"], "opposites"),
     ],
 )
 def test_wrong_options_of_migrate(cli: CommandLine, config: DynamoDBConfig, options: list[str], said: str) -> None:

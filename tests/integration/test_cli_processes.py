@@ -243,13 +243,13 @@ def test_a_migration_that_is_stopped_or_killed_goes_on(
     assert out == ""
     assert process.returncode == (ExitCode.INTERRUPTED if number is signal.SIGINT else -signal.SIGKILL)
     if number is signal.SIGINT:
-        assert "the same command goes on there" in err
+        assert "the same command with --resume goes on there" in err
         assert "Traceback" not in err
     assert file.exists()
     noted = json.loads(file.read_text())["state"]["counts"]["scanned"]
     assert 0 < noted < 400
 
-    done = started.run(*command)
+    done = started.run(*command, "--resume")
     assert done.returncode == 0, done.stderr
     assert f"going on after {noted} items" in done.stderr
     (report,) = map(json.loads, done.stdout.splitlines())
