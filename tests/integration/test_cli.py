@@ -160,19 +160,20 @@ def test_the_configuration_is_shown_with_where_it_comes_from(cli: CommandLine, s
     assert shown["aws_secret_access_key"] == ("**********", "AWS_SECRET_ACCESS_KEY")
 
 
-@pytest.mark.parametrize("before", [True, False])
-def test_options_are_stronger_than_the_environment_before_and_after_the_command(cli: CommandLine, before: bool) -> None:
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_options_are_stronger_than_the_environment_wherever_they_stand(cli: CommandLine, place: int) -> None:
     options = ["--region", "eu-west-1", "--endpoint", "http://other:1", "--timezone", "Asia/Tokyo", "--json"]
     command = ["config", "show"]
-    shown = settings(cli(*(options + command if before else command + options)))
+    shown = settings(cli(*command[:place], *options, *command[place:]))
     assert shown["region_name"] == ("eu-west-1", "--region")
     assert shown["endpoint_url"] == ("http://other:1", "--endpoint")
     assert shown["user_timezone"] == ("Asia/Tokyo", "--timezone")
 
 
 def test_the_option_nearer_to_the_arguments_counts(cli: CommandLine) -> None:
-    answer = cli("--region", "eu-west-1", "config", "show", "--region", "eu-west-2", "--json")
-    assert settings(answer)["region_name"] == ("eu-west-2", "--region")
+    outer = ("--region", "eu-west-1", "config", "--region", "eu-west-2", "show", "--json")
+    assert settings(cli(*outer))["region_name"] == ("eu-west-2", "--region")
+    assert settings(cli(*outer, "--region", "eu-west-3"))["region_name"] == ("eu-west-3", "--region")
 
 
 def test_a_profile_takes_the_place_of_the_environments_credentials(cli: CommandLine) -> None:
