@@ -322,6 +322,8 @@ def test_health_of_a_server_that_answers(cli: CommandLine, orders: Orders) -> No
     (report,) = cli("health", "--table", "orders", "--json", "--timezone", "Asia/Tokyo").lines
     assert (report["healthy"], report["table_name"], report["table_status"]) == (True, orders.table_name, "ACTIVE")
     assert report["checked_at"].endswith("+09:00")
+    (report,) = cli("health", "--table", f"{SHOP}:Orders", "--json").lines
+    assert report["table_name"] == orders.table_name
     assert "healthy" in cli("health").out
 
 
@@ -411,6 +413,14 @@ def test_a_table_is_deleted_only_with_yes(cli: CommandLine, orders: Orders) -> N
     done = cli("tables", "delete", f"{SHOP}:Orders", orders.table_name, "--yes", "--json")
     assert (done.code, done.lines) == (ExitCode.OK, [{"table_name": orders.table_name, "deleted": True}])
     assert orders.table_status() is None
+
+
+def test_all_tables_of_a_repository_are_deleted(cli: CommandLine, server: Server) -> None:
+    logs = "dynamodb_wrapper:PipelineRunLogsRepository"
+    assert cli("tables", "create", logs).code == ExitCode.OK
+    deleted = [line["table_name"] for line in cli("tables", "delete", logs, "--yes", "--json").lines]
+    assert deleted == [f"{server.table_prefix}_pipeline_run_{name}" for name in ("logs", "events")]
+    assert cli("tables", "list", "--prefix", server.table_prefix).out == ""
 
 
 def test_no_table_is_deleted_when_one_does_not_exist(cli: CommandLine, orders: Orders) -> None:
