@@ -86,6 +86,9 @@ def load_class(specification: str) -> type[Any]:
 
 def _sync_class(found: type[Any]) -> type[Any]:
     """Return a sync repository class that declares what an async one does; its async methods are not there."""
+    if found.__module__.startswith("dynamodb_wrapper."):  # those of ours are written twice
+        ours: type[Any] = getattr(repositories, found.__name__.removeprefix("Async"))
+        return ours
     members: dict[str, Any] = {}
     for base in reversed(found.__mro__):
         if base not in repositories.AsyncBaseDynamoRepository.__mro__:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import re
 import sys
+import tomllib
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -31,11 +33,11 @@ from dynamodb_wrapper import (
     ValidationError,
     __version__,
 )
-from dynamodb_wrapper.cli import failures, output
+from dynamodb_wrapper.cli import failures, main, output
 from dynamodb_wrapper.cli.failures import ExitCode
 from dynamodb_wrapper.transport import drop_embedded, reset_connection
 from tests.integration.cli_shop import MONDAY, Address, Order, Orders, Readings, Status, Tickets, add_notes
-from tests.integration.command_line import SHOP, CommandLine
+from tests.integration.command_line import ROOT, SHOP, CommandLine
 from tests.servers import RunningServer, Server
 
 
@@ -142,6 +144,12 @@ def with_runs(logs: PipelineRunLogsRepository) -> None:
 def settings(answer: Any) -> dict[str, tuple[Any, str]]:
     assert answer.code == ExitCode.OK, answer.err
     return {line["setting"]: (line["value"], line["source"]) for line in answer.lines}
+
+
+def test_the_script_is_declared() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    script = EntryPoint("dynamodb-wrapper", project["scripts"]["dynamodb-wrapper"], "console_scripts")
+    assert script.load() is main
 
 
 def test_without_a_command_it_says_what_there_is(cli: CommandLine) -> None:
@@ -292,6 +300,12 @@ def test_an_async_repository_is_used_as_it_is_declared(reading: CommandLine, nam
     assert reading("tables", "diff", f"{SHOP}:{name}").code == ExitCode.OK
     answer = reading("query", f"{SHOP}:{name}", "open", "--index", "by_status", "--json")
     assert sorted(line["number"] for line in answer.lines) == [0, 2, 9]
+
+
+def test_an_async_repository_of_the_library_is_its_sync_one(reading: CommandLine) -> None:
+    answer = reading("scan", "dynamodb_wrapper:AsyncPipelineRunLogsRepository", "--json")
+    assert sorted(line["run_id"] for line in answer.lines) == ["r0", "r1", "r2"]
+    assert reading("tables", "diff", "dynamodb_wrapper:AsyncPipelineRunLogsRepository").code == ExitCode.OK
 
 
 def test_an_async_repository_is_migrated_by_its_own_upcasters(cli: CommandLine, config: DynamoDBConfig) -> None:
@@ -702,7 +716,8 @@ def test_restart_begins_anew(cli: CommandLine, config: DynamoDBConfig, tmp_path:
         file.write_text(json.dumps({"work": work, "state": state}))
         refused = cli("migrate", f"{SHOP}:Notes", "--yes", "--resume", "--checkpoint", str(file))
         assert refused.code == ExitCode.USAGE
-        assert "--restart" in refused.err
+        assert "--restart begins anew" in refused.err
+        assert "goes on there" not in refused.err
     both = cli("migrate", f"{SHOP}:Notes", "--yes", "--checkpoint", str(file), "--restart", "--resume")
     assert (both.code, file.exists()) == (ExitCode.USAGE, True)
     done = cli("migrate", f"{SHOP}:Notes", "--yes", "--checkpoint", str(file), "--restart", "--json")
