@@ -141,7 +141,8 @@ class Notes(BaseDynamoRepository[Note]):
 
     @staticmethod
     def upcast_v1_v2(item: dict[str, Any]) -> dict[str, Any]:
-        time.sleep(float(os.environ.get("TEST_SECONDS_AN_ITEM", "0")))
+        if item["text"] == os.environ.get("TEST_WAIT_AT"):
+            time.sleep(20)
         if item["text"] == os.environ.get("TEST_STOP_AT"):
             raise KeyboardInterrupt
         if item["text"] == "bad":
