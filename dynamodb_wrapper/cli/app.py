@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 import typer
 
-from dynamodb_wrapper.cli import health
+from dynamodb_wrapper.cli import health, transfer
 from dynamodb_wrapper.cli.invocation import connected, root, with_shared_options
 
 _CONTEXT = {"help_option_names": ["-h", "--help"]}
@@ -30,6 +30,7 @@ def _add(commands: Mapping[str, Callable[..., None]], *, group: str | None = Non
 
 
 _add({"health": health.health})
+_add({"export": transfer.export, "import": transfer.import_})
 
 
 def run() -> None:

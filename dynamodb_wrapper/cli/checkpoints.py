@@ -48,7 +48,10 @@ class CheckpointFile:
         """
         beside = self.path.with_name(f"{self.path.name}.new")
         try:
-            beside.write_text(json.dumps({"work": dict(self.work), "state": dict(state)}), encoding="utf-8")
+            with beside.open("w", encoding="utf-8") as file:
+                json.dump({"work": dict(self.work), "state": dict(state)}, file)
+                file.flush()
+                os.fsync(file.fileno())
             os.replace(beside, self.path)
         except OSError as error:
             raise CommandError(f"the checkpoint {self.path} cannot be written: {error.strerror}") from error

@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from dynamodb_wrapper.codec import Item
 from dynamodb_wrapper.exceptions import ValidationError
+from dynamodb_wrapper.operations.capacity import ConsumedCapacity
 from dynamodb_wrapper.operations.cursors import damaged, fingerprint, resume_key, sealed, unsealed
 from dynamodb_wrapper.operations.effects import Flow, call, emit
 from dynamodb_wrapper.operations.selection import Selection, positive
@@ -21,11 +22,19 @@ _KIND = "checkpoint"
 
 @dataclass(frozen=True, slots=True)
 class SegmentPage:
-    """What one request of a segment found, and the key to go on after it (None at the segment's end)."""
+    """What one request of a segment found.
+
+    Attributes:
+        segment: The segment.
+        items: What was found.
+        resume_key: The key to go on after; None at the segment's end.
+        read_units: What the request has consumed; None where DynamoDB did not say.
+    """
 
     segment: int
     items: list[Item]
     resume_key: Item | None
+    read_units: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +181,8 @@ def read_segment(selection: Selection[R], segment: int, total: int, place: Item 
         params = selection.params(limit=selection.page_size, start_key=start_key)
         response = yield from call("Scan", {**params, "Segment": segment, "TotalSegments": total})
         start_key = response.get("LastEvaluatedKey")
-        yield from emit([SegmentPage(segment, response.get("Items", []), start_key)])
+        consumed = ConsumedCapacity.of("Scan", response)
+        units = None if consumed is None else consumed.read
+        yield from emit([SegmentPage(segment, response.get("Items", []), start_key, units)])
         if start_key is None:
             return

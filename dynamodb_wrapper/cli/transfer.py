@@ -1,0 +1,276 @@
+"""``export`` and ``import``: what is in a table to a file, and what is in a file to a table."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+
+from dynamodb_wrapper.cli.checkpoints import CheckpointFile
+from dynamodb_wrapper.cli.failures import CommandError, ExitCode, say
+from dynamodb_wrapper.cli.files.exporting import Export, Scanned
+from dynamodb_wrapper.cli.files.formats import STANDARD, Format, Kept, format_of, input_of
+from dynamodb_wrapper.cli.files.importing import Import, Writing
+from dynamodb_wrapper.cli.files.rejects import Rejects
+from dynamodb_wrapper.cli.files.s3_layout import FolderInput
+from dynamodb_wrapper.cli.files.transfers import Moved
+from dynamodb_wrapper.cli.invocation import Invocation
+from dynamodb_wrapper.cli.output import console, to_json
+from dynamodb_wrapper.exceptions import DynamoDBWrapperError
+from dynamodb_wrapper.operations.raw_tables import stored_table
+from dynamodb_wrapper.transport import connection_for
+
+OptionalRepository = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[MODULE:REPOSITORY]",
+        help="A repository class, such as shop.repositories:Orders; left out with --table.",
+        show_default=False,
+    ),
+]
+TableName = Annotated[
+    str | None, typer.Option("--table", help="A table by its physical name, without a model, instead of a repository.")
+]
+FormatOption = Annotated[
+    Format | None, typer.Option("--format", help="How items stand in the file; by default what its name says.")
+]
+RejectedFile = Annotated[
+    Path | None, typer.Option(help="A file of JSON lines for what is refused: where it stands, why, and what it is.")
+]
+MaxRejected = Annotated[
+    int | None, typer.Option(min=0, help="Stop when more than so many are refused; by default never.")
+]
+CheckpointOption = Annotated[
+    Path | None, typer.Option("--checkpoint", help="Where to keep how far it has come; by default beside the file.")
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on where an earlier run was ended.")]
+Restart = Annotated[bool, typer.Option("--restart", help="Begin anew, whatever an earlier run has done.")]
+
+
+def export(
+    invocation: Invocation,
+    repository: OptionalRepository = None,
+    *,
+    to: Annotated[Path, typer.Option("--to", help="The file, or - for standard output.", show_default=False)],
+    table: TableName = None,
+    form: FormatOption = None,
+    segments: Annotated[
+        int, typer.Option(min=1, max=1_000_000, help="Into how many segments the table is cut; 4 are read at a time.")
+    ] = 4,
+    rate: Annotated[
+        float | None, typer.Option(min=0.01, help="Read units to consume in a second; by default no limit.")
+    ] = None,
+    consistent: Annotated[
+        bool, typer.Option("--consistent", help="Read strongly consistent, for twice the read units.")
+    ] = False,
+    lossy: Annotated[
+        bool, typer.Option("--lossy", help="Write sets and bytes as lists and base64 text where no model tells them.")
+    ] = False,
+    rejected: RejectedFile = None,
+    max_rejected: MaxRejected = None,
+    checkpoint: CheckpointOption = None,
+    resume: Resume = False,
+    restart: Restart = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it is there.")] = False,
+) -> None:
+    """Write all items of a repository or table to a file; exit code 1 if some could not be."""
+    kept, item_count = _kept(invocation, repository, table)
+    form = format_of(to, form)
+    rows = kept.rows(form, lossy=lossy)
+    work = {
+        "command": "export",
+        "table": kept.entity.table_name,
+        "to": str(to.absolute()),
+        "format": form,
+        "segments": segments,
+        "lossy": lossy,
+    }
+    place = None if to == STANDARD else CheckpointFile(checkpoint or to.with_name(f"{to.name}.checkpoint"), work)
+    state = _state(place, resume=resume, restart=restart)
+    if state is None and to != STANDARD and to.exists():
+        _make_room(to, overwrite=overwrite)
+    refused = Rejects(rejected, at_most=max_rejected)
+    job = Export(
+        connection_for(invocation.config).driver,
+        kept.entity,
+        rows,
+        kept.output(to, form, rows),
+        scanned=Scanned(segments, consistent, rate),
+        rejects=refused,
+        checkpoint=place,
+    )
+    with _resumable(place), _progress("exporting", item_count or None, lambda moved: moved.rows) as told:
+        job.run(told)
+    _tell(invocation, job.moved, refused, to_stdout=to != STANDARD, what="read_units")
+    _tell_unknown(rows.not_known, "items have attributes that the model does not know, which are not in the file")
+    _end(refused)
+
+
+def import_(
+    invocation: Invocation,
+    repository: OptionalRepository = None,
+    *,
+    source: Annotated[Path, typer.Option("--from", help="The file, or - for standard input.", show_default=False)],
+    table: TableName = None,
+    form: FormatOption = None,
+    create_only: Annotated[
+        bool, typer.Option("--create-only", help="Leave alone what is there already, and refuse rows that differ.")
+    ] = False,
+    concurrency: Annotated[int, typer.Option(min=1, max=64, help="How many requests are on their way at a time.")] = 4,
+    rate: Annotated[
+        float | None, typer.Option(min=0.01, help="Write units to consume in a second; by default no limit.")
+    ] = None,
+    rejected: RejectedFile = None,
+    max_rejected: MaxRejected = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Look at all rows, and write nothing.")] = False,
+    checkpoint: CheckpointOption = None,
+    resume: Resume = False,
+    restart: Restart = False,
+) -> None:
+    """Write all rows of a file to the table of a repository, or to another table; exit code 1 if some were refused."""
+    kept, _ = _kept(invocation, repository, table)
+    form = format_of(source, form)
+    rows = kept.rows(form)
+    given = input_of(source, form)
+    identity = given.identity()
+    work = {
+        "command": "import",
+        "table": kept.entity.table_name,
+        "format": form,
+        "create_only": create_only,
+        "file": identity,
+    }
+    beside = source.with_name(f"{source.name}.{kept.entity.table_name}.checkpoint")
+    place = None if identity is None or dry_run else CheckpointFile(checkpoint or beside, work)
+    _state(place, resume=resume, restart=restart)
+    if isinstance(given, FolderInput):
+        given.verify()
+    refused = Rejects(rejected, at_most=max_rejected)
+    job = Import(
+        connection_for(invocation.config).driver,
+        kept.entity,
+        rows,
+        given,
+        writing=Writing(not create_only, concurrency, rate, dry_run),
+        rejects=refused,
+        checkpoint=place,
+    )
+    with _resumable(place), _progress("importing", given.size, lambda _: given.position) as told:
+        job.run(told)
+    _tell(invocation, job.moved, refused, to_stdout=True, what="write_units", duplicates=job.duplicates)
+    _tell_unknown(rows.not_known, "rows have fields that the model does not know, which are not written")
+    _end(refused)
+
+
+def _kept(invocation: Invocation, repository: str | None, table: str | None) -> tuple[Kept, int]:
+    """Return what is exported or imported, and about how many items there are."""
+    if (repository is None) == (table is None):
+        raise CommandError("name a repository, as module:Class, or a table, with --table: one of the two")
+    driver = connection_for(invocation.config).driver
+    if repository is None:
+        stored = driver.run(stored_table(str(table)))
+        return Kept(stored.entity, False, stored.arn), stored.item_count
+    entity = invocation.repository(repository)._entity
+    stored = driver.run(stored_table(entity.table_name))
+    return Kept(entity, True, stored.arn), stored.item_count if entity.declaration.kind is None else 0
+
+
+def _state(place: CheckpointFile | None, *, resume: bool, restart: bool) -> Mapping[str, object] | None:
+    """Return where an earlier run was ended, if this one is to go on there."""
+    if resume and restart:
+        raise CommandError("--resume and --restart are opposites")
+    if place is None:
+        if resume:
+            raise CommandError("there is nothing to go on with: no checkpoint is kept of this")
+        return None
+    if restart:
+        place.remove()
+        return None
+    state = place.read()
+    if state is not None and not resume:
+        raise CommandError(
+            f"an earlier run was ended before it was done ({place.path}): say --resume to go on, or --restart to begin "
+            "anew"
+        )
+    return state
+
+
+def _make_room(to: Path, *, overwrite: bool) -> None:
+    if not overwrite:
+        raise CommandError(f"{to} is there already: say --overwrite to replace it")
+    if to.is_dir():
+        raise CommandError(f"{to} is a folder, which is not replaced: delete it, or name another one")
+
+
+@contextmanager
+def _resumable(place: CheckpointFile | None) -> Iterator[None]:
+    """Say how to go on when it is ended before it is done."""
+    try:
+        yield
+    except (KeyboardInterrupt, CommandError, DynamoDBWrapperError):
+        if place is not None and place.path.exists():
+            say(f"what is done is noted in {place.path}; the same command with --resume goes on there")
+        raise
+
+
+@contextmanager
+def _progress(verb: str, total: int | None, position: Callable[[Moved], int]) -> Iterator[Callable[[Moved], object]]:
+    """Draw a bar on stderr while something is moved, if that is a terminal."""
+    counts = TextColumn("{task.fields[items]:,} items  {task.fields[units]:,.0f} units")
+    drawn = console(stderr=True)
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), counts)
+    with Progress(*columns, console=drawn, disable=not drawn.is_terminal, transient=True) as progress:
+        task = progress.add_task(verb, total=total, items=0, units=0.0)
+
+        def told(moved: Moved) -> None:
+            progress.update(task, completed=position(moved), items=moved.items, units=moved.units)
+
+        yield told
+
+
+def _tell(
+    invocation: Invocation,
+    moved: Moved,
+    refused: Rejects,
+    *,
+    to_stdout: bool,
+    what: str,
+    duplicates: int | None = None,
+) -> None:
+    summary: dict[str, object] = {
+        "items": moved.items,
+        "same": moved.same,
+        "duplicates": duplicates,
+        "rejected": refused.count,
+        "bytes": moved.bytes,
+        "seconds": round(moved.seconds, 2),
+        what: round(moved.units, 1),
+    }
+    if what == "read_units":
+        del summary["same"], summary["duplicates"]
+    if to_stdout:
+        sys.stdout.flush()
+        invocation.output.record(summary)
+    else:
+        say(to_json(summary))
+
+
+def _tell_unknown(count: int, what: str) -> None:
+    if count:
+        say(f"{count:,} {what}")
+
+
+def _end(refused: Rejects) -> None:
+    """Tell what was refused, and end so."""
+    if not refused.count:
+        return
+    for line in refused.first:
+        say(f"refused: {line}")
+    if refused.count > len(refused.first):
+        say(f"refused: {refused.count - len(refused.first):,} more")
+    raise typer.Exit(ExitCode.NO)
