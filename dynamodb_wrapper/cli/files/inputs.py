@@ -150,24 +150,43 @@ class LinesInput:
             raise CommandError(f"{self.name} is damaged after line {place.row:,}: {error}") from error
 
     def _rows(self, stream: IO[bytes], begin: Place, raw: IO[bytes]) -> Iterator[Record]:
-        place, packed = begin, raw is not stream
+        place, is_packed = begin, raw is not stream
         while line := stream.readline(MAX_ROW_BYTES):
-            row, lines, problem = place.row + 1, 1, None
-            offset = place.offset + len(line)
-            while self._is_csv and line.count(b'"') % 2 and (more := stream.readline(MAX_ROW_BYTES)):
-                line, lines, offset = line + more, lines + 1, offset + len(more)
-                if len(line) > MAX_ROW_BYTES:
-                    raise CommandError(f"{self.name}: a quote in line {row:,} is not closed within 8 MB")
-            if len(line) >= MAX_ROW_BYTES and not line.endswith(b"\n"):
+            row, lines, size, problem = place.row + 1, 1, len(line), None
+            if self._is_csv and line.count(b'"') % 2:
+                rest = self._quoted(stream, row, size)
+                lines += len(rest)
+                line = b"".join((line, *rest))
+                size = len(line)
+            elif size >= MAX_ROW_BYTES and not line.endswith(b"\n"):
                 problem, line = "is longer than 8 MB", line[:100]
-                while rest := stream.readline(MAX_ROW_BYTES):
-                    offset += len(rest)
-                    if rest.endswith(b"\n"):
-                        break
-            place = Place(begin.file, offset, place.row + lines)
-            self.position = raw.tell() if packed else offset
+                size += _skipped(stream)
+            place = Place(begin.file, place.offset + size, place.row + lines)
+            self.position = raw.tell() if is_packed else place.offset
             if line.strip():
                 yield Record(row, line.rstrip(b"\r\n"), place, problem)
+
+    def _quoted(self, stream: IO[bytes], row: int, size: int) -> list[bytes]:
+        """Return the lines up to the end of a quote that the line before has begun; if it has no end, all there are."""
+        lines: list[bytes] = []
+        while line := stream.readline(MAX_ROW_BYTES):
+            lines.append(line)
+            size += len(line)
+            if line.count(b'"') % 2:
+                return lines
+            if size > MAX_ROW_BYTES:
+                raise CommandError(f"{self.name}: a quote in line {row:,} is not closed within 8 MB")
+        return lines
+
+
+def _skipped(stream: IO[bytes]) -> int:
+    """Read to the end of a line, and return how many bytes that was."""
+    size = 0
+    while rest := stream.readline(MAX_ROW_BYTES):
+        size += len(rest)
+        if rest.endswith(b"\n"):
+            break
+    return size
 
 
 @contextmanager
