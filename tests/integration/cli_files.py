@@ -114,9 +114,10 @@ class CommandLine:
         repository.create_table()
 
 
-def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
+def wait_for(path: Path, process: subprocess.Popen[str], *, newer_than: int = 0) -> None:
+    """Wait until a process has written a file, later than some time in nanoseconds."""
     deadline = time.monotonic() + 60
-    while not path.exists():
+    while not (path.exists() and path.stat().st_mtime_ns > newer_than):
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline, f"no {path}"
         time.sleep(0.01)

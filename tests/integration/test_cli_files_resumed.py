@@ -57,8 +57,10 @@ def rows_in(path: Path) -> list[Any]:
         return [json.loads(line)["Item"] for line in lines]
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-@pytest.mark.parametrize("name", ["out.ddb", "out.ddb.gz", "out"])
+@pytest.mark.parametrize(
+    ("name", "how"),
+    [("out.ddb", signal.SIGINT), ("out.ddb", signal.SIGKILL), ("out.ddb.gz", signal.SIGKILL), ("out", signal.SIGKILL)],
+)
 def test_an_export_goes_on_after_it_was_ended(cli: CommandLine, table: str, name: str, how: signal.Signals) -> None:
     form = "dynamodb-json" if "." in name else "s3-export"
     command = ("export", "--table", table, "--to", name, "--format", form, "--resume")
@@ -81,16 +83,15 @@ def test_an_export_goes_on_after_it_was_ended(cli: CommandLine, table: str, name
 
 def test_an_export_that_is_killed_again_and_again_gets_there(cli: CommandLine, table: str) -> None:
     command = ("export", "--table", table, "--to", "out.ddb.gz", "--format", "dynamodb-json", "--resume")
-    done = [0]
-    for _ in range(3):
-        with cli.started(*command, "--rate", 15) as process:
-            wait_for(Path("out.ddb.gz.checkpoint"), process)
-            time.sleep(1.7)
+    checkpoint, done = Path("out.ddb.gz.checkpoint"), [0]
+    for _ in range(2):
+        before = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
+        with cli.started(*command, "--rate", 8) as process:
+            wait_for(checkpoint, process, newer_than=before)
             process.kill()
             process.wait()
-        done.append(json.loads(Path("out.ddb.gz.checkpoint").read_text())["state"]["moved"]["items"])
-    assert done == sorted(done)
-    assert done[-1] > done[1], "each has come further"
+        done.append(json.loads(checkpoint.read_text())["state"]["moved"]["items"])
+    assert done[0] < done[1] < done[2] < COUNT, "each has come further"
     cli.ok(*command)
     assert in_order(rows_in(Path("out.ddb.gz"))) == in_order(json.loads(json.dumps(STORED, default=_base64)))
 
@@ -125,8 +126,9 @@ def test_an_export_that_was_killed_as_it_was_done_is_done(
     assert len(rows_in(Path("out.ddb"))) == COUNT
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-@pytest.mark.parametrize("options", [(), ("--create-only",)])
+@pytest.mark.parametrize(
+    ("how", "options"), [(signal.SIGINT, ()), (signal.SIGKILL, ()), (signal.SIGKILL, ("--create-only",))]
+)
 def test_an_import_goes_on_after_it_was_ended(cli: CommandLine, how: signal.Signals, options: tuple[str, ...]) -> None:
     table = cli.raw_table("target")
     rows = [json.dumps({"pk": key, "n": number}) for number, key in enumerate(sorted(KEYS))]
@@ -146,11 +148,12 @@ def test_an_import_goes_on_after_it_was_ended(cli: CommandLine, how: signal.Sign
     assert stored == (wanted if options else wanted | {"key 1": 0})
     assert (result.exit_code, summary["duplicates"]) == (1, 1)
     assert summary["items"] + summary["same"] + summary["rejected"] == COUNT + 2
-    assert [entry["line"] for entry in lines_of(Path("bad.jsonl"))] == ([301, 302] if options else [302])
+    assert {entry["line"] for entry in lines_of(Path("bad.jsonl"))} == ({301, 302} if options else {302})
+    assert len(lines_of(Path("bad.jsonl"))) == summary["rejected"]
     assert {path.name for path in cli.folder.iterdir()} == {"in.jsonl", "bad.jsonl"}
 
 
-@pytest.mark.parametrize("name", ["in.csv", "in.jsonl.gz", "in.parquet", "in"])
+@pytest.mark.parametrize("name", ["in.csv", "in.parquet", "in"])
 def test_an_import_goes_on_in_every_format(cli: CommandLine, name: str) -> None:
     repository = Orders(cli.server.config())
     repository.ensure_table()
@@ -200,7 +203,10 @@ def test_throttling_is_waited_out(cli: CommandLine, table: str, proxy: Proxy) ->
     assert cli.items(copy) == cli.items(table)
 
 
-def test_what_was_given_up_is_gone_on_with(cli: CommandLine, table: str, proxy: Proxy) -> None:
+def test_what_was_given_up_is_gone_on_with(
+    cli: CommandLine, table: str, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DYNAMODB_MAX_RETRIES", "1")
     command = ("export", "--table", table, "--to", "out.ddb", "--format", "dynamodb-json", "--resume")
     proxy.inject(rules.throttle(), "Scan", skip=6, times=None)
     ended = cli.run(*command, "--rate", 40)
@@ -210,7 +216,7 @@ def test_what_was_given_up_is_gone_on_with(cli: CommandLine, table: str, proxy: 
     copy = cli.raw_table("copy")
     command = ("import", "--table", copy, "--from", "out.ddb", "--format", "dynamodb-json", "--resume")
     proxy.inject(rules.throttle(), "BatchWriteItem", skip=8, times=None)
-    ended = cli.run(*command, "--rate", 100)
+    ended = cli.run(*command, "--rate", 300)
     assert (ended.exit_code, "--resume goes on there" in ended.stderr) == (6, True)
     assert 0 < len(cli.items(copy)) < COUNT
     proxy.calm()

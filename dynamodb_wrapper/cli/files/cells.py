@@ -6,14 +6,14 @@ not there, is no text at all: an empty cell, while the empty text is a pair of q
 
 from __future__ import annotations
 
-import json
 import re
+from base64 import b64encode
 from collections.abc import Mapping
 from typing import Any
 
 from dynamodb_wrapper.cli.files import plain
 from dynamodb_wrapper.cli.files.rows import ModelRows, not_told
-from dynamodb_wrapper.codec import Item, Member, RefusedValueError, Shape, Wire, to_json
+from dynamodb_wrapper.codec import Item, Member, RefusedValueError, Shape, Wire
 from dynamodb_wrapper.codec.wire import read_binary
 from dynamodb_wrapper.exceptions import ValidationError
 from dynamodb_wrapper.operations.entity import Entity
@@ -46,13 +46,26 @@ class CellRows(ModelRows):
             )
         cells = []
         for name in self.columns:
-            wire = attributes.get(name)
             try:
-                is_none = wire is None or "NULL" in wire
-                cells.append(None if is_none or wire is None else self._text(wire, self._shape(name)))
+                cells.append(self._cell(name, attributes.get(name)))
             except RefusedValueError as refused:
                 raise not_told(refused.at(name)) from None
         return cells
+
+    def _cell(self, name: str, wire: Wire | None) -> Cell:
+        member = self.member(name)
+        if wire is None:
+            # None, or else an empty set; both are possible only where the model has to say which of them it is.
+            is_empty_set = not self.codec.is_left_out(member.name, None) and self.codec.is_left_out(member.name, set())
+            if is_empty_set and not member.shape.tags:
+                raise RefusedValueError("is an empty set", set())
+            return "[]" if is_empty_set and member.shape.nullable else None
+        ((tag, payload),) = wire.items()
+        if tag == "NULL":
+            return None
+        if member.shape.tags == {tag} and tag in ("S", "B"):
+            return str(payload) if tag == "S" else b64encode(read_binary(payload)).decode()
+        return plain.to_text(wire, member.shape, lossy=self._lossy)
 
     def item_of(self, cells: Mapping[str, Cell], others: Item | None = None) -> Item:
         """Return the item of cells by column.
@@ -89,18 +102,6 @@ class CellRows(ModelRows):
                 {name: "no field"},
             )
         return member
-
-    def _shape(self, name: str) -> Shape:
-        return self.codec.shape.by_attribute[name].shape
-
-    def _text(self, wire: Wire, shape: Shape) -> str:
-        ((tag, payload),) = wire.items()
-        if shape.tags == {tag}:
-            if tag == "S":
-                return str(payload)
-            if tag == "B":
-                return str(json.loads(to_json({"B": read_binary(payload)}))["B"])
-        return plain.to_text(wire, shape, lossy=self._lossy)
 
 
 def _wire(cell: str, shape: Shape) -> Wire:
