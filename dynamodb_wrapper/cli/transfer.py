@@ -104,7 +104,11 @@ def export(
         rejects=refused,
         checkpoint=place,
     )
-    with _resumable(place), _progress("exporting", item_count or None, lambda moved: moved.rows) as told:
+    in_the_way = to == STANDARD and sys.stdout.isatty()
+    with (
+        _resumable(place),
+        _progress("exporting", item_count or None, lambda moved: moved.rows, shown=not in_the_way) as told,
+    ):
         job.run(told)
     _tell(invocation, job.moved, refused, to_stdout=to != STANDARD, what="read_units")
     _tell_unknown(rows.not_known, "items have attributes that the model does not know, which are not in the file")
@@ -219,12 +223,15 @@ def _resumable(place: CheckpointFile | None) -> Iterator[None]:
 
 
 @contextmanager
-def _progress(verb: str, total: int | None, position: Callable[[Moved], int]) -> Iterator[Callable[[Moved], object]]:
+def _progress(
+    verb: str, total: int | None, position: Callable[[Moved], int], *, shown: bool = True
+) -> Iterator[Callable[[Moved], object]]:
     """Draw a bar on stderr while something is moved, if that is a terminal."""
     counts = TextColumn("{task.fields[items]:,} items  {task.fields[units]:,.0f} units")
     drawn = console(stderr=True)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), counts)
-    with Progress(*columns, console=drawn, disable=not drawn.is_terminal, transient=True) as progress:
+    is_off = not (shown and drawn.is_terminal)
+    with Progress(*columns, console=drawn, disable=is_off, transient=True) as progress:
         task = progress.add_task(verb, total=total, items=0, units=0.0)
 
         def told(moved: Moved) -> None:

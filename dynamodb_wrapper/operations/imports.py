@@ -37,16 +37,18 @@ class Incoming:
 
     Attributes:
         item: The item.
-        size: The most bytes that it takes in a request.
+        sent_bytes: The most bytes that it takes in a request.
+        stored_bytes: How many it takes as DynamoDB counts them.
     """
 
     item: Item
-    size: int
+    sent_bytes: int
+    stored_bytes: int
 
     @property
     def units(self) -> int:
         """How many write units writing it consumes, its indexes not counted."""
-        return -(-item_bytes(self.item) // WRITE_UNIT_BYTES)
+        return -(-self.stored_bytes // WRITE_UNIT_BYTES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,7 @@ def incoming(entity: Entity[Any], item: Item) -> Incoming:
     """
     entity.check_keys(item)
     size = check_item_size(item, table_name=entity.table_name, key=lambda: entity.readable_key(entity.key_of(item)))
-    return Incoming(item, size)
+    return Incoming(item, size, item_bytes(item))
 
 
 def write(entity: Entity[Any], items: Sequence[Incoming], *, overwrite: bool, concurrency: int) -> Flow[Imported]:
@@ -124,7 +126,7 @@ def _in_batches(entity: Entity[Any], items: Sequence[Incoming], concurrency: int
         units = progress.units
 
     entries = [
-        Entry(entity.table_name, entity.key_of(each.item), put_entry(each.item), number, size=each.size)
+        Entry(entity.table_name, entity.key_of(each.item), put_entry(each.item), number, size=each.sent_bytes)
         for number, each in enumerate(items)
     ]
     alone = Imported()

@@ -21,7 +21,7 @@ from dynamodb_wrapper.operations.imports import Incoming
 from tests import servers
 from tests.integration.cli_files import MODELS, CommandLine, in_order, lines_of
 from tests.integration.cli_files_models import Accounts, Customer, Customers, Order, Orders, Things, thing
-from tests.unit.test_cli_rows import OF_DYNAMODB, SCALARS, items
+from tests.integration.test_cli_rows import OF_DYNAMODB, SCALARS, items
 
 FILES = {
     "json": ("things.jsonl", ()),
@@ -176,6 +176,17 @@ def test_standard_streams(cli: CommandLine) -> None:
     assert not list(cli.folder.iterdir())
 
 
+def test_progress_is_drawn_where_there_is_a_terminal(cli: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    filled(cli, 20)
+    assert cli.run("export", THINGS, "--to", "quiet.jsonl").stderr == ""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    drawn = cli.run("export", THINGS, "--to", "things.jsonl").stderr
+    assert "exporting" in drawn
+    assert "20 items" in drawn
+    drawn = cli.run("import", THINGS, "--from", "things.jsonl").stderr
+    assert "20 items" in drawn
+
+
 def test_an_empty_table_makes_a_file_without_rows(cli: CommandLine) -> None:
     repository = made(cli, Things)
     for name, options in FILES.values():
@@ -315,7 +326,7 @@ def test_what_only_dynamodb_knows_to_refuse_is_reported_row_by_row(
     name = repository.table_name
 
     def refuse(entity: Any, item: Any) -> Any:
-        return Incoming({**item, "title": {"N": "1"}} if item["number"] == {"N": "7"} else item, 100)
+        return Incoming({**item, "title": {"N": "1"}} if item["number"] == {"N": "7"} else item, 100, 100)
 
     monkeypatch.setattr("dynamodb_wrapper.operations.imports.incoming", refuse)
     result = cli.run("--json", "import", THINGS, "--from", "in.jsonl", "--rejected", "bad.jsonl")

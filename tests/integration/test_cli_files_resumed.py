@@ -126,6 +126,28 @@ def test_an_export_that_was_killed_as_it_was_done_is_done(
     assert len(rows_in(Path("out.ddb"))) == COUNT
 
 
+def test_a_parquet_file_is_made_anew_after_it_was_ended_half_made(
+    cli: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository = Orders(cli.server.config())
+    repository.ensure_table()
+    for number in range(30):
+        repository.create(repository.model_class(customer_id="c", order_id=f"{number}"))
+
+    def ended(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    command = ("export", f"{MODELS}:Orders", "--to", "out.parquet", "--resume")
+    with monkeypatch.context() as patched:
+        patched.setattr("dynamodb_wrapper.cli.files.parquet.ParquetRows.write", ended)
+        assert cli.run(*command).exit_code == 130
+    assert not Path("out.parquet").exists()
+    assert cli.ok(*command)["items"] == 30
+    assert {path.name for path in cli.folder.iterdir()} == {"out.parquet"}
+    cli.empty(repository)
+    assert cli.ok("import", f"{MODELS}:Orders", "--from", "out.parquet")["items"] == 30
+
+
 @pytest.mark.parametrize(
     ("how", "options"), [(signal.SIGINT, ()), (signal.SIGKILL, ()), (signal.SIGKILL, ("--create-only",))]
 )

@@ -196,7 +196,7 @@ class Chunk:
     Attributes:
         records: The rows as the file has them.
         rows: What is written of each; None where it was refused.
-        bytes: How many bytes the items have, as requests carry them.
+        bytes: How many bytes the items have, as DynamoDB counts them.
         units: How many write units they take.
     """
 
@@ -211,7 +211,7 @@ class Chunk:
         self.records.append(record)
         self.rows.append(row)
         if row is not None:
-            self.bytes += row.size
+            self.bytes += row.stored_bytes
             self.units += row.units
 
 

@@ -17,7 +17,7 @@ class Moved:
     Attributes:
         items: Items that are written, to the file or to the table.
         same: Items that were there already, just as they are in the file.
-        bytes: Bytes of rows, unpacked.
+        bytes: Bytes of rows that were written to a file, unpacked; of items for a table, as DynamoDB counts them.
         units: Capacity units that were consumed.
         seconds: How long it took.
         rows: Rows that were looked at.
