@@ -17,6 +17,7 @@ from dynamodb_wrapper.cli.files.exporting import Export, Scanned
 from dynamodb_wrapper.cli.files.formats import STANDARD, Format, Kept, format_of, input_of
 from dynamodb_wrapper.cli.files.importing import Import, Writing
 from dynamodb_wrapper.cli.files.rejects import Rejects
+from dynamodb_wrapper.cli.files.rows import NotKnown
 from dynamodb_wrapper.cli.files.s3_layout import FolderInput
 from dynamodb_wrapper.cli.files.transfers import Moved
 from dynamodb_wrapper.cli.invocation import Invocation
@@ -111,7 +112,7 @@ def export(
     ):
         job.run(told)
     _tell(invocation, job.moved, refused, to_stdout=to != STANDARD, what="read_units")
-    _tell_unknown(rows.not_known, "items have attributes that the model does not know, which are not in the file")
+    _tell_unknown(rows.not_known, "items have {names}, which the model does not know: not in the file")
     _end(refused)
 
 
@@ -167,7 +168,7 @@ def import_(
     with _resumable(place), _progress("importing", given.size, lambda _: given.position) as told:
         job.run(told)
     _tell(invocation, job.moved, refused, to_stdout=True, what="write_units", duplicates=job.duplicates)
-    _tell_unknown(rows.not_known, "rows have fields that the model does not know, which are not written")
+    _tell_unknown(rows.not_known, "rows have {names}, which the model does not know: not written")
     _end(refused)
 
 
@@ -267,9 +268,9 @@ def _tell(
         say(to_json(summary))
 
 
-def _tell_unknown(count: int, what: str) -> None:
-    if count:
-        say(f"{count:,} {what}")
+def _tell_unknown(not_known: NotKnown, what: str) -> None:
+    if not_known.count:
+        say(f"{not_known.count:,} {what.format(names=', '.join(not_known.names))}")
 
 
 def _end(refused: Rejects) -> None:

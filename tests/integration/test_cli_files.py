@@ -380,7 +380,7 @@ def test_attributes_that_the_model_does_not_know_are_told(cli: CommandLine) -> N
     repository = filled(cli, 1)
     cli.fill(repository.table_name, [{"owner": {"S": "z"}, "number": {"N": "1"}, "old": {"S": "x"}}])
     result = cli.run("export", THINGS, "--to", "things.jsonl")
-    assert (result.exit_code, "1 items have attributes" in result.stderr) == (0, True)
+    assert (result.exit_code, "1 items have old, which the model does not know" in result.stderr) == (0, True)
 
 
 # --- input that is damaged ------------------------------------------------------------------------------------------

@@ -309,7 +309,7 @@ def test_what_a_model_does_not_know_is_counted() -> None:
     rows = ModelRows(entity)
     assert json.loads(rows.row({"pk": {"S": "x"}, "old": {"N": "1"}})) == {"pk": "x"}
     rows.item(b'{"pk": "x", "odl": 1}')
-    assert rows.not_known == 2
+    assert (rows.not_known.count, rows.not_known.names) == (2, ["old", "odl"])
 
 
 def test_what_a_model_forbids_is_refused() -> None:

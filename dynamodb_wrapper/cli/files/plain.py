@@ -81,7 +81,7 @@ def from_text(text: str | bytes) -> Any:
         ValidationError: It is not JSON, or has NaN or infinity, which JSON has not.
     """
     try:
-        return json.loads(text, parse_float=Decimal, parse_constant=_refused_constant)
+        return _DECODER.decode(text if isinstance(text, str) else text.decode("utf-8-sig"))
     except RecursionError as error:
         raise ValidationError("is nested too deeply", original_error=error) from error
     except ValueError as error:  # UnicodeDecodeError too
@@ -90,6 +90,9 @@ def from_text(text: str | bytes) -> Any:
 
 def _refused_constant(name: str) -> None:
     raise ValueError(f"{name} is no number of JSON")
+
+
+_DECODER = json.JSONDecoder(parse_float=Decimal, parse_constant=_refused_constant)
 
 
 def to_wire(value: object, shape: Shape = ANY) -> Wire:

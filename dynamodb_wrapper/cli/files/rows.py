@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 from dynamodb_wrapper.cli.files import plain
@@ -11,6 +11,26 @@ from dynamodb_wrapper.exceptions import ValidationError
 from dynamodb_wrapper.operations.entity import Entity
 
 _ENCODER = WireEncoder(TimeRules())
+_NAMES = 5
+
+
+class NotKnown:
+    """Attributes that a model does not know.
+
+    Attributes:
+        count: How many items, or rows, have some.
+        names: The first of their names.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.names: list[str] = []
+
+    def add(self, names: Iterable[str]) -> None:
+        """Note what an item has."""
+        self.count += 1
+        if len(self.names) < _NAMES:
+            self.names += [name for name in names if name not in self.names]
 
 
 class Rows(Protocol):
@@ -18,11 +38,11 @@ class Rows(Protocol):
 
     Attributes:
         header: What a file begins with.
-        not_known: How many rows, or items, had attributes that the model does not know, and that are not kept.
+        not_known: What rows, or items, had that the model does not know, and that is not kept.
     """
 
     header: bytes
-    not_known: int
+    not_known: NotKnown
 
     def begin(self, header: bytes) -> None:
         """Take the header of a file that is read.
@@ -61,7 +81,7 @@ class StoredRows:
             entity: The table.
             has_model: Whether an item that is read has to be one that the model can read.
         """
-        self.not_known = 0
+        self.not_known = NotKnown()
         self._entity = entity
         self._has_model = has_model
 
@@ -100,7 +120,7 @@ class PlainRows:
     header = b""
 
     def __init__(self, *, lossy: bool = False) -> None:
-        self.not_known = 0
+        self.not_known = NotKnown()
         self._lossy = lossy
 
     def begin(self, header: bytes) -> None:
@@ -133,7 +153,7 @@ class ModelRows:
     header = b""
 
     def __init__(self, entity: Entity[Any], *, lossy: bool = False) -> None:
-        self.not_known = 0
+        self.not_known = NotKnown()
         self._entity = entity
         self._lossy = lossy
         # Without forms of storing, keys or versions: a file has what the model has. What a model forbids is refused.
@@ -143,6 +163,7 @@ class ModelRows:
         stored = entity.codec
         stamp = () if stored.stamp is None else (stored.stamp.attribute,)
         derived = (entry.attribute for entry in stored.derived)
+        self._fields = frozenset((*self.codec.shape.by_attribute, *self.codec.shape.computed))
         self._known = frozenset((*stored.shape.by_attribute, *stored.shape.computed, *derived, *stamp))
 
     def begin(self, header: bytes) -> None:
@@ -154,8 +175,8 @@ class ModelRows:
         Raises:
             ValidationError: It is no valid model.
         """
-        if not self._entity.codec.shape.open and not item.keys() <= self._known:
-            self.not_known += 1
+        if not self._entity.codec.shape.open and (others := item.keys() - self._known):
+            self.not_known.add(sorted(others))
         return self.codec.encode(self._entity.decode(item))
 
     def row(self, item: Item) -> bytes:
@@ -184,8 +205,8 @@ class ModelRows:
         Raises:
             ValidationError: It is no valid model.
         """
-        if not self.codec.shape.open and self.codec.shape.unknown(attributes):
-            self.not_known += 1
+        if not self.codec.shape.open and (others := attributes.keys() - self._fields):
+            self.not_known.add(sorted(others))
         try:
             model = self.codec.decode(attributes)
         except ValidationError as error:
