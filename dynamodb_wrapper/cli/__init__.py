@@ -13,9 +13,10 @@ def main() -> None:
     try:
         from dynamodb_wrapper.cli import app
     except ModuleNotFoundError as missing:
-        if (missing.name or "").partition(".")[0] not in ("typer", "rich"):
+        name = (missing.name or "").partition(".")[0]
+        if name not in ("typer", "rich"):
             raise
-        sys.exit(
-            f"error: the command line needs {missing.name}, which is not installed: pip install 'dynamodb_wrapper[cli]'"
-        )
+        install = "pip install 'dynamodb_wrapper[cli]'"
+        sys.stderr.write(f"error: the command line needs {name}, which is not installed: {install}\n")
+        sys.exit(2)
     app.run()

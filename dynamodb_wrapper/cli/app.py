@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import io
+import os
+import sys
 from collections.abc import Callable, Mapping
 
 import typer
 
-from dynamodb_wrapper.cli import health, transfer
+from dynamodb_wrapper.cli import configuration, health, items, migrate, policies, runs, tables, transfer
 from dynamodb_wrapper.cli.invocation import connected, root, with_shared_options
 
 _CONTEXT = {"help_option_names": ["-h", "--help"]}
@@ -29,10 +32,44 @@ def _add(commands: Mapping[str, Callable[..., None]], *, group: str | None = Non
         to.command(name, context_settings=_CONTEXT)(connected(command))
 
 
-_add({"health": health.health})
-_add({"export": transfer.export, "import": transfer.import_})
+_add(
+    {
+        "health": health.health,
+        "get": items.get,
+        "query": items.query,
+        "scan": items.scan,
+        "describe": items.describe,
+        "export": transfer.export,
+        "import": transfer.import_,
+        "migrate": migrate.migrate,
+        "iam-policy": policies.policy,
+        "template": policies.template,
+    }
+)
+_add({"show": configuration.show}, group="config", about="The configuration: settings, and where they come from.")
+_add(
+    {
+        "list": tables.list_tables,
+        "create": tables.create,
+        "diff": tables.diff,
+        "apply": tables.apply,
+        "delete": tables.delete,
+    },
+    group="tables",
+    about="Tables: list, create, compare with their declarations, change, delete.",
+)
+_add(
+    {"list": runs.list_runs, "show": runs.show, "watch": runs.watch},
+    group="runs",
+    about="Runs of pipelines: list, show, watch. Times are in the user's zone.",
+)
 
 
 def run() -> None:
     """Run the command that the process was called with."""
+    if None in (sys.stdin, sys.stdout, sys.stderr):  # closed by whoever calls
+        nowhere = open(os.devnull, "r+", encoding="utf-8")  # noqa: SIM115 - until the process ends
+        sys.stdin, sys.stdout, sys.stderr = (each or nowhere for each in (sys.stdin, sys.stdout, sys.stderr))
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal without a letter still shows the others
     app(prog_name="dynamodb-wrapper")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from dynamodb_wrapper.cli.failures import CommandError
+from dynamodb_wrapper.cli.failures import CommandError, say
+from dynamodb_wrapper.exceptions import DynamoDBWrapperError
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,24 @@ class CheckpointFile:
 
     path: Path
     work: Mapping[str, object]
+
+    def begin(self, *, resume: bool, restart: bool) -> dict[str, object] | None:
+        """Return where an earlier call was ended, if this one is to go on there; None to begin.
+
+        Raises:
+            CommandError: There is an earlier call, and nobody said what to do about it; or the file is not one of this
+                work, or cannot be written.
+        """
+        if resume and restart:
+            raise CommandError("--resume and --restart are opposites")
+        self._check_place()
+        state = None if restart else self.read()
+        if state is not None and not resume:
+            raise CommandError(
+                f"an earlier run was ended before it was done ({self.path}): say --resume to go on, or --restart to "
+                "begin anew"
+            )
+        return state
 
     def read(self) -> dict[str, object] | None:
         """Return what was written last; None when there is no file.
@@ -46,16 +66,42 @@ class CheckpointFile:
         Raises:
             CommandError: The file cannot be written.
         """
-        beside = self.path.with_name(f"{self.path.name}.new")
         try:
-            with beside.open("w", encoding="utf-8") as file:
+            with self._beside.open("w", encoding="utf-8") as file:
                 json.dump({"work": dict(self.work), "state": dict(state)}, file)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(beside, self.path)
+            os.replace(self._beside, self.path)
         except OSError as error:
-            raise CommandError(f"the checkpoint {self.path} cannot be written: {error.strerror}") from error
+            raise self._unwritable(error) from error
 
     def remove(self) -> None:
         """Forget the work: it is done."""
         self.path.unlink(missing_ok=True)
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Say how to go on when the block is ended before it is done."""
+        try:
+            yield
+        except (KeyboardInterrupt, CommandError, DynamoDBWrapperError):
+            if self.path.exists():
+                say(f"what is done is noted in {self.path}; the same command with --resume goes on there")
+            raise
+
+    def _check_place(self) -> None:
+        """Make sure, before anything is done, that the file can be written."""
+        try:
+            self._beside.touch()
+            self._beside.unlink()
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    @property
+    def _beside(self) -> Path:
+        return Path(f"{self.path}.new")
+
+    def _unwritable(self, error: OSError) -> CommandError:
+        return CommandError(
+            f"the checkpoint {self.path} cannot be written ({error.strerror}): name another --checkpoint"
+        )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import IntEnum
 
 import typer
@@ -40,6 +40,8 @@ class ExitCode(IntEnum):
     """There are no usable credentials, or they lack a permission."""
     REFUSED = 6
     """DynamoDB refused for another reason: throttled, a limit, a table in use, a condition."""
+    OUTPUT = 74
+    """The answer could not be written, or a file not read."""
     BUG = 70
     """Something that should not happen, in the command line or in the code of a repository."""
     INTERRUPTED = 130
@@ -82,13 +84,15 @@ def boundary() -> Iterator[None]:
     except CommandError as error:
         raise _ended(error.message, error.code) from error
     except DynamoDBWrapperError as error:
-        raise _ended(str(error), exit_code_of(error)) from error
+        raise _ended(_said(error), exit_code_of(error)) from error
     except (KeyboardInterrupt, typer.Abort) as error:
         raise _ended("stopped", ExitCode.INTERRUPTED) from error
     except BrokenPipeError as error:
-        # Python flushes stdout once more when it ends, and would complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _abandon_output()
         raise typer.Exit(ExitCode.BROKEN_PIPE) from error
+    except OSError as error:
+        _abandon_output()
+        raise _ended(f"cannot read or write: {error}", ExitCode.OUTPUT) from error
     except typer.Exit:
         raise
     except Exception as error:
@@ -97,6 +101,20 @@ def boundary() -> Iterator[None]:
             raise
         text = f"unexpected {type(error).__name__}: {error} ({TRACEBACK_VARIABLE}=1 shows where)"
         raise _ended(text, ExitCode.BUG) from error
+
+
+def _abandon_output() -> None:
+    """Send what is still to be written nowhere: Python writes it when it ends, and would complain."""
+    with suppress(OSError, ValueError):  # a stdout that is no file has no number
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _said(error: DynamoDBWrapperError) -> str:
+    """Return an error's message with its context, without what is only good for programs."""
+    if "checkpoint" not in error.context:
+        return str(error)
+    details = ", ".join(f"{name}={value!r}" for name, value in error.context.items() if name != "checkpoint")
+    return f"{error.message} ({details})" if details else error.message
 
 
 def _ended(message: str, code: ExitCode) -> typer.Exit:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from functools import cached_property
 from typing import Annotated, Any
@@ -14,10 +14,11 @@ import typer
 
 import dynamodb_wrapper
 from dynamodb_wrapper.cli.failures import CommandError, ExitCode, boundary
-from dynamodb_wrapper.cli.loading import AnyRepository, load_repository
+from dynamodb_wrapper.cli.loading import AnyRepository, load_either, load_repository
 from dynamodb_wrapper.cli.output import Output
 from dynamodb_wrapper.config import DynamoDBConfig
 from dynamodb_wrapper.config.fields import ConfigOptions
+from dynamodb_wrapper.repositories.tables import TableFoundation
 from dynamodb_wrapper.utils import TimezoneManager
 
 EMBEDDED_NAME = "cli"
@@ -27,6 +28,10 @@ _PANEL = "For every command"
 
 RepositoryName = Annotated[
     str, typer.Argument(metavar="MODULE:REPOSITORY", help="A repository class, such as shop.repositories:Orders.")
+]
+RepositoryNames = Annotated[
+    list[str],
+    typer.Argument(metavar="MODULE:REPOSITORY", help="Repository classes, such as shop.repositories:Orders."),
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
@@ -44,7 +49,9 @@ class Shared:
 
     def overridden(self, nearer: Shared) -> Shared:
         """Return these options, where they are not given nearer to the command's arguments."""
-        return Shared(*(getattr(nearer, each.name) or getattr(self, each.name) for each in fields(Shared)))
+        names = [each.name for each in fields(Shared)]
+        given = {name: value for name in names if (value := getattr(nearer, name)) not in (None, False)}
+        return replace(self, **given)
 
     @property
     def settings(self) -> ConfigOptions:
@@ -53,8 +60,8 @@ class Shared:
         Raises:
             CommandError: Two options contradict each other.
         """
-        if self.embedded and (self.endpoint or self.profile):
-            other = "--endpoint" if self.endpoint else "--profile"
+        if self.embedded and (self.endpoint is not None or self.profile is not None):
+            other = "--endpoint" if self.endpoint is not None else "--profile"
             raise CommandError(f"--embedded is a server inside this process, so {other} cannot be given with it")
         settings: ConfigOptions = {}
         if self.profile is not None:
@@ -120,6 +127,10 @@ class Invocation:
     def repositories(self, specifications: Sequence[str]) -> list[AnyRepository]:
         """Return the repositories of several ``module:Class``."""
         return [self.repository(specification) for specification in specifications]
+
+    def declared(self, specifications: Sequence[str]) -> list[TableFoundation[Any]]:
+        """Return the repositories, of either colour, of several ``module:Class``, for what does not ask AWS."""
+        return [load_either(specification, self.config) for specification in specifications]
 
     def confirm(self, question: str, *, yes: bool) -> None:
         """Go on if the user wants that.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import re
 import sys
 import traceback
@@ -11,10 +12,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from dynamodb_wrapper import repositories
 from dynamodb_wrapper.cli.failures import CommandError
 from dynamodb_wrapper.config import DynamoDBConfig
 from dynamodb_wrapper.exceptions import DeclarationError
-from dynamodb_wrapper.repositories import AsyncBaseDynamoRepository, BaseDynamoRepository
+from dynamodb_wrapper.repositories import BaseDynamoRepository
+from dynamodb_wrapper.repositories.declarations import model_argument
+from dynamodb_wrapper.repositories.tables import TableFoundation
 
 AnyRepository = BaseDynamoRepository[Any]
 
@@ -24,23 +28,35 @@ _SPECIFICATION = re.compile(r"(?P<module>[^\W\d]\w*(?:\.[^\W\d]\w*)*):(?P<name>[
 def load_repository(specification: str, config: DynamoDBConfig) -> AnyRepository:
     """Return a repository that is named as ``module:Class``, with a configuration.
 
-    The module is looked for where Python would, and in the current directory. What it prints goes to stderr.
+    The module is looked for where Python would, and in the current directory. What it prints goes to stderr. Of an
+    async repository, it is a sync one with the same declaration.
 
     Raises:
         CommandError: There is no such module or class, the module fails, or it is no class of a repository.
         DeclarationError: The class declares no usable table.
     """
     found = load_class(specification)
-    if issubclass(found, AsyncBaseDynamoRepository):
-        raise CommandError(
-            f"{specification} is an async repository; declare one of BaseDynamoRepository for the command line: both "
-            "may have the same attributes from one mixin"
-        )
+    made = found if issubclass(found, BaseDynamoRepository) else _sync_class(found)
+    repository: AnyRepository = _made(made, specification, config)
+    return repository
+
+
+def load_either(specification: str, config: DynamoDBConfig) -> TableFoundation[Any]:
+    """Return a repository of either colour, for what does not ask AWS.
+
+    Raises:
+        CommandError: There is no such module or class, the module fails, or it is no class of a repository.
+        DeclarationError: The class declares no usable table.
+    """
+    repository: TableFoundation[Any] = _made(load_class(specification), specification, config)
+    return repository
+
+
+def _made(found: type[Any], specification: str, config: DynamoDBConfig) -> Any:
     try:
-        repository: AnyRepository = found(config)
+        return found(config)
     except TypeError as error:
         raise CommandError(f"{specification} cannot be made from a configuration alone: {error}") from error
-    return repository
 
 
 def load_class(specification: str) -> type[Any]:
@@ -51,7 +67,9 @@ def load_class(specification: str) -> type[Any]:
     """
     parts = _SPECIFICATION.fullmatch(specification)
     if parts is None:
-        raise CommandError(f"{specification!r} names no repository: {_suggestion(specification)}")
+        raise CommandError(
+            f"{specification!r} names no repository: it is given as module:Class, such as shop.repositories:Orders"
+        )
     module = _module(parts["module"])
     found: object = module
     for name in parts["name"].split("."):
@@ -64,6 +82,26 @@ def load_class(specification: str) -> type[Any]:
     return found  # type: ignore[return-value]  # as _is_repository() has seen
 
 
+def _sync_class(found: type[Any]) -> type[Any]:
+    """Return a sync repository class that declares what an async one does; its async methods are not there."""
+    members: dict[str, Any] = {}
+    for base in reversed(found.__mro__):
+        if base not in repositories.AsyncBaseDynamoRepository.__mro__:
+            members |= {name: value for name, value in vars(base).items() if _is_declared(name, value)}
+    members.setdefault("model_class", model_argument(found))
+    return type(found.__name__, (BaseDynamoRepository,), {**members, "__module__": found.__module__})
+
+
+def _is_declared(name: str, value: object) -> bool:
+    is_async = inspect.iscoroutinefunction(value) or inspect.isasyncgenfunction(value)
+    return not name.startswith("__") and name != "_declaration" and not is_async
+
+
+def is_specification(text: str) -> bool:
+    """Whether a text is of the form ``module:Class``, which no table's name has."""
+    return _SPECIFICATION.fullmatch(text) is not None
+
+
 def _module(name: str) -> ModuleType:
     if (folder := str(Path.cwd())) not in sys.path:
         sys.path.insert(0, folder)
@@ -72,7 +110,8 @@ def _module(name: str) -> ModuleType:
             return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is not None and f"{name}.".startswith(f"{error.name}."):
-            raise CommandError(f"there is no module {error.name!r}, neither installed nor in {folder}") from error
+            hint = f"; name the module, not the file: {name[:-3]}" if name.endswith(".py") else ""
+            raise CommandError(f"there is no module {error.name!r}, neither installed nor in {folder}{hint}") from error
         raise CommandError(f"module {name} needs {error.name!r}, which is not installed") from error
     except DeclarationError:
         raise
@@ -83,18 +122,12 @@ def _module(name: str) -> ModuleType:
 
 
 def _is_repository(found: object) -> bool:
-    bases = (BaseDynamoRepository, AsyncBaseDynamoRepository)
-    return isinstance(found, type) and issubclass(found, bases) and found not in bases
+    """Whether it is a class that declares a table: the base classes declare none."""
+    return isinstance(found, type) and issubclass(found, TableFoundation) and found.primary_key is not None
 
 
 def _repositories_in(module: ModuleType) -> str:
-    names = sorted(name for name, value in vars(module).items() if _is_repository(value))
+    classes = {name: value for name, value in vars(module).items() if _is_repository(value)}
+    own = [name for name, value in classes.items() if value.__module__ == module.__name__]
+    names = sorted(own or classes)
     return f"its repositories are {', '.join(names)}" if names else "it has no repository class"
-
-
-def _suggestion(specification: str) -> str:
-    file, _, name = specification.rpartition(":")
-    if file.endswith(".py"):
-        module = ".".join(Path(file).with_suffix("").parts).lstrip("./")
-        return f"name the module, not the file: {module}:{name}"
-    return 'it is given as module:Class, such as "shop.repositories:Orders"'

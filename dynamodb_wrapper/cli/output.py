@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from math import isfinite
 from typing import Any
 
 import pydantic_core
@@ -41,37 +43,38 @@ class Output:
         if self.as_json:
             return sum(self._line(row) for row in rows)
         whole = list(rows)
-        shown = columns if columns is not None else list(dict.fromkeys(name for row in whole for name in row))
+        named = columns if columns is not None else list(dict.fromkeys(name for row in whole for name in row))
         if whole:
-            self.table(shown, ([row.get(name) for name in shown] for row in whole))
+            console().print(grid(named, ([row.get(name) for name in named] for row in whole)))
         return len(whole)
-
-    def table(self, columns: Sequence[str], cells: Iterable[Iterable[object]]) -> None:
-        """Print a table for people."""
-        table = Table(header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
-        for column in columns:
-            table.add_column(Text(one_line(column)))
-        for row in cells:
-            table.add_row(*(Text(shown(cell)) for cell in row))
-        console().print(table)
 
     def record(self, values: Mapping[str, object]) -> None:
         """Print one thing: its values below each other, or one JSON line."""
         if self.as_json:
             self._line(values)
+        elif values:
+            console().print(Text(record_lines(values)), soft_wrap=True)
+
+    def line(self, values: Mapping[str, object]) -> None:
+        """Print one thing on one line at once, as JSON or as words."""
+        if self.as_json:
+            self._line(values)
         else:
-            width = max(map(len, values), default=0)
-            for name, value in values.items():
-                console().print(Text(f"{name:<{width}}  {shown(value)}"), soft_wrap=True)
+            self.text("  ".join(f"{name}={shown(value)}" for name, value in values.items() if value is not None))
+        sys.stdout.flush()
 
     def document(self, value: object) -> None:
         """Print JSON: indented for people, on one line with ``--json``."""
-        sys.stdout.write(json.dumps(value, indent=None if self.as_json else 2, ensure_ascii=False) + "\n")
+        sys.stdout.write(to_json(value, indent=None if self.as_json else 2) + "\n")
 
     def text(self, line: str) -> None:
         """Print a line of the answer for people; nothing where it is JSON."""
         if not self.as_json:
             console().print(Text(one_line(line)), soft_wrap=True)
+
+    def verbatim(self, text: str) -> None:
+        """Print text of several lines as it is."""
+        sys.stdout.write(f"{text.rstrip()}\n")
 
     def say(self, message: str) -> None:
         """Tell people something that is not part of the answer, on stderr."""
@@ -84,27 +87,64 @@ class Output:
         return 1
 
 
+def grid(columns: Sequence[str], rows: Iterable[Iterable[object]]) -> Table:
+    """Return a table for people."""
+    table = Table(header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for column in columns:
+        table.add_column(Text(one_line(column)), overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(shown(cell)) for cell in row))
+    return table
+
+
+def record_lines(values: Mapping[str, object]) -> str:
+    """Return the values of one thing, below each other."""
+    width = max(map(len, values), default=0)
+    return "\n".join(f"{one_line(name):<{width}}  {shown(value)}" for name, value in values.items())
+
+
 def console(*, stderr: bool = False) -> Console:
     """Return what draws on stdout or stderr as they are now; NO_COLOR is heeded."""
     drawn = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
     return drawn if drawn.is_terminal else Console(stderr=stderr, highlight=False, width=_UNBOUNDED)
 
 
-def to_json(value: object) -> str:
-    """Return one line of JSON: decimals as text with all their digits, times in ISO 8601, a set as a list.
+def to_json(value: object, *, indent: int | None = None) -> str:
+    """Return JSON, on one line if not indented.
 
-    Bytes that are not UTF-8 are base64 text.
+    Decimals are text with all their digits, times are ISO 8601, bytes are base64, sets are lists in order.
     """
-    plain = values_of(value) if isinstance(value, BaseModel) else value
-    return json.dumps(plain, default=_plain, ensure_ascii=False)
+    takes_all = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    return json.dumps(plain(value), ensure_ascii=not takes_all, indent=indent)
 
 
-def values_of(model: BaseModel) -> dict[str, Any]:
-    """Return what a model holds as JSON values, by the names its items have."""
-    try:
-        return model.model_dump(mode="json", by_alias=True)
-    except pydantic_core.PydanticSerializationError:  # bytes that are no text; Pydantic's JSON has no other form
-        return {name: _readable(value) for name, value in model.model_dump(by_alias=True).items()}
+def plain(value: object) -> Any:
+    """Return a value as JSON has it; a model's by the names its items have."""
+    match value:
+        case BaseModel():
+            return plain(value.model_dump(by_alias=True))
+        case Mapping():
+            return {_key(key): plain(entry) for key, entry in value.items()}
+        case list() | tuple():
+            return [plain(entry) for entry in value]
+        case set() | frozenset():
+            return sorted(map(plain, value), key=_in_order)
+        case bytes() | bytearray():
+            return base64.b64encode(value).decode()
+        case float() if not isfinite(value):
+            return str(value)
+    return pydantic_core.to_jsonable_python(value, serialize_unknown=True)
+
+
+def _in_order(entry: object) -> tuple[bool, float, str]:
+    """Return by what an entry of a set is sorted: numbers first, then text."""
+    if isinstance(entry, int | float):
+        return False, float(entry), ""
+    return True, 0.0, repr(entry)
+
+
+def _key(key: object) -> str:
+    return key if isinstance(key, str) else str(plain(key))
 
 
 def shown(value: object) -> str:
@@ -115,16 +155,5 @@ def shown(value: object) -> str:
         return "yes" if value else "no"
     if isinstance(value, datetime):
         return value.isoformat(sep=" ", timespec="seconds")
-    if isinstance(value, str):
-        return one_line(value)
-    return one_line(to_json(value) if isinstance(value, Mapping | list | tuple | set | frozenset) else str(value))
-
-
-def _plain(value: object) -> Any:
-    return values_of(value) if isinstance(value, BaseModel) else _readable(value)
-
-
-def _readable(value: object) -> Any:
-    return pydantic_core.to_jsonable_python(
-        value, bytes_mode="base64", inf_nan_mode="strings", serialize_unknown=True, by_alias=True
-    )
+    has_parts = isinstance(value, BaseModel | Mapping | list | tuple | set | frozenset)
+    return one_line(to_json(value) if has_parts else str(plain(value)))

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
 from dynamodb_wrapper.cli.checkpoints import CheckpointFile
 from dynamodb_wrapper.cli.failures import CommandError, ExitCode, say
@@ -21,8 +20,8 @@ from dynamodb_wrapper.cli.files.rows import NotKnown
 from dynamodb_wrapper.cli.files.s3_layout import FolderInput
 from dynamodb_wrapper.cli.files.transfers import Moved
 from dynamodb_wrapper.cli.invocation import Invocation
-from dynamodb_wrapper.cli.output import console, to_json
-from dynamodb_wrapper.exceptions import DynamoDBWrapperError
+from dynamodb_wrapper.cli.output import to_json
+from dynamodb_wrapper.cli.progress import shown_progress
 from dynamodb_wrapper.operations.raw_tables import stored_table
 from dynamodb_wrapper.transport import connection_for
 
@@ -92,7 +91,7 @@ def export(
         "lossy": lossy,
     }
     place = None if to == STANDARD else CheckpointFile(checkpoint or to.with_name(f"{to.name}.checkpoint"), work)
-    state = _state(place, resume=resume, restart=restart)
+    state = _begun(place, resume=resume, restart=restart)
     if state is None and to != STANDARD and to.exists():
         _make_room(to, overwrite=overwrite)
     refused = Rejects(rejected, at_most=max_rejected)
@@ -105,12 +104,8 @@ def export(
         rejects=refused,
         checkpoint=place,
     )
-    in_the_way = to == STANDARD and sys.stdout.isatty()
-    with (
-        _resumable(place),
-        _progress("exporting", item_count or None, lambda moved: moved.rows, shown=not in_the_way) as told,
-    ):
-        job.run(told)
+    with _told(place, kept.entity.table_name, item_count, lambda moved: moved.rows) as told:
+        job.run(state, told)
     _tell(invocation, job.moved, refused, to_stdout=to != STANDARD, what="read_units")
     _tell_unknown(rows.not_known, "items have {names}, which the model does not know: not in the file")
     _end(refused)
@@ -150,9 +145,10 @@ def import_(
         "create_only": create_only,
         "file": identity,
     }
-    beside = source.with_name(f"{source.name}.{kept.entity.table_name}.checkpoint")
+    table_name = kept.entity.table_name.replace(":", "_").replace("/", "_")  # it may be an ARN
+    beside = source.with_name(f"{source.name}.{table_name}.checkpoint")
     place = None if identity is None or dry_run else CheckpointFile(checkpoint or beside, work)
-    _state(place, resume=resume, restart=restart)
+    state = _begun(place, resume=resume, restart=restart)
     if isinstance(given, FolderInput):
         given.verify()
     refused = Rejects(rejected, at_most=max_rejected)
@@ -165,8 +161,8 @@ def import_(
         rejects=refused,
         checkpoint=place,
     )
-    with _resumable(place), _progress("importing", given.size, lambda _: given.position) as told:
-        job.run(told)
+    with _told(place, kept.entity.table_name, given.size, lambda _: given.position) as told:
+        job.run(state, told)
     _tell(invocation, job.moved, refused, to_stdout=True, what="write_units", duplicates=job.duplicates)
     _tell_unknown(rows.not_known, "rows have {names}, which the model does not know: not written")
     _end(refused)
@@ -185,24 +181,13 @@ def _kept(invocation: Invocation, repository: str | None, table: str | None) -> 
     return Kept(entity, True, stored.arn), stored.item_count if entity.declaration.kind is None else 0
 
 
-def _state(place: CheckpointFile | None, *, resume: bool, restart: bool) -> Mapping[str, object] | None:
+def _begun(place: CheckpointFile | None, *, resume: bool, restart: bool) -> dict[str, object] | None:
     """Return where an earlier run was ended, if this one is to go on there."""
-    if resume and restart:
-        raise CommandError("--resume and --restart are opposites")
-    if place is None:
-        if resume:
-            raise CommandError("there is nothing to go on with: no checkpoint is kept of this")
-        return None
-    if restart:
-        place.remove()
-        return None
-    state = place.read()
-    if state is not None and not resume:
-        raise CommandError(
-            f"an earlier run was ended before it was done ({place.path}): say --resume to go on, or --restart to begin "
-            "anew"
-        )
-    return state
+    if place is not None:
+        return place.begin(resume=resume, restart=restart)
+    if resume:
+        raise CommandError("there is nothing to go on with: no checkpoint is kept of this")
+    return None
 
 
 def _make_room(to: Path, *, overwrite: bool) -> None:
@@ -213,32 +198,12 @@ def _make_room(to: Path, *, overwrite: bool) -> None:
 
 
 @contextmanager
-def _resumable(place: CheckpointFile | None) -> Iterator[None]:
-    """Say how to go on when it is ended before it is done."""
-    try:
-        yield
-    except (KeyboardInterrupt, CommandError, DynamoDBWrapperError):
-        if place is not None and place.path.exists():
-            say(f"what is done is noted in {place.path}; the same command with --resume goes on there")
-        raise
-
-
-@contextmanager
-def _progress(
-    verb: str, total: int | None, position: Callable[[Moved], int], *, shown: bool = True
-) -> Iterator[Callable[[Moved], object]]:
-    """Draw a bar on stderr while something is moved, if that is a terminal."""
-    counts = TextColumn("{task.fields[items]:,} items  {task.fields[units]:,.0f} units")
-    drawn = console(stderr=True)
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), counts)
-    is_off = not (shown and drawn.is_terminal)
-    with Progress(*columns, console=drawn, disable=is_off, transient=True) as progress:
-        task = progress.add_task(verb, total=total, items=0, units=0.0)
-
-        def told(moved: Moved) -> None:
-            progress.update(task, completed=position(moved), items=moved.items, units=moved.units)
-
-        yield told
+def _told(
+    place: CheckpointFile | None, about: str, total: int | None, position: Callable[[Moved], int]
+) -> Iterator[Callable[[Moved], None]]:
+    """Show how far it has come, and say how to go on when it is ended before it is done."""
+    with nullcontext() if place is None else place.explained(), shown_progress(about, total=total) as told:
+        yield lambda moved: told(position(moved), f"{moved.items:,} items, {moved.units:,.0f} units")
 
 
 def _tell(

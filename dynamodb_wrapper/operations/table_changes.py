@@ -77,7 +77,7 @@ def _apply(
     while True:
         differences = yield from _differences(entity)
         tried = {*map(_identity, done), *refused}
-        possible = [each for each in differences if _identity(each) not in tried and _is_asked(each, asked, skip)]
+        possible = [each for each in differences if _identity(each) not in tried and each.is_asked(asked, skip)]
         is_another_table = any(each.aspect == "key" for each in differences)  # whoever it belongs to, it is not this
         if is_another_table or not possible:
             return _outcome(done, refused, differences, skip)
@@ -148,11 +148,6 @@ def _tags(arn: str) -> Flow[dict[str, str]]:
 def _identity(difference: TableDifference) -> tuple[str, bool]:
     """Return what tells two steps apart: making an index, for example, from deleting one of that name."""
     return difference.what, difference.actual is None
-
-
-def _is_asked(difference: TableDifference, asked: Collection[str], skip: Collection[Aspect]) -> bool:
-    is_allowed = difference.needs is None or difference.needs in asked
-    return difference.step is not None and is_allowed and difference.aspect not in skip
 
 
 def _with_reason(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -64,6 +64,11 @@ class TableDifference:
         """Whether `apply_table` changes it without being asked: nothing is lost, and nobody is cut off."""
         return self.step is not None and self.needs is None
 
+    def is_asked(self, permitted: Collection[str], skip: Collection[Aspect]) -> bool:
+        """Whether `apply_table` changes it with these permissions, and these aspects left alone."""
+        is_permitted = self.needs is None or self.needs in permitted
+        return self.step is not None and is_permitted and self.aspect not in skip
+
     def __str__(self) -> str:
         said = f"{self.what} is {self.actual or 'missing'}, declared {self.declared or 'none'}"
         reasons = [] if self.why_not is None else [self.why_not]
@@ -98,6 +103,18 @@ class TableDiff:
     def safe(self) -> tuple[TableDifference, ...]:
         """What `apply_table` changes without being asked."""
         return tuple(difference for difference in self.differences if difference.safe)
+
+    def chosen(
+        self, *, delete_indexes: bool = False, disable: bool = False, skip: Collection[Aspect] = ()
+    ) -> tuple[TableDifference, ...]:
+        """Return what `apply_table` with these options would change; nothing of a table that has another key."""
+        permitted = {name for name, given in (("delete_indexes", delete_indexes), ("disable", disable)) if given}
+        others = {difference.table_name for difference in self.differences if difference.aspect == "key"}
+        return tuple(
+            difference
+            for difference in self.differences
+            if difference.is_asked(permitted, skip) and difference.table_name not in others
+        )
 
     @property
     def impossible(self) -> tuple[TableDifference, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Protocol
 
 from dynamodb_wrapper.exceptions import TableInUseError, TableNotFoundError, ValidationError
 from dynamodb_wrapper.operations.declared_tables import declared_table, recovery_params, table_params
@@ -14,6 +14,16 @@ from dynamodb_wrapper.operations.table_options import LONGEST_RECOVERY_DAYS
 
 Progress = Callable[[str], None]
 """Is told each state while a table is waited for: ``"CREATING"``, ``"ACTIVE"``, ..."""
+
+
+class Named(Protocol):
+    """A table that is known by its name at least; an `Entity` is one."""
+
+    @property
+    def table_name(self) -> str:
+        """The physical name."""
+        ...
+
 
 _POLL_SECONDS = 0.25
 _LONGEST_POLL_SECONDS = 5.0
@@ -54,7 +64,7 @@ def ensure_table(entity: Entity[Any], *, wait_seconds: float, progress: Progress
     return made_here
 
 
-def delete_table(entity: Entity[Any], *, wait_seconds: float, progress: Progress) -> Flow[bool]:
+def delete_table(entity: Named, *, wait_seconds: float, progress: Progress) -> Flow[bool]:
     """Delete the table with all its items and wait until it is gone; False if there was none."""
     try:
         yield from call("DeleteTable", {"TableName": entity.table_name}, repeatable=True)
@@ -72,13 +82,13 @@ def one_after_another(*flows: Flow[bool | None]) -> Flow[bool]:
     return any(outcomes)
 
 
-def table_status(entity: Entity[Any]) -> Flow[str | None]:
+def table_status(entity: Named) -> Flow[str | None]:
     """Return DynamoDB's word for the table's state (``"ACTIVE"``, ``"CREATING"``, ...), or None if there is none."""
     table = yield from described(entity)
     return None if table is None else str(table["TableStatus"])
 
 
-def wait_until(entity: Entity[Any], wanted: str | None, *, wait_seconds: float, progress: Progress) -> Flow[None]:
+def wait_until(entity: Named, wanted: str | None, *, wait_seconds: float, progress: Progress) -> Flow[None]:
     """Wait until the table and its indexes have a state (None: until the table is gone).
 
     Raises:
@@ -165,7 +175,7 @@ def _ensure_recovery(entity: Entity[Any], *, wait_seconds: float) -> Flow[None]:
         pause = min(pause * 1.5, _LONGEST_POLL_SECONDS)
 
 
-def described(entity: Entity[Any]) -> Flow[dict[str, Any] | None]:
+def described(entity: Named) -> Flow[dict[str, Any] | None]:
     """Return DynamoDB's description of the table; None if there is none."""
     try:
         response = yield from call("DescribeTable", {"TableName": entity.table_name})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, cast
@@ -76,16 +76,19 @@ class Export:
         self._at_once = at_once
         self._watch = Watch()
 
-    def run(self, told: Told) -> None:
+    def run(self, state: Mapping[str, Any] | None, told: Told) -> None:
         """Export what is not exported yet.
+
+        Args:
+            state: What the checkpoint says; None to begin.
+            told: Is told now and then how much that is.
 
         Raises:
             CommandError: Too many items were refused, or a file is not as it was.
             DynamoDBWrapperError: A request failed.
         """
-        state = None if self._checkpoint is None else self._checkpoint.read()
         if state is not None:
-            self.moved = Moved.of(cast("dict[str, Any]", state["moved"]))
+            self.moved = Moved.of(state["moved"])
             if state["is_read"] and self._output.is_finished():
                 self._done()
                 return
@@ -94,8 +97,8 @@ class Export:
             self._selection, self._scanned.segments, self._at_once, scan, "export"
         ).begun()
         try:
-            self._output.begin(None if state is None else cast("dict[str, Any]", state["output"]))
-            self._rejects.begin(None if state is None else cast("dict[str, Any]", state["rejects"]))
+            self._output.begin(None if state is None else state["output"])
+            self._rejects.begin(None if state is None else state["rejects"])
             self._read(progress, told)
             self._note(progress, is_read=True)
             self._output.finish()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,14 +77,18 @@ class Import:
         self._place = Place()
         self._watch = Watch()
 
-    def run(self, told: Told) -> None:
+    def run(self, state: Mapping[str, Any] | None, told: Told) -> None:
         """Import what is not imported yet.
+
+        Args:
+            state: What the checkpoint says; None to begin.
+            told: Is told now and then how much that is.
 
         Raises:
             CommandError: Too many rows were refused, or the file is damaged or not as it was.
             DynamoDBWrapperError: A request failed.
         """
-        keys = self._begun()
+        keys = self._begun(state)
         try:
             self._read(keys, told)
             self.duplicates = self.moved.accepted - keys.count() if keys.are_all else None
@@ -99,17 +103,16 @@ class Import:
         if self._checkpoint is not None:
             self._checkpoint.remove()
 
-    def _begun(self) -> Keys:
+    def _begun(self, state: Mapping[str, Any] | None) -> Keys:
         """Begin, or go on where an earlier run was ended, and return the keys that were seen."""
         try:
             self._rows.begin(self._source.header())
         except ValidationError as error:
             raise CommandError(f"{self._source.name}: {reason_of(error)}") from error
-        state = None if self._checkpoint is None else self._checkpoint.read()
         if state is not None:
-            self.moved = Moved.of(cast("dict[str, Any]", state["moved"]))
-            self._place = Place(**cast("dict[str, int]", state["place"]))
-        self._rejects.begin(None if state is None else cast("dict[str, Any]", state["rejects"]))
+            self.moved = Moved.of(state["moved"])
+            self._place = Place(**state["place"])
+        self._rejects.begin(None if state is None else state["rejects"])
         path = None if self._checkpoint is None else self._checkpoint.path
         return Keys(None if path is None else path.with_name(f"{path.name}.keys"), is_new=state is None)
 

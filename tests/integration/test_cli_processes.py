@@ -1,0 +1,295 @@
+"""The command line as a process: signals, pipes, terminals, and what is missing where it is installed."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("typer")
+pytest.importorskip("termios", reason="there are pseudo-terminals on Unix only")
+
+from dynamodb_wrapper import PipelineRunLogsRepository
+from dynamodb_wrapper.cli.failures import ExitCode
+from tests.integration.cli_shop import Notes, Orders, add_notes
+from tests.integration.command_line import ROOT, SHOP, environment, process_of
+from tests.integration.test_cli import filled
+from tests.servers import RunningServer, Server
+
+SECONDS = 30.0
+"""How long anything here may take at most."""
+
+_TAKE_THE_TERMINAL = """
+import fcntl, os, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)  # so that Ctrl-C is sent by it
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+@pytest.fixture
+def server(moto_server: RunningServer) -> Iterator[Server]:
+    server = Server(moto_server)
+    yield server
+    server.clean_up()
+
+
+@dataclass(frozen=True)
+class Started:
+    """A place to start the command line in."""
+
+    environment: Mapping[str, str]
+    folder: Path
+
+    def run(self, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+        """Return how a command ended that nobody is there for."""
+        return subprocess.run(
+            process_of(*arguments),
+            env={**self.environment, **more},
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )
+
+    def begin(self, *arguments: str, **more: str) -> subprocess.Popen[str]:
+        """Start a command."""
+        return subprocess.Popen(
+            process_of(*arguments),
+            env={**self.environment, **more},
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def at_a_terminal(self, *arguments: str, typed: Sequence[tuple[str, bytes]] = ()) -> tuple[int, str]:
+        """Return how a command ended at a terminal, and what was on it.
+
+        Args:
+            arguments: The command.
+            typed: What is typed when a text is on the terminal.
+        """
+        terminal, its_end = os.openpty()
+        process = subprocess.Popen(
+            [sys.executable, "-c", _TAKE_THE_TERMINAL, *process_of(*arguments)],
+            env={**self.environment, "TERM": "xterm", "COLUMNS": "200"},
+            cwd=self.folder,
+            stdin=its_end,
+            stdout=its_end,
+            stderr=its_end,
+            start_new_session=True,
+        )
+        os.close(its_end)
+        shown, waiting = b"", list(typed)
+        deadline = time.monotonic() + SECONDS
+        while time.monotonic() < deadline and select.select([terminal], [], [], SECONDS)[0]:
+            try:
+                piece = os.read(terminal, 4096)
+            except OSError:  # it has ended
+                break
+            shown += piece
+            if not piece:
+                break
+            if waiting and waiting[0][0].encode() in shown:
+                os.write(terminal, waiting.pop(0)[1])
+        os.close(terminal)
+        return process.wait(SECONDS), shown.decode()
+
+
+@pytest.fixture
+def started(server: Server, tmp_path: Path) -> Started:
+    return Started(environment(server.endpoint_url, server.table_prefix), tmp_path)
+
+
+def orders_on(server: Server) -> Orders:
+    return filled(Orders(server.config(environment="prod")))
+
+
+def notes_on(server: Server, count: int) -> Notes:
+    return add_notes(server.config(environment="prod"), count)
+
+
+def wait_for(happened: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + SECONDS
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+# --- what is missing ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("missing", ["typer", "rich"])
+def test_without_the_extra_it_says_what_to_install(missing: str) -> None:
+    code = f"import sys; sys.modules[{missing!r}] = None; from dynamodb_wrapper.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=SECONDS, check=False
+    )
+    assert done.returncode == ExitCode.USAGE
+    assert done.stderr == (
+        f"error: the command line needs {missing}, which is not installed: pip install 'dynamodb_wrapper[cli]'\n"
+    )
+
+
+# --- pipes ----------------------------------------------------------------------------------------------------------
+
+
+def test_stdout_has_the_answer_and_nothing_else(started: Started, server: Server) -> None:
+    orders_on(server)
+    done = started.run("scan", f"{SHOP}:Orders", "--json")
+    assert done.returncode == 0
+    assert len([json.loads(line) for line in done.stdout.splitlines()]) == 6
+    assert done.stderr == "a module may print\n"
+
+
+def test_a_reader_that_has_enough_is_no_error(started: Started, server: Server) -> None:
+    add_notes(server.config(environment="prod"), 300, length=1000)  # more than a pipe holds
+    process = started.begin("scan", f"{SHOP}:OldNotes", "--json")
+    assert process.stdout is not None
+    assert process.stderr is not None
+    assert json.loads(process.stdout.readline())["id"]
+    process.stdout.close()
+    said = process.stderr.read()
+    assert process.wait(SECONDS) == ExitCode.BROKEN_PIPE
+    assert said == "a module may print\n"
+    process.stderr.close()
+
+
+def test_an_answer_that_cannot_be_written_is_an_error(started: Started, server: Server) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("there is no /dev/full here")
+    orders_on(server)
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            process_of("tables", "list"),
+            env=started.environment,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )
+    assert done.returncode == ExitCode.OUTPUT
+    assert "No space left" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+# --- terminals ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "is_left"),
+    [
+        (b"y\n", ExitCode.OK, False),
+        (b"n\n", ExitCode.NO, True),
+        (b"\x03", ExitCode.INTERRUPTED, True),
+    ],
+    ids=["yes", "no", "ctrl-c"],
+)
+def test_a_table_is_deleted_only_by_a_yes(
+    started: Started, server: Server, answer: bytes, code: ExitCode, is_left: bool
+) -> None:
+    orders = orders_on(server)
+    ended, shown = started.at_a_terminal("tables", "delete", orders.table_name, typed=[("[y/N]", answer)])
+    assert ended == code
+    assert f"Delete {orders.table_name} (about 6 items" in shown
+    assert "Traceback" not in shown
+    assert (orders.table_status() is not None) is is_left
+
+
+def test_nobody_is_asked_without_a_terminal(started: Started, server: Server) -> None:
+    orders = orders_on(server)
+    done = started.run("tables", "delete", orders.table_name)
+    assert (done.returncode, done.stdout) == (ExitCode.USAGE, "")
+    assert "--yes" in done.stderr
+    assert orders.table_status() == "ACTIVE"
+
+
+def test_colours_are_left_out_where_they_are_not_wanted(started: Started) -> None:
+    plain = Started({**started.environment, "NO_COLOR": "1"}, started.folder)
+    for place, has_colour in ((started, True), (plain, False)):
+        ended, shown = place.at_a_terminal("--help")
+        assert ended == 0
+        assert bool(re.search(r"\x1b\[(\d+;)*(3|9)\d", shown)) is has_colour
+
+
+# --- stopped and killed ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_migration_that_is_stopped_or_killed_goes_on(
+    started: Started, server: Server, number: signal.Signals
+) -> None:
+    notes = notes_on(server, 400)
+    file = started.folder / f"{notes.table_name}.migrate.json"
+    command = ("migrate", f"{SHOP}:Notes", "--yes", "--segments", "1", "--json")
+    process = started.begin(*command)
+    wait_for(lambda: file.exists() or process.poll() is not None)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=SECONDS)
+    assert out == ""
+    assert process.returncode == (ExitCode.INTERRUPTED if number is signal.SIGINT else -signal.SIGKILL)
+    if number is signal.SIGINT:
+        assert "the same command with --resume goes on there" in err
+        assert "Traceback" not in err
+    assert file.exists()
+    noted = json.loads(file.read_text())["state"]["counts"]["scanned"]
+    assert 0 < noted < 400
+
+    done = started.run(*command, "--resume")
+    assert done.returncode == 0, done.stderr
+    assert f"going on after {noted} items" in done.stderr
+    (report,) = map(json.loads, done.stdout.splitlines())
+    assert (report["scanned"], report["rewritten"] + report["current"]) == (400, 400)
+    assert all(note.length == len(note.text) for note in notes.scan())
+    assert list(started.folder.iterdir()) == []
+
+
+def test_watching_is_ended_by_ctrl_c_and_by_the_end_of_the_run(started: Started, server: Server) -> None:
+    logs = PipelineRunLogsRepository(server.config(environment="prod"))
+    logs.ensure_table()
+    logs.create_run_log("r1", "p1", "manual", status="running")
+    stopped, shown = started.at_a_terminal("runs", "watch", "r1", "--every", "0.1", typed=[("running", b"\x03")])
+    assert stopped == ExitCode.INTERRUPTED
+    assert "Traceback" not in shown
+    assert shown.count("\x1b[?25h") == 1  # the cursor is there again
+
+    process = started.begin("runs", "watch", "r1", "--every", "0.1", "--json")
+    assert process.stdout is not None
+    assert json.loads(process.stdout.readline())["status"] == "running"
+    logs.update_run_status("r1", "success")
+    out, err = process.communicate(timeout=SECONDS)
+    assert (process.returncode, err) == (0, "")
+    assert [json.loads(line)["status"] for line in out.splitlines()] == ["success"]
+
+
+# --- completion -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["dynamodb-wrapper", "ta"], ["tables"]),
+        (["dynamodb-wrapper", "tables", "d"], ["diff", "delete"]),
+        (["dynamodb-wrapper", "tables", "delete", "--pro"], ["--profile"]),
+        (["dynamodb-wrapper", "runs", "list", "--status", "fa"], ["failed"]),
+    ],
+)
+def test_the_shell_completes_commands_and_options(started: Started, words: list[str], expected: list[str]) -> None:
+    done = started.run(
+        _DYNAMODB_WRAPPER_COMPLETE="complete_bash", COMP_WORDS="\n".join(words), COMP_CWORD=str(len(words) - 1)
+    )
+    assert done.stdout.split() == expected
