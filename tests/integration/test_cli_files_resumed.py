@@ -237,8 +237,8 @@ def test_what_was_given_up_is_gone_on_with(
     cli.ok(*command)
     copy = cli.raw_table("copy")
     command = ("import", "--table", copy, "--from", "out.ddb", "--format", "dynamodb-json", "--resume")
-    proxy.inject(rules.throttle(), "BatchWriteItem", skip=8, times=None)
-    ended = cli.run(*command, "--rate", 300)
+    proxy.inject(rules.throttle(), "BatchWriteItem", skip=9, times=None)
+    ended = cli.run(*command, "--rate", 200)
     assert (ended.exit_code, "--resume goes on there" in ended.stderr) == (6, True)
     assert 0 < len(cli.items(copy)) < COUNT
     proxy.calm()

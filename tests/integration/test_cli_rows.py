@@ -8,18 +8,18 @@ from collections.abc import Callable
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import BaseModel, ConfigDict, Field, computed_field, create_model
 
 from dynamodb_wrapper.cli.files import parquet
 from dynamodb_wrapper.cli.files.cells import CsvRows
 from dynamodb_wrapper.cli.files.parquet import ParquetRows
 from dynamodb_wrapper.cli.files.rows import ModelRows, PlainRows, StoredRows
-from dynamodb_wrapper.codec import Item, TimeRules
+from dynamodb_wrapper.codec import Item, KeyedList, TimeRules, union_model
 from dynamodb_wrapper.exceptions import ValidationError
 from dynamodb_wrapper.operations.copies import is_same
 from dynamodb_wrapper.operations.declaration import Declaration
@@ -224,6 +224,59 @@ def test_none_the_empty_text_and_odd_texts_are_told_from_each_other(way: Way, va
     entity = entity_of(Colours)
     model = Colours(pk="x", **values)
     assert entity.decode(way(entity, entity.encode(model))) == model
+
+
+class Card(BaseModel):
+    method: Literal["card"] = "card"
+    pk: str
+    digits: bytes
+
+
+class Transfer(BaseModel):
+    method: Literal["transfer"] = "transfer"
+    pk: str
+    codes: set[str] = Field(default_factory=set)
+    paid_at: dt.datetime | None = None
+    days: int | None = 5
+
+
+def test_one_of_several_models_comes_back_as_what_it_was(way: Way) -> None:
+    model = union_model(Annotated[Card | Transfer, Field(discriminator="method")])
+    assert model is not None
+    entity = entity_of(model)
+    at = dt.datetime(2026, 1, 2, tzinfo=dt.UTC)
+    for one in (Card(pk="x", digits=b"\x00\x01"), Transfer(pk="x", codes={"a"}, paid_at=at), Transfer(pk="x")):
+        assert entity.decode(way(entity, entity.encode(one))) == one
+    item = entity.encode(Transfer(pk="x", days=None))
+    back = unless_refused(way, entity, item, ("days",))
+    assert back is None or is_same(back, item)
+
+
+class Step(BaseModel):
+    name: str
+    raw: bytes
+
+
+class Recipe(BaseModel):
+    pk: str
+    steps: list[Step]
+    ends: dt.datetime
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def length(self) -> int:
+        return len(self.steps)
+
+
+def test_what_is_stored_in_forms_of_its_own_is_in_files_as_the_model_has_it(way: Way) -> None:
+    entity = entity_of(Recipe, stored={"steps": KeyedList("name")}, ttl="ends")
+    steps = [Step(name="stir", raw=b"\xff"), Step(name="bake", raw=b"")]
+    recipe = Recipe(pk="x", steps=steps, ends=dt.datetime(2026, 1, 2, tzinfo=dt.UTC))
+    item = entity.encode(recipe)
+    assert (item["ends"].keys(), item["steps"].keys()) == ({"N"}, {"M"})
+    assert is_same(way(entity, item), item)
+    row = json.loads(ModelRows(entity).row(item))
+    assert (row["ends"][:10], row["length"], row["steps"][0]["name"]) == ("2026-01-02", 2, "stir")
 
 
 def test_a_row_of_csv_as_spreadsheets_have_it() -> None:

@@ -62,6 +62,8 @@ class CellRows(ModelRows):
             return "[]" if is_empty_set and member.shape.nullable else None
         ((tag, payload),) = wire.items()
         if tag == "NULL":
+            if self.codec.is_left_out(member.name, None):  # of one model among several: another one's are left out
+                raise RefusedValueError("is None where another model has nothing", None)
             return None
         if member.shape.tags == {tag} and tag in ("S", "B"):
             return str(payload) if tag == "S" else b64encode(read_binary(payload)).decode()
@@ -82,12 +84,20 @@ class CellRows(ModelRows):
             for name, cell in cells.items():
                 member = self.member(name)
                 try:
-                    wire = _nothing(member) if cell is None else _wire(cell, member.shape)
+                    wire = self._nothing(member) if cell is None else _wire(cell, member.shape)
                 except RefusedValueError as refused:
                     raise refused.at(name) from None
                 if wire is not None:
                     attributes[member.attribute] = wire
         return self.stored(attributes)
+
+    def _nothing(self, member: Member) -> Wire | None:
+        """Return what an empty cell is: None where there may be that, the empty text where there must be some."""
+        if self.codec.is_left_out(member.name, None):
+            return None
+        if member.shape.nullable or not member.shape.tags:
+            return {"NULL": True}
+        return {"S": ""} if member.info.is_required() and member.shape.tags == {"S"} else None
 
     def member(self, name: str) -> Member:
         """Return the field of a column.
@@ -113,13 +123,6 @@ def _wire(cell: str, shape: Shape) -> Wire:
     except ValidationError:
         return plain.to_wire(cell)
     return plain.to_wire(value, shape)
-
-
-def _nothing(member: Member) -> Wire | None:
-    """Return what an empty cell is: None where that may be, the empty text where there must be some, else nothing."""
-    if member.shape.nullable or not member.shape.tags:
-        return {"NULL": True}
-    return {"S": ""} if member.info.is_required() and member.shape.tags == {"S"} else None
 
 
 class CsvRows(CellRows):

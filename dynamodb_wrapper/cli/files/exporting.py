@@ -75,6 +75,7 @@ class Export:
         )
         self._at_once = at_once
         self._watch = Watch()
+        self._is_noted = False
 
     def run(self, state: Mapping[str, Any] | None, told: Told) -> None:
         """Export what is not exported yet.
@@ -88,6 +89,7 @@ class Export:
             DynamoDBWrapperError: A request failed.
         """
         if state is not None:
+            self._is_noted = True
             self.moved = Moved.of(state["moved"])
             if state["is_read"] and self._output.is_finished():
                 self._done()
@@ -105,6 +107,8 @@ class Export:
         finally:
             self._output.close()
             self._rejects.close()
+            if not self._is_noted:  # ended before there was a checkpoint
+                self._output.discard()
         self._done()
 
     def _done(self) -> None:
@@ -145,6 +149,7 @@ class Export:
         output, rejects = self._output.commit(), self._rejects.commit()
         self.moved.seconds += self._watch.lap()
         if self._checkpoint is not None:
+            self._is_noted = True
             self._checkpoint.write(
                 {
                     "scan": progress.checkpoint(),

@@ -94,8 +94,11 @@ class Import:
             self.duplicates = self.moved.accepted - keys.count() if keys.are_all else None
         except BaseException:  # Ctrl-C too: what is done is written down, and the error goes on
             self._rejects.forget()
-            self._note(keys)
-            keys.close()
+            if self.moved.rows:
+                self._note(keys)
+                keys.close()
+            else:
+                keys.remove()
             raise
         finally:
             self._rejects.close()

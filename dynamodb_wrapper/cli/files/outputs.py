@@ -55,6 +55,10 @@ class Output(Protocol):
         """Let go of what is open."""
         ...
 
+    def discard(self) -> None:
+        """Delete what was written, which nobody can go on with."""
+        ...
+
 
 class StandardOutput:
     """Rows on standard output."""
@@ -88,6 +92,9 @@ class StandardOutput:
 
     def close(self) -> None:
         """Do nothing."""
+
+    def discard(self) -> None:
+        """Do nothing: what is written is gone."""
 
 
 class GrowingFile:
@@ -213,9 +220,15 @@ class FileOutput:
         """Let go of what is open."""
         self._growing.close()
 
+    def discard(self) -> None:
+        """Delete what was written."""
+        self._part.unlink(missing_ok=True)
+
 
 def on_disk(path: Path) -> None:
-    """Bring a file, or the names in a folder, to the disk."""
+    """Bring a file, or the names in a folder, to the disk, where the system can be told to."""
+    if os.name == "nt":
+        return
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -12,14 +12,15 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import date, datetime
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from types import NoneType, UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from dynamodb_wrapper.cli.failures import CommandError
 from dynamodb_wrapper.cli.files import plain
 from dynamodb_wrapper.cli.files.cells import Cell, CellRows
 from dynamodb_wrapper.codec import Item, Member, RefusedValueError, Wire
 from dynamodb_wrapper.exceptions import ValidationError
-from dynamodb_wrapper.operations.declaration import DATETIMES, classes_of
+from dynamodb_wrapper.operations.declaration import DATETIMES
 from dynamodb_wrapper.operations.entity import Entity
 
 _GROUP_ROWS = 100_000
@@ -154,20 +155,27 @@ def _group(lines: Iterator[bytes]) -> Iterator[bytes]:
 
 def _kind(member: Member) -> str:
     """Return what a field is in Parquet; what has no type of its own there is text, or JSON."""
-    shape, classes = member.shape, list(classes_of(member.info.annotation))
-    element = shape.element
-    if shape.tags == {"S"} and classes and all(issubclass(each, DATETIMES) for each in classes):
+    shape, element, kind = member.shape, member.shape.element, _class_of(member.info.annotation)
+    if shape.tags == {"S"} and issubclass(kind, date):
+        return "timestamp" if issubclass(kind, datetime) else "date"
+    if shape.tags == {"S"} and issubclass(kind, DATETIMES):  # Pydantic's own ones
         return "timestamp"
-    if shape.tags == {"S"} and classes and all(issubclass(each, date) for each in classes):
-        return "date"
-    if shape.tags == {"N"} and classes and all(issubclass(each, int) for each in classes):
-        return "int64"
-    if shape.tags == {"N"} and classes and all(issubclass(each, float) for each in classes):
-        return "float64"
+    if shape.tags == {"N"} and issubclass(kind, int | float):
+        return "int64" if issubclass(kind, int) else "float64"
     if shape.tags in ({"BOOL"}, {"B"}):
         return "bool" if shape.tags == {"BOOL"} else "binary"
     is_list = element is not None and element.tags == {"S"} and not element.nullable and shape.tags <= {"L", "SS"}
     return "texts" if is_list else "text"
+
+
+def _class_of(annotation: Any) -> type:
+    """Return the class that every value of an annotation is of, but for None; ``object`` where there are several."""
+    if get_origin(annotation) is Annotated:
+        return _class_of(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, UnionType):
+        members = [each for each in get_args(annotation) if each is not NoneType]
+        return _class_of(members[0]) if len(members) == 1 else object
+    return annotation if isinstance(annotation, type) else object
 
 
 _READERS: Mapping[str, Callable[[str], Any]] = {

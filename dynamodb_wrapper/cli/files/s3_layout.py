@@ -150,6 +150,11 @@ class FolderOutput:
         if self._growing is not None:
             self._growing.close()
 
+    def discard(self) -> None:
+        """Delete what was written."""
+        if (self._part / "_started").exists():
+            shutil.rmtree(self._part)
+
     def _summary(self, files_key: str) -> Mapping[str, object]:
         arn = self._table_arn
         return {
