@@ -79,17 +79,10 @@ def export(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it is there.")] = False,
 ) -> None:
     """Write all items of a repository or table to a file; exit code 1 if some could not be."""
-    kept, item_count = _kept(invocation, repository, table)
+    kept = _kept(invocation, repository, table)
     form = format_of(to, form)
     rows = kept.rows(form, lossy=lossy)
-    work = {
-        "command": "export",
-        "table": kept.entity.table_name,
-        "to": str(to.absolute()),
-        "format": form,
-        "segments": segments,
-        "lossy": lossy,
-    }
+    work = kept.work("export", to=str(to.absolute()), format=form, segments=segments, lossy=lossy)
     place = None if to == STANDARD else CheckpointFile(checkpoint or to.with_name(f"{to.name}.checkpoint"), work)
     state = _begun(place, resume=resume, restart=restart)
     if state is None and to != STANDARD and to.exists():
@@ -104,7 +97,7 @@ def export(
         rejects=refused,
         checkpoint=place,
     )
-    with _told(place, kept.entity.table_name, item_count, lambda moved: moved.rows) as told:
+    with _told(place, kept.entity.table_name, kept.item_count, lambda moved: moved.rows) as told:
         job.run(state, told)
     _tell(invocation, job.moved, refused, to_stdout=to != STANDARD, what="read_units")
     _tell_unknown(rows.not_known, "items have {names}, which the model does not know: not in the file")
@@ -133,18 +126,12 @@ def import_(
     restart: Restart = False,
 ) -> None:
     """Write all rows of a file to the table of a repository, or to another table; exit code 1 if some were refused."""
-    kept, _ = _kept(invocation, repository, table)
+    kept = _kept(invocation, repository, table)
     form = format_of(source, form)
     rows = kept.rows(form)
     given = input_of(source, form)
     identity = given.identity()
-    work = {
-        "command": "import",
-        "table": kept.entity.table_name,
-        "format": form,
-        "create_only": create_only,
-        "file": identity,
-    }
+    work = kept.work("import", file=identity, format=form, create_only=create_only)
     table_name = kept.entity.table_name.replace(":", "_").replace("/", "_")  # it may be an ARN
     beside = source.with_name(f"{source.name}.{table_name}.checkpoint")
     place = None if identity is None or dry_run else CheckpointFile(checkpoint or beside, work)
@@ -168,17 +155,14 @@ def import_(
     _end(refused)
 
 
-def _kept(invocation: Invocation, repository: str | None, table: str | None) -> tuple[Kept, int]:
-    """Return what is exported or imported, and about how many items there are."""
+def _kept(invocation: Invocation, repository: str | None, table: str | None) -> Kept:
+    """Return what is exported or imported."""
     if (repository is None) == (table is None):
         raise CommandError("name a repository, as module:Class, or a table, with --table: one of the two")
+    entity = None if repository is None else invocation.repository(repository)._entity
     driver = connection_for(invocation.config).driver
-    if repository is None:
-        stored = driver.run(stored_table(str(table)))
-        return Kept(stored.entity, False, stored.arn), stored.item_count
-    entity = invocation.repository(repository)._entity
-    stored = driver.run(stored_table(entity.table_name))
-    return Kept(entity, True, stored.arn), stored.item_count if entity.declaration.kind is None else 0
+    stored = driver.run(stored_table(str(table) if entity is None else entity.table_name))
+    return Kept(entity or stored.entity, stored, repository)
 
 
 def _begun(place: CheckpointFile | None, *, resume: bool, restart: bool) -> dict[str, object] | None:

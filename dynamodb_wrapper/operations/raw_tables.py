@@ -24,11 +24,13 @@ class StoredTable:
     Attributes:
         entity: Its keys and those of its indexes, over items of any kind.
         arn: Its ARN; None where the server does not say.
+        table_id: What tells it from a table of the same name before or after it; None likewise.
         item_count: How many items it has; DynamoDB counts them about every six hours.
     """
 
     entity: Entity[Any]
     arn: str | None
+    table_id: str | None
     item_count: int
 
 
@@ -40,7 +42,9 @@ def stored_table(table_name: str) -> Flow[StoredTable]:
     """
     response = yield from call("DescribeTable", {"TableName": table_name})
     table: Params = response["Table"]
-    return StoredTable(_entity(table_name, table), table.get("TableArn"), int(table.get("ItemCount", 0)))
+    return StoredTable(
+        _entity(table_name, table), table.get("TableArn"), table.get("TableId"), int(table.get("ItemCount", 0))
+    )
 
 
 def _entity(table_name: str, table: Params) -> Entity[Any]:

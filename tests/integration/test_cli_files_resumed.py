@@ -204,6 +204,17 @@ def test_an_import_does_not_go_on_with_another_file(cli: CommandLine) -> None:
     assert cli.ok(*command, "--restart")["items"] == COUNT + 1
 
 
+def test_an_import_does_not_go_on_in_another_table_of_the_same_name(cli: CommandLine) -> None:
+    table = cli.raw_table("target")
+    Path("in.jsonl").write_text("\n".join(json.dumps({"pk": key}) for key in KEYS))
+    command = ("import", "--table", table, "--from", "in.jsonl")
+    cli.interrupted(Path(f"in.jsonl.{table}.checkpoint"), *command, "--rate", 120, how=signal.SIGKILL)
+    cli.server.client.delete_table(TableName=table)
+    cli.raw_table("target")
+    other = cli.run(*command, "--resume")
+    assert (other.exit_code, "other work" in other.stderr, cli.items(table)) == (2, True, [])
+
+
 # --- a server that has had enough -----------------------------------------------------------------------------------
 
 

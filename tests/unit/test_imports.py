@@ -171,6 +171,7 @@ def test_a_table_without_a_repository_is_known_by_its_keys() -> None:
     described = {
         "Table": {
             "TableArn": "arn:aws:dynamodb:us-east-1:123456789012:table/t",
+            "TableId": "12345a12-abcd-123a-ab12-1234abc12345",
             "ItemCount": 7,
             "KeySchema": [
                 {"AttributeName": "model_config", "KeyType": "HASH"},
@@ -200,5 +201,6 @@ def test_a_table_without_a_repository_is_known_by_its_keys() -> None:
     assert table.entity.table_key_attributes == ("model_config", "0 odd")
     assert table.entity.key_tags == {"model_config": "B", "0 odd": "N", "by": "S"}
     assert (table.arn, table.item_count) == ("arn:aws:dynamodb:us-east-1:123456789012:table/t", 7)
+    assert table.table_id == "12345a12-abcd-123a-ab12-1234abc12345"
     with pytest.raises(ValidationError, match="'by' of table 't' is of DynamoDB type N"):
         imports.incoming(table.entity, {"model_config": {"B": b"x"}, "0 odd": {"N": "1"}, "by": {"N": "1"}})

@@ -17,6 +17,7 @@ from dynamodb_wrapper.cli.files.parquet import ParquetRows
 from dynamodb_wrapper.cli.files.rows import ModelRows, PlainRows, Rows, StoredRows
 from dynamodb_wrapper.cli.files.s3_layout import FolderInput, FolderOutput
 from dynamodb_wrapper.operations.entity import Entity
+from dynamodb_wrapper.operations.raw_tables import StoredTable
 
 STANDARD = Path("-")
 
@@ -74,13 +75,35 @@ class Kept:
 
     Attributes:
         entity: The table.
-        has_model: Whether a repository says what items are.
-        arn: The ARN of the table; None where it is not known.
+        table: What DynamoDB says of the table.
+        repository: The repository that says what items are, as it was named; None without one.
     """
 
     entity: Entity[Any]
-    has_model: bool
-    arn: str | None = None
+    table: StoredTable
+    repository: str | None = None
+
+    @property
+    def has_model(self) -> bool:
+        """Whether a repository says what items are."""
+        return self.repository is not None
+
+    @property
+    def item_count(self) -> int | None:
+        """About how many items there are; None in a table that others share."""
+        return None if self.entity.declaration.kind is not None else self.table.item_count
+
+    def work(self, command: str, **options: object) -> dict[str, object]:
+        """Return what is done, for checkpoints: with another table, repository or option it is other work."""
+        table = self.table
+        return {
+            "command": command,
+            "table": self.entity.table_name,
+            "table_arn": table.arn,
+            "table_id": table.table_id,
+            "repository": self.repository,
+            **options,
+        }
 
     def rows(self, form: Format, *, lossy: bool = False) -> Rows:
         """Return what makes rows of items, and items of rows.
@@ -106,7 +129,7 @@ class Kept:
         if path == STANDARD:
             return StandardOutput(rows.header)
         if form is Format.S3_EXPORT:
-            return FolderOutput(path, table_arn=self.arn)
+            return FolderOutput(path, table=self.table)
         if isinstance(rows, ParquetRows):
             return FileOutput(path, packed=False, convert=rows.write)
         return FileOutput(path, rows.header)

@@ -24,6 +24,7 @@ from uuid import uuid4
 from dynamodb_wrapper.cli.failures import CommandError
 from dynamodb_wrapper.cli.files.inputs import LinesInput, Place, Record, md5_of
 from dynamodb_wrapper.cli.files.outputs import GrowingFile, on_disk
+from dynamodb_wrapper.operations.raw_tables import StoredTable
 
 SUMMARY = "manifest-summary.json"
 FILES = "manifest-files.json"
@@ -51,17 +52,17 @@ class FolderOutput:
 
     Args:
         path: The folder.
-        table_arn: Of the table, for the manifest; None where it is not known.
+        table: The table, for the manifest.
         file_bytes: How many bytes a file has before another one is begun, unpacked.
     """
 
     is_lasting = True
 
-    def __init__(self, path: Path, *, table_arn: str | None, file_bytes: int = _FILE_BYTES) -> None:
+    def __init__(self, path: Path, *, table: StoredTable, file_bytes: int = _FILE_BYTES) -> None:
         self.name = str(path)
         self._path = path
         self._part = path.with_name(f"{path.name}.part")
-        self._table_arn = table_arn
+        self._table = table
         self._file_bytes = file_bytes
         now = datetime.now(UTC)
         self._started = _moment(now)
@@ -156,14 +157,14 @@ class FolderOutput:
             shutil.rmtree(self._part)
 
     def _summary(self, files_key: str) -> Mapping[str, object]:
-        arn = self._table_arn
+        arn = self._table.arn
         return {
             "version": "2020-06-30",
             "exportArn": None if arn is None else f"{arn}/export/{self._id}",
             "startTime": self._started,
             "endTime": _moment(datetime.now(UTC)),
             "tableArn": arn,
-            "tableId": None,
+            "tableId": self._table.table_id,
             "exportTime": self._started,
             "s3Bucket": None,
             "s3Prefix": None,
