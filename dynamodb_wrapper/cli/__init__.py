@@ -19,4 +19,6 @@ def main() -> None:
         install = "pip install 'dynamodb_wrapper[cli]'"
         sys.stderr.write(f"error: the command line needs {name}, which is not installed: {install}\n")
         sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
     app.run()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import io
 import os
 import sys
@@ -11,23 +10,26 @@ from collections.abc import Callable, Mapping
 import typer
 
 from dynamodb_wrapper.cli import configuration, health, items, migrate, policies, runs, tables, transfer
-from dynamodb_wrapper.cli.invocation import connected, root, with_shared_options
+from dynamodb_wrapper.cli.invocation import connected, group, root, with_shared_options
 
 _CONTEXT = {"help_option_names": ["-h", "--help"]}
 
 
 app = typer.Typer(name="dynamodb-wrapper", pretty_exceptions_enable=False)
-app.callback(context_settings=_CONTEXT, invoke_without_command=True)(
-    with_shared_options(root, inspect.signature(root, eval_str=True).parameters.values())
-)
+app.callback(context_settings=_CONTEXT, invoke_without_command=True)(with_shared_options(root))
+_in_group = with_shared_options(group)
 
 
-def _add(commands: Mapping[str, Callable[..., None]], *, group: str | None = None, about: str = "") -> None:
-    """Add commands by name, to the whole or to a group of their own."""
-    to = app
-    if group is not None:
-        to = typer.Typer(help=about, no_args_is_help=True)
-        app.add_typer(to, name=group)
+def _group(name: str, about: str) -> typer.Typer:
+    """Return a new group of commands."""
+    made = typer.Typer(no_args_is_help=True)
+    made.callback(help=about, context_settings=_CONTEXT)(_in_group)
+    app.add_typer(made, name=name)
+    return made
+
+
+def _add(commands: Mapping[str, Callable[..., None]], *, to: typer.Typer = app) -> None:
+    """Add commands by name."""
     for name, command in commands.items():
         to.command(name, context_settings=_CONTEXT)(connected(command))
 
@@ -46,7 +48,7 @@ _add(
         "template": policies.template,
     }
 )
-_add({"show": configuration.show}, group="config", about="The configuration: settings, and where they come from.")
+_add({"show": configuration.show}, to=_group("config", "The configuration: settings, and where they come from."))
 _add(
     {
         "list": tables.list_tables,
@@ -55,13 +57,11 @@ _add(
         "apply": tables.apply,
         "delete": tables.delete,
     },
-    group="tables",
-    about="Tables: list, create, compare with their declarations, change, delete.",
+    to=_group("tables", "Tables: list, create, compare with their declarations, change, delete."),
 )
 _add(
     {"list": runs.list_runs, "show": runs.show, "watch": runs.watch},
-    group="runs",
-    about="Runs of pipelines: list, show, watch. Times are in the user's zone.",
+    to=_group("runs", "Runs of pipelines: list, show, watch. Times are in the user's zone."),
 )
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dynamodb_wrapper.cli.failures import CommandError, say
-from dynamodb_wrapper.exceptions import DynamoDBWrapperError
+from dynamodb_wrapper.exceptions import DynamoDBWrapperError, InvalidCursorError
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +81,15 @@ class CheckpointFile:
 
     @contextmanager
     def explained(self) -> Iterator[None]:
-        """Say how to go on when the block is ended before it is done."""
+        """Say how to go on when the block is ended before it is done.
+
+        Raises:
+            CommandError: What the file says is of no use to the work.
+        """
         try:
             yield
+        except InvalidCursorError as error:
+            raise CommandError(f"{self.path} is of no use, --restart begins anew: {error.message}") from error
         except (KeyboardInterrupt, CommandError, DynamoDBWrapperError):
             if self.path.exists():
                 say(f"what is done is noted in {self.path}; the same command with --resume goes on there")

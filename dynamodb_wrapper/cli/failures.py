@@ -31,7 +31,7 @@ class ExitCode(IntEnum):
     NO = 1
     """It ran, and the answer is no: differences, not healthy, some items failed, or nothing was done at a prompt."""
     USAGE = 2
-    """The command, a key, a condition or a repository class is wrong; nothing was sent, or DynamoDB refused it."""
+    """The command, a key, a condition or a repository class is wrong; or a stored item is no valid model."""
     NOT_FOUND = 3
     """There is no such table or item."""
     UNREACHABLE = 4
@@ -40,10 +40,10 @@ class ExitCode(IntEnum):
     """There are no usable credentials, or they lack a permission."""
     REFUSED = 6
     """DynamoDB refused for another reason: throttled, a limit, a table in use, a condition."""
-    OUTPUT = 74
-    """The answer could not be written, or a file not read."""
     BUG = 70
     """Something that should not happen, in the command line or in the code of a repository."""
+    OUTPUT = 74
+    """The answer could not be written, or a file not read."""
     INTERRUPTED = 130
     """Ctrl-C, at a prompt too; what was begun can be gone on with."""
     BROKEN_PIPE = 141

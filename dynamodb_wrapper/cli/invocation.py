@@ -190,6 +190,12 @@ def root(
         sys.stdout.write(f"{text}\n")
 
 
+def group(context: typer.Context, **shared: Any) -> None:
+    """Take the options that every command has, between the name of a group and that of a command in it."""
+    outer: Shared = context.obj or Shared()
+    context.obj = outer.overridden(shared_options(**shared))
+
+
 def connected(command: Callable[..., None]) -> Callable[..., None]:
     """Return a command for Typer: with the options of all commands, and with errors told in one line.
 
@@ -208,8 +214,16 @@ def connected(command: Callable[..., None]) -> Callable[..., None]:
     return with_shared_options(run, own)
 
 
-def with_shared_options(run: Callable[..., None], own: Iterable[inspect.Parameter]) -> Callable[..., None]:
-    """Make Typer see, as parameters of a function, its own and the options that every command has."""
+def with_shared_options(
+    run: Callable[..., None], own: Iterable[inspect.Parameter] | None = None
+) -> Callable[..., None]:
+    """Return a function of which Typer sees its own parameters, and then the options that every command has.
+
+    Args:
+        run: The function; it is changed.
+        own: Its own parameters; by default what its signature says.
+    """
+    own = inspect.signature(run, eval_str=True).parameters.values() if own is None else own
     context = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
     named = [each for each in own if each.kind is not inspect.Parameter.VAR_KEYWORD and each.name != context.name]
     asked = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in (context, *named, *_SHARED)]

@@ -69,14 +69,14 @@ def query(
     *,
     index: Index = None,
     eq: Annotated[list[str] | None, typer.Option("--eq", help="The sort key (its next part) is this.")] = None,
-    lt: Annotated[str | None, typer.Option("--lt", help="It is below this.")] = None,
-    le: Annotated[str | None, typer.Option("--le", help="It is at most this.")] = None,
-    gt: Annotated[str | None, typer.Option("--gt", help="It is above this.")] = None,
-    ge: Annotated[str | None, typer.Option("--ge", help="It is at least this.")] = None,
+    lt: Annotated[str | None, typer.Option("--lt", help="The sort key is below this.")] = None,
+    le: Annotated[str | None, typer.Option("--le", help="The sort key is at most this.")] = None,
+    gt: Annotated[str | None, typer.Option("--gt", help="The sort key is above this.")] = None,
+    ge: Annotated[str | None, typer.Option("--ge", help="The sort key is at least this.")] = None,
     between: Annotated[
-        tuple[str, str] | None, typer.Option("--between", help="It is between these two, or one of them.")
+        tuple[str, str] | None, typer.Option("--between", help="The sort key is between these two, or one of them.")
     ] = None,
-    begins_with: Annotated[str | None, typer.Option("--begins-with", help="It begins so.")] = None,
+    begins_with: Annotated[str | None, typer.Option("--begins-with", help="The sort key begins so.")] = None,
     descending: Annotated[bool, typer.Option("--descending", help="From the highest sort key to the lowest.")] = False,
     where: Where = None,
     attributes: Attributes = None,

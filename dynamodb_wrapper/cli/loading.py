@@ -20,6 +20,8 @@ from dynamodb_wrapper.repositories import BaseDynamoRepository
 from dynamodb_wrapper.repositories.declarations import model_argument
 from dynamodb_wrapper.repositories.tables import TableFoundation
 
+_LIBRARY = Path(repositories.__file__ or "").parent.parent
+
 AnyRepository = BaseDynamoRepository[Any]
 
 _SPECIFICATION = re.compile(r"(?P<module>[^\W\d]\w*(?:\.[^\W\d]\w*)*):(?P<name>[^\W\d]\w*(?:\.[^\W\d]\w*)*)")
@@ -84,6 +86,9 @@ def load_class(specification: str) -> type[Any]:
 
 def _sync_class(found: type[Any]) -> type[Any]:
     """Return a sync repository class that declares what an async one does; its async methods are not there."""
+    if found.__module__.startswith("dynamodb_wrapper."):  # those of ours are written twice
+        ours: type[Any] = getattr(repositories, found.__name__.removeprefix("Async"))
+        return ours
     members: dict[str, Any] = {}
     for base in reversed(found.__mro__):
         if base not in repositories.AsyncBaseDynamoRepository.__mro__:
@@ -116,8 +121,9 @@ def _module(name: str) -> ModuleType:
     except DeclarationError:
         raise
     except (Exception, SystemExit) as error:  # a module may do anything when it is imported
-        places = [frame for frame in traceback.extract_tb(error.__traceback__) if "importlib" not in frame.filename]
-        where = f" ({Path(places[-1].filename).name}, line {places[-1].lineno})" if len(places) > 1 else ""
+        frames = traceback.extract_tb(error.__traceback__)
+        places = [each for each in frames if "importlib" not in each.filename and str(_LIBRARY) not in each.filename]
+        where = f" ({Path(places[-1].filename).name}, line {places[-1].lineno})" if places else ""
         raise CommandError(f"module {name} cannot be imported: {type(error).__name__}: {error}{where}") from error
 
 

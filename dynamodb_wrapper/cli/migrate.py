@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +16,6 @@ from dynamodb_wrapper.cli.failures import CommandError, ExitCode
 from dynamodb_wrapper.cli.invocation import Invocation, RepositoryName
 from dynamodb_wrapper.cli.output import shown
 from dynamodb_wrapper.cli.progress import shown_progress
-from dynamodb_wrapper.exceptions import InvalidCursorError
 from dynamodb_wrapper.operations import named_tables
 from dynamodb_wrapper.operations.migrations import MigrationReport
 from dynamodb_wrapper.transport import connection_for
@@ -123,14 +121,9 @@ class _Job:
         versions = Counter({str(version): count for version, count in report.versions.items()})
         return {**counts, "versions": dict(versions + Counter(self.before.get("versions", {})))}
 
-    @contextmanager
-    def explained(self) -> Iterator[None]:
-        """Say how to go on when the block is ended before it is done."""
-        with nullcontext() if self.file is None else self.file.explained():
-            try:
-                yield
-            except InvalidCursorError as error:
-                raise CommandError(f"{error.message} (--restart)") from error
+    def explained(self) -> AbstractContextManager[None]:
+        """Return what says how to go on when its block is ended before it is done."""
+        return nullcontext() if self.file is None else self.file.explained()
 
     def done(self) -> None:
         """Forget the checkpoint."""

@@ -33,20 +33,19 @@ class Output:
 
     as_json: bool = False
 
-    def rows(self, rows: Iterable[Mapping[str, object]], *, columns: Sequence[str] | None = None) -> int:
-        """Print rows as they come, or as a table when all are there, and return how many there were.
+    def rows(self, rows: Iterable[Mapping[str, object]], *, columns: Sequence[str] | None = None) -> None:
+        """Print rows: JSON lines as they come, or a table when all are there; nothing when there are none.
 
         Args:
             rows: The rows, by column.
             columns: What the table shows; by default what the rows have. JSON lines have everything.
         """
         if self.as_json:
-            return sum(self._line(row) for row in rows)
-        whole = list(rows)
-        named = columns if columns is not None else list(dict.fromkeys(name for row in whole for name in row))
-        if whole:
+            for row in rows:
+                self._line(row)
+        elif whole := list(rows):
+            named = columns if columns is not None else list(dict.fromkeys(name for row in whole for name in row))
             console().print(grid(named, ([row.get(name) for name in named] for row in whole)))
-        return len(whole)
 
     def record(self, values: Mapping[str, object]) -> None:
         """Print one thing: its values below each other, or one JSON line."""
@@ -80,11 +79,10 @@ class Output:
         """Tell people something that is not part of the answer, on stderr."""
         say(message)
 
-    def _line(self, row: Mapping[str, object]) -> int:
+    def _line(self, row: Mapping[str, object]) -> None:
         sys.stdout.write(to_json(row) + "\n")
         if sys.stdout.isatty():
             sys.stdout.flush()
-        return 1
 
 
 def grid(columns: Sequence[str], rows: Iterable[Iterable[object]]) -> Table:

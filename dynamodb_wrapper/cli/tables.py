@@ -14,6 +14,7 @@ from dynamodb_wrapper.cli.loading import AnyRepository, is_specification
 from dynamodb_wrapper.operations import named_tables, tables
 from dynamodb_wrapper.operations.named_tables import NamedTable, TableSummary
 from dynamodb_wrapper.operations.table_diff import Aspect, TableDifference
+from dynamodb_wrapper.repositories.tables_as_code import table_names
 from dynamodb_wrapper.transport import connection_for
 
 WaitSeconds = Annotated[
@@ -57,7 +58,7 @@ def create(invocation: Invocation, repositories: RepositoryNames, *, wait_second
     """Make the tables of repositories, as declared, where they do not exist; what is there is not changed."""
     for repository in invocation.repositories(repositories):
         made = repository.ensure_table(wait_seconds=wait_seconds, progress=_told(invocation, repository))
-        invocation.output.rows([{"table_name": repository.table_name, "made": made}])
+        invocation.output.line({"table_name": repository.table_name, "made": made})
 
 
 def diff(invocation: Invocation, repositories: RepositoryNames) -> None:
@@ -124,7 +125,7 @@ def delete(
 ) -> None:
     """Delete tables with everything in them: say how much that is, and ask."""
     driver = connection_for(invocation.config).driver
-    wanted = list(dict.fromkeys(_physical_name(invocation, name) for name in names))
+    wanted = list(dict.fromkeys(each for name in names for each in _physical_names(invocation, name)))
     found = driver.run(named_tables.summaries(wanted))
     if missing := [name for name in wanted if name not in {each.table_name for each in found}]:
         raise CommandError(f"there is no table {', '.join(missing)}; nothing was deleted", ExitCode.NOT_FOUND)
@@ -133,11 +134,11 @@ def delete(
         gone = driver.run(
             tables.delete_table(NamedTable(name), wait_seconds=wait_seconds, progress=_silent), each_request=True
         )
-        invocation.output.rows([{"table_name": name, "deleted": gone}])
+        invocation.output.line({"table_name": name, "deleted": gone})
 
 
-def _physical_name(invocation: Invocation, name: str) -> str:
-    return str(invocation.repository(name).table_name) if is_specification(name) else name
+def _physical_names(invocation: Invocation, name: str) -> list[str]:
+    return table_names(invocation.declared([name])) if is_specification(name) else [name]
 
 
 def _described(table: TableSummary) -> str:

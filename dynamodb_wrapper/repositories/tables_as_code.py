@@ -86,6 +86,11 @@ def iam_policy(
     )
 
 
+def table_names(repositories: Iterable[AnyRepository]) -> list[str]:
+    """Return the physical names of the tables that repositories keep, each once; some keep more than one."""
+    return list(dict.fromkeys(entity.table_name for entity in _entities(repositories)))
+
+
 def _region_of(repositories: Iterable[AnyRepository]) -> str:
     regions = sorted({each.config.region_name or "*" for each in repositories})
     if len(regions) > 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -140,6 +141,7 @@ class Notes(BaseDynamoRepository[Note]):
 
     @staticmethod
     def upcast_v1_v2(item: dict[str, Any]) -> dict[str, Any]:
+        time.sleep(float(os.environ.get("TEST_SECONDS_AN_ITEM", "0")))
         if item["text"] == os.environ.get("TEST_STOP_AT"):
             raise KeyboardInterrupt
         if item["text"] == "bad":

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import re
 import sys
+import tomllib
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -31,11 +33,11 @@ from dynamodb_wrapper import (
     ValidationError,
     __version__,
 )
-from dynamodb_wrapper.cli import failures, output
+from dynamodb_wrapper.cli import failures, main, output
 from dynamodb_wrapper.cli.failures import ExitCode
 from dynamodb_wrapper.transport import drop_embedded, reset_connection
 from tests.integration.cli_shop import MONDAY, Address, Order, Orders, Readings, Status, Tickets, add_notes
-from tests.integration.command_line import SHOP, CommandLine
+from tests.integration.command_line import ROOT, SHOP, CommandLine
 from tests.servers import RunningServer, Server
 
 
@@ -144,6 +146,12 @@ def settings(answer: Any) -> dict[str, tuple[Any, str]]:
     return {line["setting"]: (line["value"], line["source"]) for line in answer.lines}
 
 
+def test_the_script_is_declared() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    script = EntryPoint("dynamodb-wrapper", project["scripts"]["dynamodb-wrapper"], "console_scripts")
+    assert script.load() is main
+
+
 def test_without_a_command_it_says_what_there_is(cli: CommandLine) -> None:
     answer = cli()
     assert answer.code == ExitCode.OK
@@ -160,19 +168,20 @@ def test_the_configuration_is_shown_with_where_it_comes_from(cli: CommandLine, s
     assert shown["aws_secret_access_key"] == ("**********", "AWS_SECRET_ACCESS_KEY")
 
 
-@pytest.mark.parametrize("before", [True, False])
-def test_options_are_stronger_than_the_environment_before_and_after_the_command(cli: CommandLine, before: bool) -> None:
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_options_are_stronger_than_the_environment_wherever_they_stand(cli: CommandLine, place: int) -> None:
     options = ["--region", "eu-west-1", "--endpoint", "http://other:1", "--timezone", "Asia/Tokyo", "--json"]
     command = ["config", "show"]
-    shown = settings(cli(*(options + command if before else command + options)))
+    shown = settings(cli(*command[:place], *options, *command[place:]))
     assert shown["region_name"] == ("eu-west-1", "--region")
     assert shown["endpoint_url"] == ("http://other:1", "--endpoint")
     assert shown["user_timezone"] == ("Asia/Tokyo", "--timezone")
 
 
 def test_the_option_nearer_to_the_arguments_counts(cli: CommandLine) -> None:
-    answer = cli("--region", "eu-west-1", "config", "show", "--region", "eu-west-2", "--json")
-    assert settings(answer)["region_name"] == ("eu-west-2", "--region")
+    outer = ("--region", "eu-west-1", "config", "--region", "eu-west-2", "show", "--json")
+    assert settings(cli(*outer))["region_name"] == ("eu-west-2", "--region")
+    assert settings(cli(*outer, "--region", "eu-west-3"))["region_name"] == ("eu-west-3", "--region")
 
 
 def test_a_profile_takes_the_place_of_the_environments_credentials(cli: CommandLine) -> None:
@@ -293,6 +302,12 @@ def test_an_async_repository_is_used_as_it_is_declared(reading: CommandLine, nam
     assert sorted(line["number"] for line in answer.lines) == [0, 2, 9]
 
 
+def test_an_async_repository_of_the_library_is_its_sync_one(reading: CommandLine) -> None:
+    answer = reading("scan", "dynamodb_wrapper:AsyncPipelineRunLogsRepository", "--json")
+    assert sorted(line["run_id"] for line in answer.lines) == ["r0", "r1", "r2"]
+    assert reading("tables", "diff", "dynamodb_wrapper:AsyncPipelineRunLogsRepository").code == ExitCode.OK
+
+
 def test_an_async_repository_is_migrated_by_its_own_upcasters(cli: CommandLine, config: DynamoDBConfig) -> None:
     notes = add_notes(config, 3)
     assert cli("migrate", f"{SHOP}:AsyncNotes", "--yes", "--json").lines[0]["rewritten"] == 3
@@ -321,6 +336,8 @@ def test_health_of_a_server_that_answers(cli: CommandLine, orders: Orders) -> No
     (report,) = cli("health", "--table", "orders", "--json", "--timezone", "Asia/Tokyo").lines
     assert (report["healthy"], report["table_name"], report["table_status"]) == (True, orders.table_name, "ACTIVE")
     assert report["checked_at"].endswith("+09:00")
+    (report,) = cli("health", "--table", f"{SHOP}:Orders", "--json").lines
+    assert report["table_name"] == orders.table_name
     assert "healthy" in cli("health").out
 
 
@@ -410,6 +427,14 @@ def test_a_table_is_deleted_only_with_yes(cli: CommandLine, orders: Orders) -> N
     done = cli("tables", "delete", f"{SHOP}:Orders", orders.table_name, "--yes", "--json")
     assert (done.code, done.lines) == (ExitCode.OK, [{"table_name": orders.table_name, "deleted": True}])
     assert orders.table_status() is None
+
+
+def test_all_tables_of_a_repository_are_deleted(cli: CommandLine, server: Server) -> None:
+    logs = "dynamodb_wrapper:PipelineRunLogsRepository"
+    assert cli("tables", "create", logs).code == ExitCode.OK
+    deleted = [line["table_name"] for line in cli("tables", "delete", logs, "--yes", "--json").lines]
+    assert deleted == [f"{server.table_prefix}_pipeline_run_{name}" for name in ("logs", "events")]
+    assert cli("tables", "list", "--prefix", server.table_prefix).out == ""
 
 
 def test_no_table_is_deleted_when_one_does_not_exist(cli: CommandLine, orders: Orders) -> None:
@@ -691,7 +716,8 @@ def test_restart_begins_anew(cli: CommandLine, config: DynamoDBConfig, tmp_path:
         file.write_text(json.dumps({"work": work, "state": state}))
         refused = cli("migrate", f"{SHOP}:Notes", "--yes", "--resume", "--checkpoint", str(file))
         assert refused.code == ExitCode.USAGE
-        assert "--restart" in refused.err
+        assert "--restart begins anew" in refused.err
+        assert "goes on there" not in refused.err
     both = cli("migrate", f"{SHOP}:Notes", "--yes", "--checkpoint", str(file), "--restart", "--resume")
     assert (both.code, file.exists()) == (ExitCode.USAGE, True)
     done = cli("migrate", f"{SHOP}:Notes", "--yes", "--checkpoint", str(file), "--restart", "--json")
