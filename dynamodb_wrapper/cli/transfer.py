@@ -97,7 +97,11 @@ def export(
         rejects=refused,
         checkpoint=place,
     )
-    with _told(place, kept.entity.table_name, kept.item_count, lambda moved: moved.rows) as told:
+
+    def words(moved: Moved) -> tuple[int, str]:
+        return moved.rows, f"items, {moved.units:,.0f} units"
+
+    with _told(place, kept.entity.table_name, kept.item_count, words) as told:
         job.run(state, told)
     _tell(invocation, job.moved, refused, to_stdout=to != STANDARD, what="read_units")
     _tell_unknown(rows.not_known, "items have {names}, which the model does not know: not in the file")
@@ -148,7 +152,11 @@ def import_(
         rejects=refused,
         checkpoint=place,
     )
-    with _told(place, kept.entity.table_name, given.size, lambda _: given.position) as told:
+
+    def words(moved: Moved) -> tuple[int, str]:
+        return given.position, f"{given.measure}, {moved.items:,} items, {moved.units:,.0f} units"
+
+    with _told(place, kept.entity.table_name, given.size, words) as told:
         job.run(state, told)
     _tell(invocation, job.moved, refused, to_stdout=True, what="write_units", duplicates=job.duplicates)
     _tell_unknown(rows.not_known, "rows have {names}, which the model does not know: not written")
@@ -175,19 +183,21 @@ def _begun(place: CheckpointFile | None, *, resume: bool, restart: bool) -> dict
 
 
 def _make_room(to: Path, *, overwrite: bool) -> None:
+    if to.is_dir():
+        raise CommandError(f"{to} is there already, and a folder is not replaced: delete it, or name another one")
+    if not to.is_file():
+        raise CommandError(f"{to} is no file: - is standard output")
     if not overwrite:
         raise CommandError(f"{to} is there already: say --overwrite to replace it")
-    if to.is_dir():
-        raise CommandError(f"{to} is a folder, which is not replaced: delete it, or name another one")
 
 
 @contextmanager
 def _told(
-    place: CheckpointFile | None, about: str, total: int | None, position: Callable[[Moved], int]
+    place: CheckpointFile | None, about: str, total: int | None, words: Callable[[Moved], tuple[int, str]]
 ) -> Iterator[Callable[[Moved], None]]:
     """Show how far it has come, and say how to go on when it is ended before it is done."""
     with nullcontext() if place is None else place.explained(), shown_progress(about, total=total) as told:
-        yield lambda moved: told(position(moved), f"{moved.items:,} items, {moved.units:,.0f} units")
+        yield lambda moved: told(*words(moved))
 
 
 def _tell(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import shutil
 import sys
+import threading
 from base64 import b64encode
 from collections.abc import Iterator
 from hashlib import md5
@@ -174,6 +176,24 @@ def test_standard_streams(cli: CommandLine) -> None:
         assert cli.ok("import", THINGS, "--from", "-", "--format", form, given=exported.stdout_bytes)["items"] == 20
         assert cli.items(repository.table_name) == before
     assert not list(cli.folder.iterdir())
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+@pytest.mark.parametrize("form", ["json", "csv"])
+def test_a_pipe_is_read_once(cli: CommandLine, form: str) -> None:
+    repository = filled(cli, 20)
+    before = cli.items(repository.table_name)
+    rows = cli.run("export", THINGS, "--to", "-", "--format", form).stdout_bytes
+    cli.empty(repository)
+    os.mkfifo("pipe")
+    writer = threading.Thread(target=lambda: Path("pipe").write_bytes(rows))
+    writer.start()
+    assert cli.ok("import", THINGS, "--from", "pipe", "--format", form)["items"] == 20
+    writer.join()
+    assert cli.items(repository.table_name) == before
+    refused = cli.run("export", THINGS, "--to", "pipe", "--format", form, "--overwrite")
+    assert (refused.exit_code, "is no file" in refused.stderr) == (2, True)
+    assert [path.name for path in cli.folder.iterdir()] == ["pipe"]
 
 
 def test_progress_is_drawn_where_there_is_a_terminal(cli: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:

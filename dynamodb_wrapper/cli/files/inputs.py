@@ -60,18 +60,20 @@ class Input(Protocol):
 
     Attributes:
         name: What to call it.
+        measure: What its size is counted in.
     """
 
     name: str
+    measure: str
 
     @property
     def size(self) -> int | None:
-        """How many bytes, or rows, it has, as progress counts them; None when that is not known."""
+        """How much of it there is; None when that is not known."""
         ...
 
     @property
     def position(self) -> int:
-        """How many of them were read."""
+        """How much of it was read."""
         ...
 
     def identity(self) -> Mapping[str, object] | None:
@@ -88,14 +90,17 @@ class Input(Protocol):
 
 
 class LinesInput:
-    """Lines of a file, packed with gzip if its name ends so, or of standard input."""
+    """Lines of a file, packed with gzip if its name ends so, or of what can be read once: a pipe, standard input."""
+
+    measure = "bytes"
 
     def __init__(self, path: Path | None, *, is_csv: bool = False) -> None:
         """Read a file, or standard input if there is none; of CSV, a row may have several lines."""
-        self.path = path
+        self.path = path if path is None or path.is_file() else None
         self.name = "standard input" if path is None else str(path)
-        self.size: int | None = None if path is None else path.stat().st_size
+        self.size: int | None = None if self.path is None else self.path.stat().st_size
         self.position = 0
+        self._once = sys.stdin.buffer if path is None else path.open("rb") if self.path is None else None
         self._is_csv = is_csv
         self._header: bytes | None = None
 
@@ -119,12 +124,12 @@ class LinesInput:
         if not self._is_csv:
             return b""
         if self._header is None:
-            if self.path is None:
-                self._header = sys.stdin.buffer.readline(MAX_ROW_BYTES)
-            else:
+            if self._once is not None:
+                self._header = self._once.readline(MAX_ROW_BYTES)
+            elif self.path is not None:
                 with _opened(self.path) as (_, stream):
                     self._header = stream.readline(MAX_ROW_BYTES)
-        if not self._header.strip():
+        if not self._header or not self._header.strip():
             raise CommandError(f"{self.name} has no first line with the names of the columns")
         return self._header
 
@@ -136,10 +141,12 @@ class LinesInput:
         """
         if begin.offset == 0 and (header := self.header()):
             begin = Place(begin.file, len(header), 1)
-        if self.path is None:
-            yield from self._rows(sys.stdin.buffer, begin, sys.stdin.buffer)
+        if self._once is not None:
+            with self._once as stream:
+                yield from self._rows(stream, begin, stream)
             return
         place = begin
+        assert self.path is not None
         try:
             with _opened(self.path) as (raw, stream):
                 stream.seek(begin.offset)
@@ -202,6 +209,8 @@ def _opened(path: Path) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
 
 class ParquetInput:
     """Rows of a Parquet file."""
+
+    measure = "rows"
 
     def __init__(self, path: Path) -> None:
         self.name = str(path)

@@ -200,6 +200,8 @@ class FolderOutput:
 class FolderInput:
     """Rows of a folder with manifests, every file of which is looked at before the first row is given."""
 
+    measure = "bytes"
+
     def __init__(self, path: Path) -> None:
         """Read the manifests.
 
