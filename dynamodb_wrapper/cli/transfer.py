@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated
@@ -103,7 +102,14 @@ def export(
 
     with _told(place, kept.entity.table_name, kept.item_count, words) as told:
         job.run(state, told)
-    _tell(invocation, job.moved, refused, to_stdout=to != STANDARD, what="read_units")
+    summary = {
+        "items": job.moved.items,
+        "rejected": refused.count,
+        "bytes": job.moved.bytes,
+        "seconds": round(job.moved.seconds, 2),
+        "read_units": round(job.moved.units, 1),
+    }
+    _tell(invocation, summary, to_stdout=to != STANDARD)
     _tell_unknown(rows.not_known, "items have {names}, which the model does not know: not in the file")
     _end(refused)
 
@@ -158,7 +164,16 @@ def import_(
 
     with _told(place, kept.entity.table_name, given.size, words) as told:
         job.run(state, told)
-    _tell(invocation, job.moved, refused, to_stdout=True, what="write_units", duplicates=job.duplicates)
+    summary = {
+        "items": job.moved.items,
+        "same": job.moved.same,
+        "duplicates": job.duplicates,
+        "rejected": refused.count,
+        "bytes": job.moved.bytes,
+        "seconds": round(job.moved.seconds, 2),
+        "write_units": round(job.moved.units, 1),
+    }
+    _tell(invocation, summary)
     _tell_unknown(rows.not_known, "rows have {names}, which the model does not know: not written")
     _end(refused)
 
@@ -200,28 +215,8 @@ def _told(
         yield lambda moved: told(*words(moved))
 
 
-def _tell(
-    invocation: Invocation,
-    moved: Moved,
-    refused: Rejects,
-    *,
-    to_stdout: bool,
-    what: str,
-    duplicates: int | None = None,
-) -> None:
-    summary: dict[str, object] = {
-        "items": moved.items,
-        "same": moved.same,
-        "duplicates": duplicates,
-        "rejected": refused.count,
-        "bytes": moved.bytes,
-        "seconds": round(moved.seconds, 2),
-        what: round(moved.units, 1),
-    }
-    if what == "read_units":
-        del summary["same"], summary["duplicates"]
+def _tell(invocation: Invocation, summary: Mapping[str, object], *, to_stdout: bool = True) -> None:
     if to_stdout:
-        sys.stdout.flush()
         invocation.output.record(summary)
     else:
         say(to_json(summary))

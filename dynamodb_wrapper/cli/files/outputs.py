@@ -123,6 +123,7 @@ class GrowingFile:
             return
         size = self._file.seek(0, os.SEEK_END)
         if size < offset:
+            self.close()
             raise CommandError(
                 f"{self.path} has {size:,} bytes, and {offset:,} were written; begin anew with --restart"
             )
