@@ -86,7 +86,7 @@ def export(
     state = _begun(place, resume=resume, restart=restart)
     if state is None and to != STANDARD and to.exists():
         _make_room(to, overwrite=overwrite)
-    refused = Rejects(rejected, at_most=max_rejected)
+    refused = _rejects(rejected, max_rejected, besides=to)
     job = Export(
         connection_for(invocation.config).driver,
         kept.entity,
@@ -148,7 +148,7 @@ def import_(
     state = _begun(place, resume=resume, restart=restart)
     if isinstance(given, FolderInput):
         given.verify()
-    refused = Rejects(rejected, at_most=max_rejected)
+    refused = _rejects(rejected, max_rejected, besides=source)
     job = Import(
         connection_for(invocation.config).driver,
         kept.entity,
@@ -204,6 +204,12 @@ def _make_room(to: Path, *, overwrite: bool) -> None:
         raise CommandError(f"{to} is no file: - is standard output")
     if not overwrite:
         raise CommandError(f"{to} is there already: say --overwrite to replace it")
+
+
+def _rejects(path: Path | None, at_most: int | None, *, besides: Path) -> Rejects:
+    if path is not None and path.resolve() == besides.resolve():
+        raise CommandError(f"--rejected is {path}, which is the file that is read or written; name another one")
+    return Rejects(path, at_most=at_most)
 
 
 @contextmanager

@@ -464,6 +464,7 @@ def test_a_line_without_an_end_is_one_refused_row(cli: CommandLine) -> None:
         (("import", THINGS, "--from", "missing.jsonl"), "no file missing.jsonl"),
         (("import", THINGS, "--from", "folder"), "manifest-summary.json"),
         (("import", THINGS, "--from", "there.jsonl", "--resume", "--restart"), "opposites"),
+        (("import", THINGS, "--from", "there.jsonl", "--rejected", "folder/../there.jsonl"), "name another one"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_done(

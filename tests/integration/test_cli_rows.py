@@ -380,6 +380,42 @@ def test_a_whole_number_that_parquet_cannot_hold_is_refused() -> None:
         ParquetRows(entity).row(entity.encode(Colours(pk="x", count=2**63)))
 
 
+def test_a_parquet_file_of_another_program(tmp_path: Path) -> None:
+    arrow = parquet.pyarrow()
+    noon = dt.datetime(2026, 7, 1, 12)  # noqa: DTZ001 - as files have it
+    columns = {
+        "pk": arrow.array(["x"]),
+        "count": arrow.array([5.0]),
+        "price": arrow.array([Decimal("1.50")], arrow.decimal128(10, 2)),
+        "tags": arrow.array([["a", "b"]]),
+        "note": arrow.array(["a"]).dictionary_encode(),
+        "seen": arrow.array([noon], arrow.timestamp("ns")),
+        "raw": arrow.array([b"\x00"]),
+        "extra": arrow.array([{"a": [1, None]}]),
+        "colour": arrow.array([None], arrow.null()),
+    }
+    path = tmp_path / "theirs.parquet"
+    parquet.pyarrow("pyarrow.parquet").write_table(arrow.table(columns), path)
+    declaration = Declaration("Things", Colours, "pk")
+    times = TimeRules.of(assumed="Europe/London", stored_in_utc=True, shown=None)
+    entity = Entity("things", declaration, declaration.codec_for(Colours, times))
+    rows = ParquetRows(entity)
+    rows.begin(json.dumps(parquet.columns_of(path)[0]).encode())
+    (row,) = parquet.rows_of(path, 0)
+    assert entity.decode(rows.item(row)) == Colours(
+        pk="x",
+        count=5,
+        price=Decimal("1.5"),
+        tags={"a", "b"},
+        note="a",
+        seen=dt.datetime(2026, 7, 1, 11, tzinfo=dt.UTC),
+        raw=b"\x00",
+        extra={"a": [1, None]},
+    )
+    with pytest.raises(ValidationError, match="'other' is no field"):
+        rows.begin(b'["pk", "other"]')
+
+
 def test_columns_of_parquet_have_the_types_of_the_fields() -> None:
     class Typed(BaseModel):
         pk: str

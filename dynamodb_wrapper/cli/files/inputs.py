@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import json
 import sys
 import zlib
 from collections.abc import Iterator, Mapping
@@ -223,8 +224,8 @@ class ParquetInput:
         return LinesInput(self._path).identity()
 
     def header(self) -> bytes:
-        """Return nothing: columns have their names in the file."""
-        return b""
+        """Return the names of the columns, as JSON."""
+        return json.dumps(self.columns).encode()
 
     def records(self, begin: Place) -> Iterator[Record]:
         """Yield the rows from some place on.

@@ -52,6 +52,15 @@ class ParquetRows(CellRows):
         super().__init__(entity, lossy=lossy)
         self._kinds = {name: _kind(self.member(name)) for name in self.columns}
 
+    def begin(self, header: bytes) -> None:
+        """Take the columns of a file that is read, as a line of JSON.
+
+        Raises:
+            ValidationError: A column is no field of the model.
+        """
+        for name in json.loads(header):
+            self.member(name)
+
     def row(self, item: Item) -> bytes:
         """Return the cells as a line of JSON.
 
@@ -81,6 +90,7 @@ class ParquetRows(CellRows):
                     texts[name] = value
                 else:
                     member = self.member(name)
+                    value = self.codec.times.aware(value) if isinstance(value, datetime) else value
                     attributes[member.attribute] = _refused_at(name, value, member)
         return self.item_of(texts, attributes)
 
@@ -124,9 +134,17 @@ def rows_of(path: Path, begin: int) -> Iterator[Mapping[str, Any]]:
             for batch in file.iter_batches(batch_size=_BATCH_ROWS):
                 skipped = min(begin, batch.num_rows)
                 begin -= skipped
-                yield from batch.slice(skipped).to_pylist()
+                columns = [_in_microseconds(column) for column in batch.slice(skipped).columns]
+                yield from arrow.RecordBatch.from_arrays(columns, names=batch.schema.names).to_pylist()
     except arrow.ArrowException as error:
         raise CommandError(f"{path} cannot be read as Parquet: {error}") from error
+
+
+def _in_microseconds(column: Any) -> Any:
+    """Return a column whose times Python can hold: pandas writes nanoseconds."""
+    arrow, kind = pyarrow(), column.type
+    is_finer = pyarrow("pyarrow.types").is_timestamp(kind) and kind.unit == "ns"
+    return column.cast(arrow.timestamp("us", tz=kind.tz), safe=False) if is_finer else column
 
 
 def columns_of(path: Path) -> tuple[list[str], int]:
