@@ -236,6 +236,18 @@ def test_throttling_is_waited_out(cli: CommandLine, table: str, proxy: Proxy) ->
     assert cli.items(copy) == cli.items(table)
 
 
+@pytest.mark.parametrize("options", [(), ("--create-only",)])
+def test_lost_answers_do_no_harm(cli: CommandLine, proxy: Proxy, options: tuple[str, ...]) -> None:
+    table = cli.raw_table("target")
+    Path("in.jsonl").write_text("\n".join(json.dumps({"pk": key}) for key in sorted(KEYS)[:120]))
+    operation = "PutItem" if options else "BatchWriteItem"
+    proxy.inject(rules.server_error(applied=True), operation, skip=1, times=2)
+    proxy.inject(rules.reset(applied=True), operation, times=1)
+    summary = cli.ok("import", "--table", table, "--from", "in.jsonl", *options)
+    assert (summary["items"] + summary["same"], summary["rejected"]) == (120, 0)
+    assert {item["pk"]["S"] for item in cli.items(table)} == set(sorted(KEYS)[:120])
+
+
 def test_what_was_given_up_is_gone_on_with(
     cli: CommandLine, table: str, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
