@@ -1,7 +1,8 @@
 """The guide to the command line: every command and option is in it, and every example in it does what it says.
 
 A command has a section whose heading is its name, as in ``### `dynamodb-wrapper tables diff` ``, in any guide. The
-console blocks of docs/guides/command-line.md are run in order, with its Python blocks between them, over a real server.
+console blocks of docs/guides/command-line.md and of docs/guides/export-import.md are run in order, with the Python
+blocks between them, over a real server.
 """
 
 from __future__ import annotations
@@ -123,8 +124,21 @@ def server(moto_server: RunningServer) -> Iterator[Server]:
     server.clean_up()
 
 
+@pytest.mark.parametrize(
+    ("guide", "made"),
+    [
+        (GUIDE, set()),
+        (GUIDES / "export-import.md", {"orders.csv", "orders.json.gz", "backup", "more.jsonl", "refused.jsonl"}),
+    ],
+    ids=["command-line", "export-import"],
+)
 def test_every_example_does_what_the_guide_says(
-    server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    guide: Path,
+    made: set[str],
+    server: Server,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
 ) -> None:
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.chdir(tmp_path)
@@ -136,7 +150,7 @@ def test_every_example_does_what_the_guide_says(
         "COLUMNS": "200",
     }.items():
         monkeypatch.setenv(name, value)
-    blocks = blocks_of(GUIDE)
+    blocks = blocks_of(guide)
     module = next(block.text for block in blocks if block.language == "python")
     (tmp_path / "shop.py").write_text(module, encoding="utf-8")
     monkeypatch.delitem(sys.modules, "shop", raising=False)
@@ -144,16 +158,16 @@ def test_every_example_does_what_the_guide_says(
     examples = 0
     for block in blocks:
         if block.language == "python":
-            exec(compile("\n" * block.line + block.text, str(GUIDE), "exec", dont_inherit=True), namespace)
+            exec(compile("\n" * block.line + block.text, str(guide), "exec", dont_inherit=True), namespace)
         for asked, expected in examples_in(block.text) if block.language == "console" else ():
             examples += 1
             said = "\n".join(line.rstrip() for line in run(asked, capsys).splitlines()) + "\n"
             assert doctest.OutputChecker().check_output(expected, said, doctest.ELLIPSIS), (
-                f"{GUIDE.name}:{block.line}: `{asked}` said\n{said}"
+                f"{guide.name}:{block.line}: `{asked}` said\n{said}"
             )
     sys.modules.pop("shop", None)
-    assert examples > len(COMMANDS)
-    assert {path.name for path in tmp_path.iterdir()} <= {"shop.py", "__pycache__"}
+    assert examples > (len(COMMANDS) if guide == GUIDE else 5)
+    assert {path.name for path in tmp_path.iterdir()} - {"shop.py", "__pycache__"} == made
 
 
 def examples_in(text: str) -> Iterator[tuple[str, str]]:

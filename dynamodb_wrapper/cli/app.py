@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 
 import typer
 
-from dynamodb_wrapper.cli import configuration, health, items, migrate, policies, runs, tables
+from dynamodb_wrapper.cli import configuration, health, items, migrate, policies, runs, tables, transfer
 from dynamodb_wrapper.cli.invocation import connected, group, root, with_shared_options
 
 _CONTEXT = {"help_option_names": ["-h", "--help"]}
@@ -41,6 +41,8 @@ _add(
         "query": items.query,
         "scan": items.scan,
         "describe": items.describe,
+        "export": transfer.export,
+        "import": transfer.import_,
         "migrate": migrate.migrate,
         "iam-policy": policies.policy,
         "template": policies.template,

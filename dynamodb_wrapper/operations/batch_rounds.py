@@ -51,10 +51,12 @@ class BatchProgress:
     Attributes:
         done: How many entries are done so far.
         total: How many there are; None when they come from a generator.
+        units: Capacity units consumed so far, as far as DynamoDB was asked for them and said.
     """
 
     done: int
     total: int | None
+    units: float = 0.0
 
 
 Progress = Callable[[BatchProgress], object]
@@ -126,6 +128,7 @@ class Outcome(Generic[G]):
     done: Sequence[tuple[Pending[G], Item | None]]
     left: Sequence[Pending[G]] = ()
     error: DynamoDBWrapperError | None = None
+    units: float = 0.0
 
 
 class Batch(ABC, Generic[G]):
@@ -145,6 +148,7 @@ class Batch(ABC, Generic[G]):
         self._on_their_way: dict[Identity, Pending[G]] = {}
         self._outcomes: deque[Outcome[G]] = deque()
         self._done = 0
+        self._units = 0.0
         self._left: list[tuple[int, str, object]] = []  # number, table, origin
         self._lost = 0
         self._has_stopped = False
@@ -191,7 +195,7 @@ class Batch(ABC, Generic[G]):
                 if idle == self._options.attempts:
                     self._outcomes.append(answer)
                     return
-                self._outcomes.append(Outcome(answer.done))
+                self._outcomes.append(Outcome(answer.done, units=answer.units))
                 chunk = answer.left
                 if chunk:
                     pause = _FIRST_PAUSE if answer.done else pause
@@ -203,6 +207,7 @@ class Batch(ABC, Generic[G]):
     def _take_in(self) -> None:
         while self._outcomes:
             outcome = self._outcomes.popleft()
+            self._units += outcome.units
             for pending, item in outcome.done:
                 self._on_their_way.pop(pending.identity, None)
                 self._done += pending.stands_for
@@ -216,7 +221,7 @@ class Batch(ABC, Generic[G]):
                     self._lost += len(outcome.left)
             if outcome.done and self._options.progress is not None:
                 total = None if self._given is None else len(self._given)
-                self._options.progress(BatchProgress(self._done, total))
+                self._options.progress(BatchProgress(self._done, total, self._units))
 
     def _stop(self, error: Exception | None) -> None:
         self._has_stopped = True

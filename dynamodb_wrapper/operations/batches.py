@@ -22,6 +22,7 @@ from dynamodb_wrapper.operations.batch_rounds import (
     identity,
     split,
 )
+from dynamodb_wrapper.operations.capacity import ConsumedCapacity
 from dynamodb_wrapper.operations.effects import Flow, ItemsReader, Params, call
 
 __all__ = [
@@ -207,14 +208,13 @@ class _Writing(Batch[Entry | Refused]):
             requests.setdefault(entry.table_name, []).append(entry.request)
         response = yield from call("BatchWriteItem", {"RequestItems": requests})
         names = {entry.table_name: entry.key.keys() for entry in entries}
-        return split(
-            chunk,
-            [
-                identity(table, {name: written[name] for name in names.get(table, ())})
-                for table, left in response.get("UnprocessedItems", {}).items()
-                for written in map(_written, left)
-            ],
-        )
+        left = [
+            identity(table, {name: written[name] for name in names.get(table, ())})
+            for table, unprocessed in response.get("UnprocessedItems", {}).items()
+            for written in map(_written, unprocessed)
+        ]
+        consumed = ConsumedCapacity.of("BatchWriteItem", response)
+        return replace(split(chunk, left), units=0.0 if consumed is None else consumed.write)
 
     def _settle(self, pending: Pending[Entry | Refused], item: Item | None) -> None:
         if isinstance(pending.entry, Entry) and pending.entry.settle is not None:

@@ -220,7 +220,7 @@ class TablePass(Generic[D]):
         consumed = ConsumedCapacity.of("Scan", response)
         units = sum(map(item_bytes, items)) / _READ_UNIT_BYTES if consumed is None else consumed.read
         evaluated = response.get("ScannedCount", len(items))
-        return SegmentPage(segment, items, response.get("LastEvaluatedKey"), evaluated), units
+        return SegmentPage(segment, items, response.get("LastEvaluatedKey"), evaluated=evaluated), units
 
 
 def estimated_total(entity: Entity[Any]) -> Flow[int | None]:

@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 from dynamodb_wrapper.codec import Item
 from dynamodb_wrapper.exceptions import ValidationError
 from dynamodb_wrapper.operations import evolving
+from dynamodb_wrapper.operations.capacity import ConsumedCapacity
 from dynamodb_wrapper.operations.cursors import damaged, fingerprint, resume_key, sealed, unsealed
 from dynamodb_wrapper.operations.effects import Flow, call, emit
 from dynamodb_wrapper.operations.selection import Selection
@@ -23,14 +24,20 @@ _KIND = "checkpoint"
 
 @dataclass(frozen=True, slots=True)
 class SegmentPage:
-    """What one request of a segment found, and the key to go on after it (None at the segment's end).
+    """What one request of a segment found.
 
-    ``evaluated`` is how many items DynamoDB looked at for it, where somebody counts them.
+    Attributes:
+        segment: The segment.
+        items: What was found.
+        resume_key: The key to go on after; None at the segment's end.
+        read_units: What the request has consumed; None where DynamoDB did not say.
+        evaluated: How many items DynamoDB looked at for it, where somebody counts them.
     """
 
     segment: int
     items: list[Item]
     resume_key: Item | None
+    read_units: float | None = None
     evaluated: int = 0
 
 
@@ -187,6 +194,8 @@ def read_segment(selection: Selection[R], segment: int, total: int, place: Item 
         items: list[Item] = response.get("Items", [])
         if selection.decode == selection.entity.decode:
             yield from evolving.write_back(selection.entity, items)
-        yield from emit([SegmentPage(segment, items, start_key)])
+        consumed = ConsumedCapacity.of("Scan", response)
+        units = None if consumed is None else consumed.read
+        yield from emit([SegmentPage(segment, items, start_key, units)])
         if start_key is None:
             return

@@ -23,9 +23,9 @@ from dynamodb_wrapper import (
 )
 from dynamodb_wrapper.codec import Item, TimeRules
 from dynamodb_wrapper.operations.cursors import sealed
-from dynamodb_wrapper.operations.effects import Call, Response
+from dynamodb_wrapper.operations.effects import Call, Emit, Response
 from dynamodb_wrapper.operations.entity import Entity
-from dynamodb_wrapper.operations.scans import Segments, read_segment
+from dynamodb_wrapper.operations.scans import SegmentPage, Segments, read_segment
 from dynamodb_wrapper.operations.selection import Selection
 from dynamodb_wrapper.repositories.scanning import ParallelScan
 from dynamodb_wrapper.transport import RetryPolicy, SyncDriver
@@ -110,12 +110,14 @@ def test_a_segment_is_read_page_by_page_and_an_empty_page_is_not_its_end() -> No
     driven = drive(
         read_segment(selection_of(), 2, 5, None),
         {"Items": [], "LastEvaluatedKey": key},
-        {"Items": [item(8)]},
+        {"Items": [item(8)], "ConsumedCapacity": {"TableName": "readings", "CapacityUnits": 0.5}},
     )
     assert [call.params for call in driven.calls] == [
         {"TableName": "readings", "Segment": 2, "TotalSegments": 5},
         {"TableName": "readings", "ExclusiveStartKey": key, "Segment": 2, "TotalSegments": 5},
     ]
+    emitted = [effect.items for effect in driven.effects if isinstance(effect, Emit)]
+    assert emitted == [[SegmentPage(2, [], key, None)], [SegmentPage(2, [item(8)], None, 0.5)]]
 
 
 def test_the_request_has_what_was_refined() -> None:
