@@ -134,6 +134,14 @@ class Beside(Protocol):
         """Return its answer, the event loop going on meanwhile; None when it is away."""
         ...
 
+    def disconnect(self) -> None:
+        """Close what threads have opened; the next question opens anew."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close what the running event loop has opened; the next question opens anew."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Ask:

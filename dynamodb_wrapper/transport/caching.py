@@ -75,9 +75,9 @@ class Cache:
     def __init__(
         self, *, ttl: float, max_items: int = 1000, negative_ttl: float | None = None, consistent_fills: bool = True
     ) -> None:
-        self.ttl = _seconds("ttl", ttl)
+        self.ttl = seconds("ttl", ttl)
         self.max_items = _whole("max_items", max_items)
-        self.negative_ttl = None if negative_ttl is None else _seconds("negative_ttl", negative_ttl)
+        self.negative_ttl = None if negative_ttl is None else seconds("negative_ttl", negative_ttl)
         self.consistent_fills = consistent_fills
         self._lock = ForkSafeLock()
         self._tables: dict[tuple[object, ...], CachedTable] = {}
@@ -318,8 +318,7 @@ class CachedTable:
         from cachetools import TLRUCache  # not needed by programs without a cache
 
         def used_until(_: Name, body: bytes, now: float) -> float:
-            seconds = self._options.negative_ttl or 0.0 if body == NO_ITEM else self._options.ttl
-            return now + seconds
+            return now + (self._options.negative_ttl or 0.0 if body == NO_ITEM else self._options.ttl)
 
         return TLRUCache(self._options.max_items, used_until, self._options.timer, _weight)
 
@@ -352,7 +351,12 @@ def _weight(body: bytes) -> int:
     return 1 + (len(body) - 1) // WEIGHT_BYTES
 
 
-def _seconds(name: str, value: object) -> float:
+def seconds(name: str, value: object) -> float:
+    """Return a number of seconds of a declaration.
+
+    Raises:
+        DeclarationError: It is none, or not greater than 0.
+    """
     if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value) or value <= 0:
         raise DeclarationError(f"Cache: {name} is {value!r}: must be a number of seconds greater than 0")
     return float(value)

@@ -61,7 +61,7 @@ _lock = ForkSafeLock()
 
 def watch(table_name: str, watcher: Watcher) -> None:
     """Let a watcher know of every write to a table, for as long as it lives."""
-    name = _plain_name(table_name)
+    name = plain_name(table_name)
     with _lock:  # replaced as a whole: it is read without the lock
         alive = [entry for entry in watchers.get(name, ()) if entry() is not None]
         watchers[name] = (*alive, ref(watcher))
@@ -79,7 +79,7 @@ def change_by(call: Call) -> Flow[Response] | None:
     if call.operation not in _CHANGING:
         return None
     watched = [
-        (watcher, changed) for name, changed in _changes(call).items() for watcher in _watching((_plain_name(name),))
+        (watcher, changed) for name, changed in _changes(call).items() for watcher in _watching((plain_name(name),))
     ]
     return _sent(call, watched) if watched else None
 
@@ -131,7 +131,7 @@ def _watching(names: Iterable[str]) -> list[Watcher]:
     return [watcher for watcher in found if watcher is not None]
 
 
-def _plain_name(table_name: str) -> str:
+def plain_name(table_name: str) -> str:
     """Return the name of a table, which may be given as an ARN."""
     return table_name.rpartition("/")[2] if table_name.startswith("arn:") else table_name
 
