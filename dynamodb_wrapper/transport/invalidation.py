@@ -81,10 +81,11 @@ def change_by(call: Call) -> Flow[Response] | None:
     watched = [
         (watcher, changed) for name, changed in _changes(call).items() for watcher in _watching((plain_name(name),))
     ]
-    return _sent(call, watched) if watched else None
+    return guarded(call, watched) if watched else None
 
 
-def _sent(call: Call, watched: Sequence[tuple[Watcher, Changed]]) -> Flow[Response]:
+def guarded(call: Call, watched: Sequence[tuple[Watcher, Changed]]) -> Flow[Response]:
+    """Send a call, and have watchers forget before and after it what it may change, however it ends."""
     distinct = {watcher.elsewhere: (watcher, changed) for watcher, changed in watched}
     remote = [pair for elsewhere, pair in distinct.items() if elsewhere is not None]
     for watcher, changed in watched:
