@@ -173,7 +173,9 @@ class RedisTable(CachedTable):
     def begin(self, changed: Changed) -> Flow[None]:
         """Let nobody use or keep what a write may change, for as long as it may take."""
         keys = (*self._scopes_of(changed), self._pages)
-        yield from self._tell([("SET", key, BUSY, "PX", _WRITING_MS) for key in keys], changed)
+        # Deleted first: a server whose memory is full takes that, and nothing else.
+        commands: list[Command] = [("DEL", *keys), *(("SET", key, BUSY, "PX", _WRITING_MS) for key in keys)]
+        yield from self._tell(commands, changed)
 
     def end(self, changed: Changed) -> Flow[None]:
         """Let answers be kept again: those that are read from now on; pages a little later, as indexes lag behind."""

@@ -46,7 +46,9 @@ class _Turn(NamedTuple):
     marks: Sequence[tuple[bytes, bytes, object]]
 
     def owed(self) -> list[Command]:
-        return [("SET", key, BUSY, "PX", OWED_MS) for _, key, _ in self.marks]
+        """Return the commands that tell it."""
+        keys = [key for _, key, _ in self.marks]
+        return [("DEL", *keys), *(("SET", key, BUSY, "PX", OWED_MS) for key in keys)] if keys else []
 
 
 class RedisServer:
@@ -100,11 +102,12 @@ class RedisServer:
             pipeline: Any = self._blocking().pipeline(transaction=False)
             for command in (*turn.owed(), *request):
                 pipeline.execute_command(*command)
-            replies = pipeline.execute()
+            replies = pipeline.execute()[-len(request) :]
         except (RedisError, OSError) as error:
             self._failed(turn, error)
             return None
-        return self._succeeded(turn, replies)
+        self._succeeded(turn)
+        return replies
 
     async def ask_on_loop(self, request: Sequence[Command]) -> list[Any] | None:
         """Return the replies to commands, which are sent together; None when it is away."""
@@ -115,11 +118,12 @@ class RedisServer:
             pipeline: Any = self._on_loop().pipeline(transaction=False)
             for command in (*turn.owed(), *request):
                 pipeline.execute_command(*command)
-            replies = await pipeline.execute()
+            replies = (await pipeline.execute())[-len(request) :]
         except (RedisError, OSError) as error:
             self._failed(turn, error)
             return None
-        return self._succeeded(turn, replies)
+        self._succeeded(turn)
+        return replies
 
     def owe(self, whole: bytes, keys: Iterable[bytes]) -> None:
         """Note what it must be told, before it is asked anything else, to be no longer valid.
@@ -158,7 +162,7 @@ class RedisServer:
             marks = [(whole, key, mark) for whole, keys in self._owed.items() for key, mark in keys.items()]
             return _Turn(self.failures, marks)
 
-    def _succeeded(self, turn: _Turn, replies: list[Any]) -> list[Any]:
+    def _succeeded(self, turn: _Turn) -> None:
         if turn.marks or self._closed_until is not None:
             with self._lock:
                 for whole, key, mark in turn.marks:
@@ -172,7 +176,6 @@ class RedisServer:
                     self._closed_until, self._pause = None, _FIRST_PAUSE_SECONDS
             if is_back:
                 _log.info("%r answers again", self)
-        return replies[len(turn.marks) :]
 
     def _failed(self, turn: _Turn, error: Exception) -> None:
         with self._lock:
