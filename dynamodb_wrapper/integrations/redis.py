@@ -67,6 +67,8 @@ class RedisCache(Cache):
     ) -> None:
         super().__init__(ttl=ttl, negative_ttl=negative_ttl, consistent_fills=consistent_fills)
         self.namespace = namespace
+        self._options |= {"url": url, "timeout_seconds": timeout_seconds, "namespace": namespace}
+        del self._options["max_items"]
         self.server = RedisServer(url, seconds("timeout_seconds", timeout_seconds))
 
     def __repr__(self) -> str:
@@ -110,7 +112,7 @@ class RedisTable(CachedTable):
         # What answers depend on is named by the table alone, as writes are told by it: wherever it is, whatever the
         # model. Answers belong to one place and one model.
         table = plain_name(place.table_name)
-        self.elsewhere = (id(server), table)
+        self.elsewhere = (id(server), table, place.key_attributes)
         self._whole = _key("table", table)
         self._pages = _key("pages", table)
         self._table = table

@@ -14,11 +14,12 @@ from dynamodb_wrapper.exceptions import DeclarationError, DynamoDBWrapperError
 from dynamodb_wrapper.transport.forks import ForkSafeLock, generation
 
 try:
-    from redis import BlockingConnectionPool, Redis, RedisError
-    from redis.asyncio import BlockingConnectionPool as AsyncBlockingConnectionPool
+    from redis import ConnectionPool, Redis, RedisError
+    from redis.asyncio import ConnectionPool as AsyncConnectionPool
     from redis.asyncio import Redis as AsyncRedis
     from redis.asyncio.retry import Retry as AsyncRetry
     from redis.backoff import NoBackoff
+    from redis.connection import parse_url
     from redis.retry import Retry
 except ImportError as missing:
     raise DynamoDBWrapperError("redis is not installed: pip install 'dynamodb_wrapper[redis]'", missing) from missing
@@ -31,7 +32,10 @@ BUSY = b"busy"
 """In place of a token: nothing that depends on it is used or kept."""
 OWED_MS = 10_000
 """How long what was missed is kept from being used, once the server is told."""
-_MAX_CONNECTIONS = 50
+_MAX_CONNECTIONS = 10_000
+"""No limit: each thread that asks has one, and each event loop."""
+_MOST_TOGETHER = 100
+"""Questions that are sent at once."""
 _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 30.0
 _MOST_OWED = 1000
@@ -75,10 +79,15 @@ class RedisServer:
             _check_url(url)
         self._url = url
         self._timeout = timeout_seconds
+        self._limits: dict[str, Any] = {
+            "max_connections": _MAX_CONNECTIONS,
+            "socket_timeout": timeout_seconds,
+            "socket_connect_timeout": timeout_seconds,
+        }
         self._timer = timer
         self._lock = ForkSafeLock()
         self._client: Redis | None = None
-        self._on_loops: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncRedis] = WeakKeyDictionary()
+        self._on_loops: WeakKeyDictionary[asyncio.AbstractEventLoop, _Messenger] = WeakKeyDictionary()
         self._generation = generation()
         self._owed: dict[bytes, dict[bytes, object]] = {}
         self._closed_until: float | None = None
@@ -95,35 +104,23 @@ class RedisServer:
 
     def ask(self, request: Sequence[Command]) -> list[Any] | None:
         """Return the replies to commands, which are sent together; None when it is away."""
-        turn = self._turn()
+        turn = self.turn()
         if turn is None:
             return None
         try:
             pipeline: Any = self._blocking().pipeline(transaction=False)
             for command in (*turn.owed(), *request):
                 pipeline.execute_command(*command)
-            replies = pipeline.execute()[-len(request) :]
+            replies: list[Any] = pipeline.execute()[-len(request) :]
         except (RedisError, OSError) as error:
-            self._failed(turn, error)
+            self.failed(turn, error)
             return None
-        self._succeeded(turn)
+        self.succeeded(turn)
         return replies
 
     async def ask_on_loop(self, request: Sequence[Command]) -> list[Any] | None:
         """Return the replies to commands, which are sent together; None when it is away."""
-        turn = self._turn()
-        if turn is None:
-            return None
-        try:
-            pipeline: Any = self._on_loop().pipeline(transaction=False)
-            for command in (*turn.owed(), *request):
-                pipeline.execute_command(*command)
-            replies = (await pipeline.execute())[-len(request) :]
-        except (RedisError, OSError) as error:
-            self._failed(turn, error)
-            return None
-        self._succeeded(turn)
-        return replies
+        return await self._on_loop().ask(request)
 
     def owe(self, whole: bytes, keys: Iterable[bytes]) -> None:
         """Note what it must be told, before it is asked anything else, to be no longer valid.
@@ -147,11 +144,11 @@ class RedisServer:
 
     async def aclose(self) -> None:
         """Close the connections of the running event loop; the next question opens new ones."""
-        client = self._on_loops.pop(asyncio.get_running_loop(), None)
-        if client is not None:
-            await client.aclose()
+        messenger = self._on_loops.pop(asyncio.get_running_loop(), None)
+        if messenger is not None:
+            await messenger.aclose()
 
-    def _turn(self) -> _Turn | None:
+    def turn(self) -> _Turn | None:
         """Return what it has to be told first; None when it is not to be asked now."""
         with self._lock:
             if self._closed_until is not None:
@@ -162,7 +159,8 @@ class RedisServer:
             marks = [(whole, key, mark) for whole, keys in self._owed.items() for key, mark in keys.items()]
             return _Turn(self.failures, marks)
 
-    def _succeeded(self, turn: _Turn) -> None:
+    def succeeded(self, turn: _Turn) -> None:
+        """Note that it has answered."""
         if turn.marks or self._closed_until is not None:
             with self._lock:
                 for whole, key, mark in turn.marks:
@@ -177,7 +175,8 @@ class RedisServer:
             if is_back:
                 _log.info("%r answers again", self)
 
-    def _failed(self, turn: _Turn, error: Exception) -> None:
+    def failed(self, turn: _Turn, error: Exception) -> None:
+        """Note that it has not, and leave it alone for a while."""
         with self._lock:
             if turn.failures != self.failures:  # of several that failed together, the first has closed it
                 return
@@ -199,24 +198,20 @@ class RedisServer:
             with self._lock:
                 self._renew()
                 if self._client is None:
-                    pool = BlockingConnectionPool.from_url(
-                        self._resolved(), retry=Retry(NoBackoff(), 0), **self._limits()
-                    )
+                    pool = ConnectionPool.from_url(self._resolved(), retry=Retry(NoBackoff(), 0), **self._limits)
                     self._client = Redis.from_pool(pool)
                 client = self._client
         return client
 
-    def _on_loop(self) -> AsyncRedis:
+    def _on_loop(self) -> _Messenger:
         loop = asyncio.get_running_loop()
         with self._lock:
             self._renew()
-            client = self._on_loops.get(loop)
-            if client is None:
-                pool = AsyncBlockingConnectionPool.from_url(
-                    self._resolved(), retry=AsyncRetry(NoBackoff(), 0), **self._limits()
-                )
-                client = self._on_loops[loop] = AsyncRedis.from_pool(pool)
-            return client
+            messenger = self._on_loops.get(loop)
+            if messenger is None:
+                pool = AsyncConnectionPool.from_url(self._resolved(), retry=AsyncRetry(NoBackoff(), 0), **self._limits)
+                messenger = self._on_loops[loop] = _Messenger(self, AsyncRedis.from_pool(pool))
+            return messenger
 
     def _renew(self) -> None:
         """Let a forked child open connections of its own."""
@@ -230,17 +225,72 @@ class RedisServer:
         _check_url(url)
         return url
 
-    def _limits(self) -> dict[str, Any]:
-        return {
-            "max_connections": _MAX_CONNECTIONS,
-            "timeout": self._timeout,
-            "socket_timeout": self._timeout,
-            "socket_connect_timeout": self._timeout,
-        }
+
+class _Messenger:
+    """Asks the server on behalf of the tasks of one event loop, over one connection: what comes up meanwhile, at once.
+
+    Whoever is cancelled leaves its question behind; the connection is never left in the middle of an answer.
+    """
+
+    def __init__(self, server: RedisServer, client: AsyncRedis) -> None:
+        self._server = server
+        self._client = client
+        self._waiting: list[tuple[Sequence[Command], asyncio.Future[list[Any] | None]]] = []
+        self._sending: asyncio.Task[None] | None = None
+
+    async def ask(self, request: Sequence[Command]) -> list[Any] | None:
+        """Return the replies to commands; None when the server is away."""
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[list[Any] | None] = loop.create_future()
+        self._waiting.append((request, answer))
+        if self._sending is None:
+            # Not by create_task: a loop with eager tasks would begin before the other tasks have asked.
+            self._sending = asyncio.Task(self._send(), loop=loop)
+        return await answer
+
+    async def aclose(self) -> None:
+        """Close the connection when what is on its way has come back."""
+        if self._sending is not None:
+            await asyncio.wait((self._sending,))
+        await self._client.aclose()
+
+    async def _send(self) -> None:
+        together = self._waiting
+        try:
+            while self._waiting:
+                together, self._waiting = self._waiting[:_MOST_TOGETHER], self._waiting[_MOST_TOGETHER:]
+                replies = await self._exchange([command for request, _ in together for command in request])
+                for request, answer in together:
+                    if not answer.done():
+                        answer.set_result(None if replies is None else replies[: len(request)])
+                    replies = None if replies is None else replies[len(request) :]
+        finally:
+            self._sending = None
+            for _, answer in (*together, *self._waiting):
+                if not answer.done():
+                    answer.set_result(None)
+
+    async def _exchange(self, commands: Sequence[Command]) -> list[Any] | None:
+        turn = self._server.turn()
+        if turn is None:
+            return None
+        try:
+            pipeline: Any = self._client.pipeline(transaction=False)
+            for command in (*turn.owed(), *commands):
+                pipeline.execute_command(*command)
+            replies: list[Any] = (await pipeline.execute())[-len(commands) :]
+        except (RedisError, OSError) as error:
+            self._server.failed(turn, error)
+            return None
+        self._server.succeeded(turn)
+        return replies
 
 
 def _check_url(url: object) -> None:
+    problem = f"RedisCache: the url is a text that begins with {', '.join(_SCHEMES)}, or a function that returns one"
     if not isinstance(url, str) or not url.startswith(_SCHEMES):
-        raise DeclarationError(  # without the URL, which may have a password
-            f"RedisCache: the url is a text that begins with {', '.join(_SCHEMES)}, or a function that returns one"
-        )
+        raise DeclarationError(problem)  # without the URL, which may have a password
+    try:
+        parse_url(url)
+    except ValueError:
+        raise DeclarationError(f"{problem}; this one has a part that is not understood") from None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from dynamodb_wrapper.utils.lazy import exported
 
 if TYPE_CHECKING:
+    from dynamodb_wrapper.transport.caching import Cache
     from dynamodb_wrapper.transport.connection import Connection, connection_for
     from dynamodb_wrapper.transport.drivers import Lane, SyncDriver
     from dynamodb_wrapper.transport.embedded import drop_embedded
@@ -44,6 +45,7 @@ else:
                 AWSServices aws_services get_bedrock_client get_cognito_client get_dynamodb_resource
                 get_s3_client
             """,
+            "dynamodb_wrapper.transport.caching": "Cache",
             "dynamodb_wrapper.transport.connection": "Connection connection_for",
             "dynamodb_wrapper.transport.drivers": "Lane SyncDriver",
             "dynamodb_wrapper.transport.embedded": "drop_embedded",
@@ -61,6 +63,7 @@ else:
 
 __all__ = [
     "AWSServices",
+    "Cache",
     "Connection",
     "Driver",
     "DynamoDBSingleton",

@@ -79,11 +79,21 @@ class Cache:
         self.max_items = _whole("max_items", max_items)
         self.negative_ttl = None if negative_ttl is None else seconds("negative_ttl", negative_ttl)
         self.consistent_fills = consistent_fills
+        self._options: dict[str, Any] = {
+            "ttl": ttl,
+            "max_items": max_items,
+            "negative_ttl": negative_ttl,
+            "consistent_fills": consistent_fills,
+        }
         self._lock = ForkSafeLock()
         self._tables: dict[tuple[object, ...], CachedTable] = {}
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(ttl={self.ttl:g}, max_items={self.max_items})"
+
+    def __reduce__(self) -> tuple[Callable[..., Cache], tuple[type[Cache], dict[str, Any]]]:
+        """Leave behind what it keeps: copied, or in another process, a cache begins empty."""
+        return _declared_anew, (type(self), self._options)
 
     def table(
         self, config: DynamoDBConfig, table_name: str, key_attributes: tuple[str, ...], schema: Callable[[], str]
@@ -321,6 +331,10 @@ class CachedTable:
             return now + (self._options.negative_ttl or 0.0 if body == NO_ITEM else self._options.ttl)
 
         return TLRUCache(self._options.max_items, used_until, self._options.timer, _weight)
+
+
+def _declared_anew(declared: type[Cache], options: dict[str, Any]) -> Cache:
+    return declared(**options)
 
 
 def server_of(config: DynamoDBConfig) -> tuple[str | None, ...]:

@@ -78,9 +78,7 @@ def change_by(call: Call) -> Flow[Response] | None:
     """Return the flow that sends a call and keeps caches right; None for a call that changes nothing they have."""
     if call.operation not in _CHANGING:
         return None
-    watched = [
-        (watcher, changed) for name, changed in _changes(call).items() for watcher in _watching((plain_name(name),))
-    ]
+    watched = [(watcher, changed) for name, changed in _changes(call).items() for watcher in _watching((name,))]
     return guarded(call, watched) if watched else None
 
 
@@ -138,14 +136,19 @@ def plain_name(table_name: str) -> str:
 
 
 def _changes(call: Call) -> dict[str, Changed]:
-    """Return what a call may change, by table."""
+    """Return what a call may change, by the plain names of tables."""
+    changes: dict[str, Changed] = {}
     try:
-        return _changes_named_by(call)
+        for name, changed in _changes_named_by(call).items():
+            name, before = plain_name(name), changes.get(plain_name(name), ())
+            changes[name] = None if before is None or changed is None else (*before, *changed)
     except (KeyError, TypeError, AttributeError):  # no request of ours, and none that DynamoDB will take
-        return dict.fromkeys(watchers)
+        return dict.fromkeys(list(watchers))
+    return changes
 
 
 def _changes_named_by(call: Call) -> dict[str, Changed]:
+    """Return what a call may change, by tables as the call names them."""
     params = call.params
     if call.operation in _OF_ONE_ITEM:
         item = params.get("Item") or params.get("Key")
@@ -159,7 +162,7 @@ def _changes_named_by(call: Call) -> dict[str, Changed]:
         return {name: [_item_of_entry(entry) for entry in entries] for name, entries in requests.items()}
     if call.operation == "TransactWriteItems":
         return _changes_by_actions(params)
-    return dict.fromkeys(watchers)
+    return dict.fromkeys(list(watchers))
 
 
 def _item_of_entry(entry: Params) -> Item:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import os
+import pickle
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -350,6 +352,16 @@ NAMED_OTHERWISE = item("1.0")
         ("BatchWriteItem", {"RequestItems": {"orders": [{"PutRequest": {"Item": ONE}}]}}, [2]),
         ("BatchWriteItem", {"RequestItems": {"x": [], "orders": [{"DeleteRequest": {"Key": ONE}}]}}, [2]),
         ("TransactWriteItems", {"TransactItems": [{"Put": {"TableName": "orders", "Item": ONE}}]}, [2]),
+        (
+            "TransactWriteItems",
+            {
+                "TransactItems": [
+                    {"Put": {"TableName": "arn:aws:dynamodb:us-east-1:123456789012:table/orders", "Item": ONE}},
+                    {"Delete": {"TableName": "orders", "Key": TWO}},
+                ]
+            },
+            [],
+        ),
         ("TransactWriteItems", {"TransactItems": [{"Update": {"TableName": "orders", "Key": ONE}}]}, [2]),
         ("TransactWriteItems", {"TransactItems": [{"Delete": {"TableName": "orders", "Key": ONE}}]}, [2]),
         ("TransactWriteItems", {"TransactItems": [{"ConditionCheck": {"TableName": "orders", "Key": ONE}}]}, [1, 2]),
@@ -742,6 +754,13 @@ def _forked(work: Callable[[], bool]) -> int:
 def test_a_wrong_cache_is_refused(options: dict[str, Any]) -> None:
     with pytest.raises(DeclarationError, match="Cache: "):
         Cache(**options)
+
+
+def test_a_cache_that_is_copied_or_pickled_is_declared_anew(bench: Bench) -> None:
+    bench.orders.get("c", 1)
+    for again in (pickle.loads(pickle.dumps(bench.cache)), copy.deepcopy(bench.cache)):
+        assert repr(again) == repr(bench.cache) == "Cache(ttl=300, max_items=1000)"
+        assert again._tables == {}
 
 
 def test_a_wrong_declaration_is_refused_when_the_class_is_made() -> None:
