@@ -290,7 +290,8 @@ def _check_url(url: object) -> None:
     problem = f"RedisCache: the url is a text that begins with {', '.join(_SCHEMES)}, or a function that returns one"
     if not isinstance(url, str) or not url.startswith(_SCHEMES):
         raise DeclarationError(problem)  # without the URL, which may have a password
+    parse: Any = parse_url  # which has no types
     try:
-        parse_url(url)
+        parse(url)
     except ValueError:
         raise DeclarationError(f"{problem}; this one has a part that is not understood") from None

@@ -18,7 +18,7 @@ if not TYPE_CHECKING:
         adoption batch_rounds batches bulk capacity charts copies cursors declaration declared_tables
         derived_changes document_batches document_keywords document_trees documents dynamodb_keywords effects
         entity evolving explanations gathering items key_parts key_templates kind_entity migrations parents
-        passes patches pipelines policies queries requests run_messages runs scans selection sharded
+        passes patches pipelines policies queries recalling requests run_messages runs scans selection sharded
         sort_conditions subtrees table_changes table_comparison table_diff table_options tables template_entity
         templates transactions trees unique versions writes
         """,

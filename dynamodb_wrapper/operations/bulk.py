@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from pydantic import BaseModel
 
@@ -18,9 +18,11 @@ from dynamodb_wrapper.operations.batches import BatchOptions, BatchProgress, Ent
 from dynamodb_wrapper.operations.effects import Flow, Params, now
 from dynamodb_wrapper.operations.entity import Entity
 from dynamodb_wrapper.operations.items import Projection
-from dynamodb_wrapper.operations.recalling import AnswerCache, Bodies, Name
 from dynamodb_wrapper.operations.requests import delete_entry, put_entry, without_overlaps
 from dynamodb_wrapper.operations.writes import KeyValues
+
+if TYPE_CHECKING:
+    from dynamodb_wrapper.operations.recalling import AnswerCache, Bodies, Name
 
 T = TypeVar("T", bound=BaseModel)
 G = TypeVar("G")
