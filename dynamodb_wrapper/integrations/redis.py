@@ -31,7 +31,7 @@ _SEAL_BYTES = 16
 _WRITING_MS = 30_000
 """How long a token is kept away when the process that writes ends in the middle."""
 _SLACK_MS = 60_000
-"""How much longer than answers their tokens live."""
+"""How long a reading may take, that its token is still there when it is kept."""
 _ANY_NUMBER = Context(prec=100)
 _THIS_PROCESS = secrets.token_hex(8)
 
@@ -67,8 +67,8 @@ class RedisCache(Cache):
     ) -> None:
         super().__init__(ttl=ttl, negative_ttl=negative_ttl, consistent_fills=consistent_fills)
         self.namespace = namespace
-        self._options |= {"url": url, "timeout_seconds": timeout_seconds, "namespace": namespace}
-        del self._options["max_items"]
+        self._arguments |= {"url": url, "timeout_seconds": timeout_seconds, "namespace": namespace}
+        del self._arguments["max_items"]
         self.server = RedisServer(url, seconds("timeout_seconds", timeout_seconds))
 
     def __repr__(self) -> str:
@@ -161,9 +161,8 @@ class RedisTable(CachedTable):
             ttl = self._negative_ttl_ms if body == NO_ITEM else self._ttl_ms
             if flight.lease is None or ttl is None:
                 continue
-            entry, scopes, tokens = flight.lease
+            entry, _, tokens = flight.lease
             commands.append(("SET", entry, _seal(entry, tokens) + body, "PX", ttl))
-            commands += [("PEXPIRE", scope, self._ttl_ms + _SLACK_MS) for scope in scopes]
         if commands:
             yield from ask(self._server, commands)
 
@@ -198,12 +197,19 @@ class RedisTable(CachedTable):
             self.leave(changed)
 
     def _make_tokens(self, wanted: Sequence[tuple[Flight, _Lease]]) -> Flow[None]:
-        """Give readings tokens to depend on where there are none."""
+        """Give readings tokens to depend on where there are none.
+
+        An item's lives twice as long as its answers, so that it seldom ends before one of them; its life is not
+        prolonged, as that could prolong `BUSY` in its place. The two of a table stay.
+        """
         if not wanted:
             return
-        lifetime = self._ttl_ms + _SLACK_MS
+        lifetime = ("PX", 2 * self._ttl_ms + _SLACK_MS)
         scopes = dict.fromkeys(scope for _, lease in wanted for scope in lease.scopes)
-        made: list[Command] = [("SET", scope, secrets.token_bytes(12), "NX", "PX", lifetime) for scope in scopes]
+        made: list[Command] = [
+            ("SET", scope, secrets.token_bytes(12), "NX", *(() if scope in (self._whole, self._pages) else lifetime))
+            for scope in scopes
+        ]
         replies = yield from ask(self._server, [*made, ("MGET", *scopes)])
         if replies is None:
             return

@@ -79,7 +79,7 @@ class Cache:
         self.max_items = _whole("max_items", max_items)
         self.negative_ttl = None if negative_ttl is None else seconds("negative_ttl", negative_ttl)
         self.consistent_fills = consistent_fills
-        self._options: dict[str, Any] = {
+        self._arguments: dict[str, Any] = {
             "ttl": ttl,
             "max_items": max_items,
             "negative_ttl": negative_ttl,
@@ -93,7 +93,7 @@ class Cache:
 
     def __reduce__(self) -> tuple[Callable[..., Cache], tuple[type[Cache], dict[str, Any]]]:
         """Leave behind what it keeps: copied, or in another process, a cache begins empty."""
-        return _declared_anew, (type(self), self._options)
+        return _declared_anew, (type(self), self._arguments)
 
     def table(
         self, config: DynamoDBConfig, table_name: str, key_attributes: tuple[str, ...], schema: Callable[[], str]
@@ -333,8 +333,8 @@ class CachedTable:
         return TLRUCache(self._options.max_items, used_until, self._options.timer, _weight)
 
 
-def _declared_anew(declared: type[Cache], options: dict[str, Any]) -> Cache:
-    return declared(**options)
+def _declared_anew(declared: type[Cache], arguments: dict[str, Any]) -> Cache:
+    return declared(**arguments)
 
 
 def server_of(config: DynamoDBConfig) -> tuple[str | None, ...]:

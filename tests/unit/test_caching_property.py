@@ -7,6 +7,7 @@ when its answer arrives; and so does Redis. What happens between them is drawn a
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import inf
 from random import Random
 from typing import Any
 
@@ -230,16 +231,11 @@ class Toy:
             return [self.get(key) for key in args]
         if name == "DEL":
             return sum(self.kept.pop(key, None) is not None for key in args)
-        if name == "PEXPIRE":
-            if self.get(args[0]) is None:
-                return 0
-            self.kept[args[0]] = (self.kept[args[0]][0], self.clock() + args[1] / 1000)
-            return 1
         assert name == "SET"
         key, value, *options = args
         if "NX" in options and self.get(key) is not None:
             return None
-        self.kept[key] = (value, self.clock() + options[-1] / 1000)
+        self.kept[key] = (value, self.clock() + options[-1] / 1000 if "PX" in options else inf)
         return True
 
     def pipeline(self, *, transaction: bool) -> Pipeline:
