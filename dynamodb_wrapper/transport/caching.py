@@ -17,6 +17,7 @@ from dynamodb_wrapper.codec import read_any
 from dynamodb_wrapper.exceptions import DeclarationError
 from dynamodb_wrapper.operations.effects import Flow
 from dynamodb_wrapper.operations.recalling import NO_ITEM, Bodies, CacheInfo, Kind, LedReading, LookedUp, Name
+from dynamodb_wrapper.transport.execution import LONGEST_JOIN_SECONDS
 from dynamodb_wrapper.transport.forks import ForkSafeLock, generation
 from dynamodb_wrapper.transport.invalidation import Changed, watch
 
@@ -121,18 +122,20 @@ class Flight:
         name: What is read.
         future: Tells who waits.
         thread: The thread that reads.
+        began: When it began.
         lease: What a server that keeps answers has to be told with this one; None when it is not to keep it.
     """
 
-    __slots__ = ("future", "kind", "lease", "name", "shelf", "thread")
+    __slots__ = ("began", "future", "kind", "lease", "name", "shelf", "thread")
 
-    def __init__(self, shelf: Shelf, kind: Kind, name: Name) -> None:
+    def __init__(self, shelf: Shelf, kind: Kind, name: Name, began: float) -> None:
         self.shelf = shelf
         self.kind = kind
         self.name = name
         self.future: Future[bytes | None] = Future()
         self.future.set_running_or_notify_cancel()  # from now on, who gives up waiting cannot cancel it for others
         self.thread = get_ident()
+        self.began = began
         self.lease: Any = None
 
     @property
@@ -242,15 +245,15 @@ class CachedTable:
         with self._lock:
             if self._generation != generation():
                 self._start_anew()
-            shelf = self._shelves[kind]
+            shelf, now = self._shelves[kind], self._options.timer()
             for name in names:
                 body = shelf.entries.get(name)
                 if body is not None:
                     found[name] = body
-                elif (flight := shelf.flights.get(name)) is not None:
+                elif (flight := shelf.flights.get(name)) is not None and now - flight.began < LONGEST_JOIN_SECONDS:
                     joined.append((name, flight))
                 else:
-                    flight = shelf.flights[name] = Flight(shelf, kind, name)
+                    flight = shelf.flights[name] = Flight(shelf, kind, name, now)
                     led.append(flight)
             self.hits += len(found)
             self.shared += len(joined)

@@ -596,6 +596,23 @@ def test_a_reading_within_the_reading_does_not_wait_for_itself() -> None:
     assert bench.reads == 2
 
 
+def test_a_reading_that_takes_too_long_is_joined_no_more() -> None:
+    """Whoever reads may have been interrupted where nobody could tell the others."""
+    gate = Gate()
+    bench = Bench(gate)
+    with ThreadPoolExecutor(2) as pool:
+        slow = pool.submit(bench.orders.get, "c", 1)
+        assert gate.arrived.acquire(timeout=30)
+        bench.passes(10)
+        bench.lane.answer = stored
+        assert bench.orders.get("c", 1) is not None
+        assert bench.orders.cache_info() == CacheInfo(misses=2, entries=1)
+        gate.go.set()
+        assert slow.result(30) is not None
+    assert bench.orders.get("c", 1) is not None
+    assert bench.reads == 2
+
+
 def test_who_comes_after_a_write_does_not_wait_for_a_reading_from_before() -> None:
     gate = Gate()
     bench = Bench(gate)
