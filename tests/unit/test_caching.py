@@ -592,8 +592,10 @@ def test_a_reading_within_the_reading_does_not_wait_for_itself() -> None:
         return stored(call)
 
     bench.lane.answer = answer
+    started = time.monotonic()
     assert bench.orders.get("c", 1).note == "stored"
     assert bench.reads == 2
+    assert time.monotonic() - started < 5
 
 
 def test_a_reading_that_takes_too_long_is_joined_no_more() -> None:
@@ -694,6 +696,24 @@ def test_the_cancellation_of_the_one_who_reads_is_not_that_of_the_others() -> No
         assert all(isinstance(result, Order) for result in found[2:])
         assert bench.reads == 2
         assert bench.orders.cache_info().entries == 1
+
+    asyncio.run(main())
+
+
+def test_the_cancellation_of_one_who_waits_is_nobody_elses() -> None:
+    async def main() -> None:
+        bench = Bench()
+        orders, lane = on_loop(bench)
+        lane.go = asyncio.Event()
+        tasks = [asyncio.create_task(orders.get("c", 1)) for _ in range(10)]
+        await asyncio.sleep(0.01)
+        for task in tasks[3:6]:
+            task.cancel()
+        await asyncio.sleep(0.01)
+        lane.go.set()
+        found = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [isinstance(result, Order) for result in found] == [True] * 3 + [False] * 3 + [True] * 4
+        assert bench.reads == 1
 
     asyncio.run(main())
 
