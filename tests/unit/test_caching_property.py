@@ -238,6 +238,8 @@ class Toy:
         self.kept[key] = (value, self.clock() + options[-1] / 1000 if "PX" in options else inf)
         return True
 
+    def close(self) -> None: ...
+
     def pipeline(self, *, transaction: bool) -> Pipeline:
         assert not transaction
         return Pipeline(self)
