@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pydantic
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, JsonSchemaWarningKind
 
 from dynamodb_wrapper.codec import Item, to_json, with_bytes
 from dynamodb_wrapper.operations.effects import AnswerReader, Flow, Params, Reading, Response, call, join
 
 if TYPE_CHECKING:
+    from pydantic_core.core_schema import WithDefaultSchema
+
     from dynamodb_wrapper.operations.declaration import Declaration
     from dynamodb_wrapper.operations.selection import Selection
 
@@ -26,6 +30,7 @@ Name = Hashable
 """What tells one answer of a cache from others."""
 Bodies = dict[Name, bytes]
 
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 _JOINT_TRIES = 2
 """How often somebody joins the reading of another, if nothing comes of it, before he reads by himself."""
 
@@ -170,13 +175,24 @@ def _led(cache: AnswerCache, led: Sequence[LedReading], read: Callable[[Sequence
             reading.end()
 
 
+class _Shapes(GenerateJsonSchema):
+    """JSON schemas without defaults, which may be different in every process: sets, times."""
+
+    def default_schema(self, schema: WithDefaultSchema) -> JsonSchemaValue:
+        """Return the schema of the value."""
+        return self.generate_inner(schema["schema"])
+
+    def emit_warning(self, kind: JsonSchemaWarningKind, detail: str) -> None:
+        """Say nothing: nobody will read the schema."""
+
+
 def schema_of(declaration: Declaration) -> str:
-    """Return a text that differs where models, or what is stored of them, do."""
+    """Return a text that differs where models, or what is stored of them, do; it is the same in every process."""
     model = declaration.model_class
     try:
-        fields: object = model.model_json_schema(mode="serialization")
+        fields: object = model.model_json_schema(mode="serialization", schema_generator=_Shapes)
     except pydantic.errors.PydanticUserError:  # of a type that JSON schemas have no word for
-        fields = {name: str(info.annotation) for name, info in model.model_fields.items()}
+        fields = {name: _ADDRESS.sub("", str(info.annotation)) for name, info in model.model_fields.items()}
     version = None if declaration.evolution is None else declaration.evolution.current
     kind = None if declaration.kind is None else declaration.kind.value
     return json.dumps([f"{model.__module__}.{model.__qualname__}", version, kind, fields], default=str)

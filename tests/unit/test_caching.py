@@ -6,6 +6,8 @@ import asyncio
 import copy
 import os
 import pickle
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -800,6 +802,59 @@ def test_a_cache_that_is_copied_or_pickled_is_declared_anew(bench: Bench) -> Non
         assert again._tables == {}
 
 
+SCHEMA = """
+from datetime import UTC, datetime
+from typing import Annotated, Any
+from pydantic import AfterValidator, BaseModel
+from dynamodb_wrapper import BaseDynamoRepository
+from dynamodb_wrapper.operations import recalling
+
+class Strange:
+    pass
+
+class Inner(BaseModel):
+    tags: set[str] = {"a", "b", "c", "d", "e"}
+    number: int = 0
+
+class Model(BaseModel):
+    id: str
+    inner: Inner = Inner()
+    at: datetime = datetime.now(UTC)
+    any: Any = Strange()
+
+class Odd(BaseModel):
+    id: str
+    strange: list[Annotated[Any, AfterValidator(lambda value: value)]] = []
+    odd: Strange | None = None
+    model_config = {"arbitrary_types_allowed": True}
+
+def schema(model):
+    made = type("Repository", (BaseDynamoRepository,), {"table_name": "t", "primary_key": "id", "model_class": model})
+    return recalling.schema_of(made._declaration)
+
+print(schema(Model))
+print(schema(Odd))
+class Inner(BaseModel):
+    number: str = ""
+print(schema(type("Model", (BaseModel,), {"__annotations__": {"id": str, "inner": Inner}, "__module__": "__main__"})))
+"""
+
+
+def test_the_text_of_a_model_is_the_same_in_every_process_and_quiet() -> None:
+    texts = [
+        subprocess.run(
+            [sys.executable, "-W", "error", "-c", SCHEMA],
+            check=True,
+            capture_output=True,
+            text=True,
+            env={**os.environ, "PYTHONHASHSEED": seed},
+        ).stdout.splitlines()
+        for seed in ("1", "2")
+    ]
+    assert texts[0] == texts[1]
+    assert len(set(texts[0])) == 3
+
+
 def test_a_wrong_declaration_is_refused_when_the_class_is_made() -> None:
     with pytest.raises(DeclarationError, match=r"Orders: cache is a Cache\(\.\.\.\), not 300"):
 
@@ -826,9 +881,6 @@ def test_a_repository_without_a_cache_has_nothing_to_tell() -> None:
 
 
 def test_cachetools_is_imported_when_a_cache_is_used() -> None:
-    import subprocess
-    import sys
-
     program = (
         "import sys; from dynamodb_wrapper import BaseDynamoRepository; "
         "from dynamodb_wrapper.repositories.base import BaseDynamoRepository as b; "
