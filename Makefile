@@ -25,7 +25,7 @@ ENDPOINT ?=
 TRANSPORT ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types floors fmt docs bench bench-spark contract property soak faults lowest spark pipeline lock clean
+.PHONY: help demo test coverage check lint types floors fmt docs bench bench-spark contract property soak faults lowest spark pipeline lambda-zip lambda-bench lock clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,8 +33,11 @@ help: ## This list
 demo: $(READY) ## A guided tour on real data, on the embedded server: no account, no Docker
 	@$(BIN)/python -m examples.flights
 
-test: $(READY) $(MINISTACK) ## Every test, with branch coverage
+test: $(READY) $(MINISTACK) ## Every test
 	@echo "==> tests"
+	@$(PYTEST)
+
+coverage: $(READY) $(MINISTACK) ## Every test, with branch coverage, in twice the time
 	@$(PYTEST) --cov --cov-report=term
 
 check: lint types floors docs test ## What a change must pass: lint, types, floors, docs, tests
@@ -99,6 +102,12 @@ spark: $(SPARK) $(MINISTACK) ## The Spark source and sink: types and tests with 
 
 pipeline: $(SPARK) $(MINISTACK) ## A pipeline through Spark into DynamoDB, a run that fails, and both run logs (needs Java)
 	@.venv-spark/bin/python -m examples.flights_pipeline
+
+lambda-zip: $(READY) ## The Lambda example as a zip, into dist/
+	@$(BIN)/python -m examples.lambda_tree_chat.package
+
+lambda-bench: $(READY) ## Cold and warm start of the Lambda example, in fresh processes
+	@$(BIN)/python -m examples.lambda_tree_chat.measure
 
 lock: .venv-lock ## Resolve the dependencies anew (needs a package index)
 	@echo "==> requirements/*.lock"

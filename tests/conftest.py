@@ -11,6 +11,8 @@ import pytest
 
 from tests import servers
 
+pytest_plugins = ["dynamodb_wrapper.testing.plugin"]  # here, and not by its entry point: see pyproject.toml
+
 hypothesis.settings.register_profile("default", deadline=None, max_examples=50)
 hypothesis.settings.register_profile("wide", deadline=None, max_examples=3000)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))

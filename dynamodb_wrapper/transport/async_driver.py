@@ -106,7 +106,7 @@ class AsyncDriver(Driver[AsyncLane]):
             each_request: The time limit is that of each request with its retries, not of the whole flow: for flows
                 that have a limit of their own.
         """
-        return await _run(flow, self._execution(each_request=each_request).outcome)
+        return await run_flow(flow, self._execution(each_request=each_request).outcome)
 
     async def stream(self, flow: Flow[object]) -> AsyncGenerator[Any, None]:
         """Yield the items that a flow emits, as they are asked for.
@@ -210,11 +210,11 @@ class _Execution(Execution):
         flows = iter(effect.flows)
         first = list(islice(flows, 2))
         if len(first) < 2 or effect.at_most == 1:
-            return [await _run(flow, self.outcome) for flow in chain(first, flows)]
+            return [await run_flow(flow, self.outcome) for flow in chain(first, flows)]
         results: dict[int, Any] = {}
         async with _tasks() as running:
             for number, flow in enumerate(chain(first, flows)):
-                running[asyncio.create_task(_run(flow, self.outcome))] = number
+                running[asyncio.create_task(run_flow(flow, self.outcome))] = number
                 if len(running) == effect.at_most:
                     await _collect(running, results)
             while running:
@@ -230,10 +230,10 @@ class _Execution(Execution):
         call = self.as_sent(call)
         attempts = retried(call, driver.policy)
         if not is_observed():
-            return await _run(attempts, lambda effect: self._attempt(effect, deadline))
+            return await run_flow(attempts, lambda effect: self._attempt(effect, deadline))
         with Observation(call, driver.server) as observation:
             return observation.answered(
-                await _run(attempts, lambda effect: self._observed_attempt(effect, deadline, observation))
+                await run_flow(attempts, lambda effect: self._observed_attempt(effect, deadline, observation))
             )
 
     def _attempt(self, effect: Effect, deadline: Deadline | None) -> Awaitable[object]:
@@ -275,7 +275,8 @@ async def _next_emitted(flow: Flow[object], execution: _Execution) -> Emit | Non
     return effect
 
 
-async def _run(flow: Flow[R], outcome_of: OutcomeOf) -> R:
+async def run_flow(flow: Flow[R], outcome_of: OutcomeOf) -> R:
+    """Run a flow to its end and return its result, each effect's outcome being what a function gives to await."""
     try:
         effect = next(flow)
         while True:

@@ -66,7 +66,7 @@ class BotocoreLane:
 
         method = getattr(client, xform_name(call.operation))
         try:
-            response: Response = method(**_parameters(call))
+            response: Response = method(**parameters_of(call))
         except ClientError as error:
             if error.operation_name != call.operation:
                 raise from_credentials_service(error, call, self._endpoint(client)) from error
@@ -81,7 +81,8 @@ class BotocoreLane:
         return checked_answer(call, response)
 
 
-def _parameters(call: Call) -> dict[str, Any]:
+def parameters_of(call: Call) -> dict[str, Any]:
+    """Return all parameters of a call, those that it has as JSON already too."""
     if call.body is None:
         return call.params
     parameters: dict[str, Any] = json.loads(call.body, object_hook=with_bytes)

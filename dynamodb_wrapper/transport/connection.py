@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
 
 _lock = ForkSafeLock()
 _connections: dict[tuple[object, ...], Connection] = {}
+_makers: dict[str | None, Callable[[DynamoDBConfig], Connection]] = {}  # by endpoint, where tests make them otherwise
 
 # What a connection does not depend on: configurations that differ only here share one.
 _ABOVE_THE_WIRE = frozenset(
@@ -359,8 +362,38 @@ def connection_for(config: DynamoDBConfig) -> Connection:
     with _lock:
         connection = _connections.get(key)
         if connection is None:
-            connection = _connections[key] = Connection(config)
+            connection = _connections[key] = _makers.get(config.endpoint_url, Connection)(config)
         return connection
+
+
+@contextmanager
+def connections_made_by(make: Callable[[DynamoDBConfig], Connection], endpoint_url: str | None) -> Iterator[None]:
+    """Make the connections to an endpoint in another way until the block ends, and close them then; for tests.
+
+    Those that were there before are left alone: who holds one keeps it, who asks meanwhile gets another.
+    """
+    with _lock:
+        before, made_before = _taken_out(endpoint_url), _makers.get(endpoint_url)
+        _makers[endpoint_url] = make
+    try:
+        yield
+    finally:
+        with _lock:
+            made = _taken_out(endpoint_url)
+            _connections.update(before)
+            del _makers[endpoint_url]
+            if made_before is not None:
+                _makers[endpoint_url] = made_before
+        for connection in made.values():
+            connection.close()
+
+
+def _taken_out(endpoint_url: str | None) -> dict[tuple[object, ...], Connection]:
+    """Forget the connections to an endpoint, and return them."""
+    found = {key: entry for key, entry in _connections.items() if entry.config.endpoint_url == endpoint_url}
+    for key in found:
+        del _connections[key]
+    return found
 
 
 def reset_connections() -> None:

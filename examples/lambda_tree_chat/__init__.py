@@ -1,0 +1,1 @@
+"""A Lambda function that keeps chats as trees: every message answers another one. Start with `README.md`."""
