@@ -180,7 +180,7 @@ class _Execution(Execution):
         match effect:
             case Call():
                 if invalidation.watchers and (change := invalidation.change_by(effect)) is not None:
-                    return _run(change, self._outcome_beside)
+                    return run_flow(change, self._outcome_beside)
                 return self._answer(effect)
             case Sleep():
                 return self._pause(effect, self.deadline)
