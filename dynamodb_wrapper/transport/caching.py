@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from math import isfinite
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 from dynamodb_wrapper.codec import read_any
 from dynamodb_wrapper.exceptions import DeclarationError
 from dynamodb_wrapper.operations.effects import Flow
 from dynamodb_wrapper.operations.recalling import NO_ITEM, Bodies, CacheInfo, Kind, LedReading, LookedUp, Name
+from dynamodb_wrapper.transport.connection import connection_for
 from dynamodb_wrapper.transport.execution import LONGEST_JOIN_SECONDS
 from dynamodb_wrapper.transport.forks import ForkSafeLock, generation
 from dynamodb_wrapper.transport.invalidation import Changed, watch
@@ -87,7 +89,7 @@ class Cache:
             "consistent_fills": consistent_fills,
         }
         self._lock = ForkSafeLock()
-        self._tables: dict[tuple[object, ...], CachedTable] = {}
+        self._tables: WeakValueDictionary[tuple[object, ...], CachedTable] = WeakValueDictionary()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(ttl={self.ttl:g}, max_items={self.max_items})"
@@ -99,7 +101,10 @@ class Cache:
     def table(
         self, config: DynamoDBConfig, table_name: str, key_attributes: tuple[str, ...], schema: Callable[[], str]
     ) -> CachedTable:
-        """Return what keeps the answers about a table, the same one to everybody who reaches it alike."""
+        """Return what keeps the answers about a table, the same one to everybody who reaches it alike.
+
+        It lives as long as a connection for one of these configurations does.
+        """
         place = Place(server_of(config), table_name, key_attributes, schema)
         name = (place.server, table_name, key_attributes)
         with self._lock:
@@ -107,7 +112,8 @@ class Cache:
             if table is None:
                 table = self._tables[name] = self._new_table(place, config)
                 watch(table_name, table)
-            return table
+        connection_for(config).keep(table)
+        return table
 
     def _new_table(self, place: Place, config: DynamoDBConfig) -> CachedTable:
         return CachedTable(self, place)

@@ -101,6 +101,7 @@ class Connection:
         self._open: _Open | None = None
         self._closed = False
         self._beside: set[Beside] = set()
+        self._kept: set[object] = set()
         if config.debug_logging and logger.level == logging.NOTSET:
             logger.setLevel(logging.DEBUG)
 
@@ -239,6 +240,10 @@ class Connection:
         why = chosen if self._direct is None else self._routes.why_botocore(client)
         return replace(report, transport="direct" if why is None else "botocore", why_botocore=why)
 
+    def keep(self, value: object) -> None:
+        """Let something live until this connection is closed for good."""
+        self._kept.add(value)
+
     def close_along(self, server: Beside) -> None:
         """Have the connections to another server closed whenever those of this one are."""
         self._beside.add(server)
@@ -247,6 +252,7 @@ class Connection:
         """Close the sockets and refuse further use; closing twice is fine."""
         with self._lock:
             self._closed = True
+            self._kept.clear()
         with _lock:
             if _connections.get(_wire_key(self.config)) is self:
                 del _connections[_wire_key(self.config)]

@@ -62,7 +62,10 @@ _lock = ForkSafeLock()
 def watch(table_name: str, watcher: Watcher) -> None:
     """Let a watcher know of every write to a table, for as long as it lives."""
     name = plain_name(table_name)
-    with _lock:  # replaced as a whole: it is read without the lock
+    with _lock:  # what is under a name is replaced as a whole: it is read without the lock
+        for known, entries in list(watchers.items()):
+            if all(entry() is None for entry in entries):
+                del watchers[known]
         alive = [entry for entry in watchers.get(name, ()) if entry() is not None]
         watchers[name] = (*alive, ref(watcher))
 

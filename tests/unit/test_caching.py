@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import gc
 import os
 import pickle
 import subprocess
@@ -33,10 +34,11 @@ from dynamodb_wrapper import (
 )
 from dynamodb_wrapper.operations.effects import Call, Response
 from dynamodb_wrapper.operations.recalling import CacheInfo
-from dynamodb_wrapper.transport import RetryPolicy, SyncDriver, drop_embedded
+from dynamodb_wrapper.transport import RetryPolicy, SyncDriver, connection_for, drop_embedded
 from dynamodb_wrapper.transport.async_driver import AsyncDriver
 from dynamodb_wrapper.transport.caching import Cache, server_of
 from dynamodb_wrapper.transport.failures import Hint, Verdict, hinted
+from dynamodb_wrapper.transport.invalidation import watchers
 
 CONFIG = DynamoDBConfig(
     environment="prod", region_name="us-east-1", aws_access_key_id="k", aws_secret_access_key="s", profile_name=None
@@ -799,7 +801,24 @@ def test_a_cache_that_is_copied_or_pickled_is_declared_anew(bench: Bench) -> Non
     bench.orders.get("c", 1)
     for again in (pickle.loads(pickle.dumps(bench.cache)), copy.deepcopy(bench.cache)):
         assert repr(again) == repr(bench.cache) == "Cache(ttl=300, max_items=1000)"
-        assert again._tables == {}
+        assert len(again._tables) == 0
+
+
+def test_a_cache_lives_as_long_as_the_connection() -> None:
+    class Orders(BaseDynamoRepository[Order]):
+        table_name = "short-lived"
+        primary_key = "customer"
+        cache = Cache(ttl=300)
+
+    for number in range(3):
+        config = DynamoDBConfig.embedded(f"short-lived-{number}")
+        Orders(config)
+        gc.collect()
+        assert len(Orders.cache._tables) == 1
+        connection_for(config).close()
+        gc.collect()
+        assert len(Orders.cache._tables) == 0
+        assert len(watchers["dev_short-lived"]) == 1
 
 
 SCHEMA = """
