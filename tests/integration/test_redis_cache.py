@@ -275,10 +275,6 @@ def test_readers_and_writers_in_threads(orders: Any, server: RedisProcess, table
     orders.create(Order(customer="c", number=Decimal(1)))
     ended = [0]
 
-    def write(repository: Any) -> None:
-        for _ in range(25):
-            repository.patch("c", 1, count=_next(ended))
-
     def read(repository: Any) -> int:
         reads = 0
         while ended[0] < 25:
@@ -287,9 +283,6 @@ def test_readers_and_writers_in_threads(orders: Any, server: RedisProcess, table
             assert found >= least, f"{found} after {least}"
             reads += 1
         return reads
-
-    def _next(ended: list[int]) -> int:
-        return ended[0] + 1
 
     def writer() -> None:
         for number in range(1, 26):
