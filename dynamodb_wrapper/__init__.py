@@ -83,6 +83,7 @@ if TYPE_CHECKING:
     from dynamodb_wrapper.operations.gathering import Collection
     from dynamodb_wrapper.operations.migrations import MigrationExample, MigrationFailure, MigrationReport
     from dynamodb_wrapper.operations.queries import Page
+    from dynamodb_wrapper.operations.recalling import CacheInfo
     from dynamodb_wrapper.operations.table_diff import TableChanges, TableDiff, TableDifference
     from dynamodb_wrapper.operations.table_options import TableOptions
     from dynamodb_wrapper.operations.trees import TreeMetadata, TreeNode, TreeWithMetadata
@@ -128,6 +129,7 @@ if TYPE_CHECKING:
     )
     from dynamodb_wrapper.transport import (
         AWSServices,
+        Cache,
         DynamoDBSingleton,
         HealthReport,
         RequestCounts,
@@ -180,6 +182,7 @@ else:
             "dynamodb_wrapper.operations.gathering": "Collection",
             "dynamodb_wrapper.operations.migrations": "MigrationExample MigrationFailure MigrationReport",
             "dynamodb_wrapper.operations.queries": "Page",
+            "dynamodb_wrapper.operations.recalling": "CacheInfo",
             "dynamodb_wrapper.operations.table_diff": "TableChanges TableDiff TableDifference",
             "dynamodb_wrapper.operations.table_options": "TableOptions",
             "dynamodb_wrapper.operations.trees": "TreeMetadata TreeNode TreeWithMetadata",
@@ -194,7 +197,7 @@ else:
                 transaction cloudformation_template iam_policy terraform_configuration
             """,
             "dynamodb_wrapper.transport": """
-                AWSServices DynamoDBSingleton HealthReport RequestCounts RequestEvent RequestMetrics
+                AWSServices Cache DynamoDBSingleton HealthReport RequestCounts RequestEvent RequestMetrics
                 Subscription aws_services configure get_all_tables get_bedrock_client get_cognito_client
                 get_dynamodb_resource get_s3_client get_table health_check health_report observe
                 register_tables reset_connection
@@ -228,6 +231,8 @@ __all__ = [
     "BatchIncompleteError",
     "BatchProgress",
     "BatchSummary",
+    "Cache",
+    "CacheInfo",
     "CancellationReason",
     "Collection",
     "CollectionQuery",

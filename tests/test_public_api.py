@@ -21,6 +21,7 @@ def words(text: str) -> list[str]:
 
 
 TOP_LEVEL = words("""
+    Cache CacheInfo
     BaseDynamoRepository
     PipelineConfigRepository TableConfigRepository PipelineRunLogsRepository
     PipelineConfig TableConfig PipelineRunLog RunStatus LogLevel TableType DataFormat StageInfo DataQualityResult

@@ -17,10 +17,10 @@ if not TYPE_CHECKING:
         modules="""
         adoption batch_rounds batches bulk cancellations capacity charts copies cursors declaration
         declared_tables derived_changes document_batches document_keywords document_trees documents
-        dynamodb_keywords effects entity evolving explanations gathering indexes items key_parts
-        key_templates key_values kind_entity leading_keys migrations parents passes patches pipelines
-        policies queries requests run_messages runs scans selection sharded sizes sort_conditions
-        subtrees table_changes table_comparison table_diff table_options tables template_entity
-        templates transactions trees unique upserts versions writes
+        dynamodb_keywords effects entity evolving explanations gathering imports indexes items key_parts
+        key_templates key_values kind_entity leading_keys migrations named_tables parents passes patches
+        pipelines policies queries raw_tables recalling requests run_messages runs scans selection sharded
+        sizes sort_conditions subtrees table_changes table_comparison table_diff table_options tables
+        template_entity templates transactions trees unique upserts versions writes
         """,
     )

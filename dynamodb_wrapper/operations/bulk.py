@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from pydantic import BaseModel
 
 from dynamodb_wrapper.codec import Item, PartialItem
 from dynamodb_wrapper.exceptions import DynamoDBWrapperError, ValidationError
 from dynamodb_wrapper.expressions import ExpressionWriter, Path
-from dynamodb_wrapper.operations import batches, evolving, writes
-from dynamodb_wrapper.operations.batches import BatchOptions, Entry, Refused, Wanted
+from dynamodb_wrapper.operations import batches, evolving, recalling, writes
+from dynamodb_wrapper.operations.batches import BatchOptions, BatchProgress, Entry, Refused, Wanted
 from dynamodb_wrapper.operations.effects import Flow, Params, now
 from dynamodb_wrapper.operations.entity import Entity
 from dynamodb_wrapper.operations.items import Projection
 from dynamodb_wrapper.operations.requests import delete_entry, put_entry, without_overlaps
 from dynamodb_wrapper.operations.writes import KeyValues
+
+if TYPE_CHECKING:
+    from dynamodb_wrapper.operations.recalling import AnswerCache, Bodies, Name
 
 T = TypeVar("T", bound=BaseModel)
 G = TypeVar("G")
@@ -34,6 +38,8 @@ def get_many(
 ) -> Flow[list[T | None] | list[PartialItem | None]]:
     """Read items, or some attributes of them, in the order of their keys; None for those that do not exist.
 
+    Whole items come from the cache, where there is one and ``consistent`` does not forbid it.
+
     Raises:
         ValidationError: A key is not one of this table, or a stored item is no valid model.
         BatchIncompleteError: Some keys were left unread.
@@ -42,6 +48,8 @@ def get_many(
     parameters = {} if chosen is None or chosen.reads_whole else {entity.table_name: _projected(entity, chosen)}
     decode = entity.found if chosen is None else chosen.found
     wanted = _prepared("keys", keys, partial(_wanted, entity))
+    if entity.cache is not None and chosen is None and not consistent:
+        return (yield from _recalled(entity, list(wanted), options, entity.cache))
     reader = entity.batch_reader if chosen is None else None
     found: list[Any] = yield from batches.read(
         wanted, options, consistent=consistent, parameters=parameters, reader=reader
@@ -65,6 +73,34 @@ def load(
     found = yield from batches.read(wanted, options, consistent=consistent)
     yield from evolving.write_back(entity, found)
     return found
+
+
+def _recalled(
+    entity: Entity[T], wanted: Sequence[Wanted], options: BatchOptions, cache: AnswerCache
+) -> Flow[list[T | None]]:
+    by_name = {cache.name_of(one.key): one for one in wanted}
+    older: list[Item] = []
+
+    def read(names: Sequence[Name]) -> Flow[Bodies]:
+        found = yield from batches.read(
+            [by_name[name] for name in names],
+            replace(options, progress=_progress_after(len(wanted) - len(names), len(wanted), options)),
+            consistent=cache.consistent_fills,
+        )
+        older.extend(evolving.older(entity, found))
+        return {name: recalling.body_of_item(item) for name, item in zip(names, found, strict=True)}
+
+    bodies = yield from recalling.recalled(cache, recalling.Kind.ITEM, list(by_name), read)
+    answers = (recalling.opened(bodies[cache.name_of(one.key)], entity.item_reader) for one in wanted)
+    models = [entity.found(answer["Item"]) if "Item" in answer else None for answer in answers]
+    yield from evolving.write_back(entity, older)
+    return models
+
+
+def _progress_after(done: int, total: int, options: BatchOptions) -> Callable[[BatchProgress], object] | None:
+    """Return what tells the progress of a batch that begins when so many are done already."""
+    tell = options.progress
+    return None if tell is None else lambda progress: tell(BatchProgress(done + progress.done, total))
 
 
 def put_many(entity: Entity[T], models: Iterable[T], options: BatchOptions, *, ignore_version: bool) -> Flow[int]:

@@ -11,9 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from dynamodb_wrapper.codec import Item
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 Params = dict[str, Any]
 """The parameters of one DynamoDB operation, as its API reference names them, values in wire form."""
@@ -99,7 +102,56 @@ class Together:
     at_most: int
 
 
-Effect = Call | Sleep | Now | NewToken | Emit | Together
+class Reading(Protocol):
+    """Something that one caller reads, and others wait for."""
+
+    @property
+    def future(self) -> Future[bytes | None]:
+        """What was read, None when it came to nothing; never an error."""
+        ...
+
+    @property
+    def thread(self) -> int:
+        """The thread that reads, as `threading.get_ident` has it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """Wait for what another caller reads; the outcome is None when nothing came of it, or not in time."""
+
+    reading: Reading
+
+
+class Beside(Protocol):
+    """A server that is asked beside DynamoDB, and can do without being answered."""
+
+    def ask(self, request: Any) -> Any | None:
+        """Return its answer; None when it is away."""
+        ...
+
+    async def ask_on_loop(self, request: Any) -> Any | None:
+        """Return its answer, the event loop going on meanwhile; None when it is away."""
+        ...
+
+    def disconnect(self) -> None:
+        """Close what threads have opened; the next question opens anew."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close what the running event loop has opened; the next question opens anew."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Ask a server beside DynamoDB; the outcome is its answer, None when it is away."""
+
+    server: Beside
+    request: object
+
+
+Effect = Call | Sleep | Now | NewToken | Emit | Together | Join | Ask
 
 R = TypeVar("R")
 Flow = Generator[Effect, Any, R]
@@ -150,3 +202,15 @@ def together(flows: Iterable[Flow[R]], *, at_most: int) -> Flow[list[R]]:
     """Run flows at the same time, so many of them at a time, and return their results in order."""
     results: list[R] = yield Together(flows, at_most)
     return results
+
+
+def join(reading: Reading) -> Flow[bytes | None]:
+    """Wait for what another caller reads; None when nothing came of it, or not in time."""
+    answer: bytes | None = yield Join(reading)
+    return answer
+
+
+def ask(server: Beside, request: object) -> Flow[Any | None]:
+    """Ask a server beside DynamoDB and return its answer; None when it is away."""
+    answer: Any | None = yield Ask(server, request)
+    return answer

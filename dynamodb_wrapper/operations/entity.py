@@ -20,6 +20,7 @@ from dynamodb_wrapper.operations.key_values import SURELY_SHORT
 
 if TYPE_CHECKING:
     from dynamodb_wrapper.expressions import Condition
+    from dynamodb_wrapper.operations.recalling import AnswerCache
     from dynamodb_wrapper.operations.sort_conditions import Partition
 
 T = TypeVar("T", bound=BaseModel)
@@ -35,6 +36,7 @@ class Entity(Generic[T]):
         codec: The model's codec.
         cursor_secret: What cursors are signed with.
         evolution: The schema versions of its items, with what brings older ones up to date; None without versions.
+        cache: Where answers about the table are kept; None for nowhere.
     """
 
     table_name: str
@@ -42,6 +44,7 @@ class Entity(Generic[T]):
     codec: ModelCodec[T]
     cursor_secret: str | None = field(default=None, repr=False)
     evolution: Evolution | None = field(default=None, repr=False)
+    cache: AnswerCache | None = field(default=None, repr=False, compare=False)
 
     def in_zones(self, *, assumed: str | None = None, shown: str | None = None) -> Entity[T]:
         """Return this entity with datetimes read as, or shown in, other zones."""

@@ -10,13 +10,14 @@ from pydantic import BaseModel
 from dynamodb_wrapper import expressions
 from dynamodb_wrapper.codec import Item, PartialItem, Step, read_any
 from dynamodb_wrapper.exceptions import ConditionFailedError, ExpressionError, ItemNotFoundError
-from dynamodb_wrapper.operations import evolving, transactions, versions, writes
+from dynamodb_wrapper.operations import evolving, recalling, transactions, versions, writes
 from dynamodb_wrapper.operations.effects import AnswerReader, Flow
 from dynamodb_wrapper.operations.entity import Entity
 from dynamodb_wrapper.operations.requests import Get, Read
 
 if TYPE_CHECKING:
     from dynamodb_wrapper.expressions import AnyCondition, Path
+    from dynamodb_wrapper.operations.recalling import AnswerCache, Bodies, Name
     from dynamodb_wrapper.operations.writes import KeyValues
 
 T = TypeVar("T", bound=BaseModel)
@@ -107,13 +108,36 @@ def read_or_raise(
 
 
 def get(entity: Entity[T], key: KeyValues, *, consistent: bool) -> Flow[T | None]:
-    """Read an item as a model, or None."""
+    """Read an item as a model, or None; from the cache, where there is one and ``consistent`` does not forbid it."""
+    if entity.cache is not None and not consistent:
+        return (yield from _recalled(entity, entity.key(*key), entity.cache))
     reading = whole(entity, key, consistent=consistent)
     if not entity.writes_back:
         return (yield from reading.send())
     response = yield from reading.request.send()
     found = reading.result(response)
     yield from evolving.write_back(entity, [response["Item"]] if found is not None else [])
+    return found
+
+
+def _recalled(entity: Entity[T], key: Item, cache: AnswerCache) -> Flow[T | None]:
+    name = cache.name_of(key)
+    older: list[Item] = []
+
+    def read(_: Sequence[Name]) -> Flow[Bodies]:
+        readable, consistent = entity.readable_key(key), cache.consistent_fills
+        response = yield from Get(entity.table_name, entity.codec, readable, key, consistent).send()
+        if entity.writes_back and "Item" in response:
+            older.append(response["Item"])
+        return {name: recalling.body_of_item(response.get("Item"))}
+
+    body = cache.hit(name)
+    if body is None:
+        body = (yield from recalling.recalled(cache, recalling.Kind.ITEM, (name,), read))[name]
+    item = recalling.opened(body, entity.item_reader).get("Item")
+    found = None if item is None else entity.found(item)
+    if older and found is not None:
+        yield from evolving.write_back(entity, older)
     return found
 
 

@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from dynamodb_wrapper.codec import Item
 from dynamodb_wrapper.exceptions import ItemNotFoundError, MultipleItemsFoundError
-from dynamodb_wrapper.operations import evolving, sharded
+from dynamodb_wrapper.operations import evolving, recalling, sharded
 from dynamodb_wrapper.operations.capacity import ConsumedCapacity
 from dynamodb_wrapper.operations.cursors import write_cursor
 from dynamodb_wrapper.operations.effects import Flow, call, emit
@@ -51,7 +51,7 @@ def _batches_until(selection: Selection[R], wanted: int | None) -> Callable[[Ite
         params = selection.params(limit=sizes.next(missing), start_key=start_key)
         # Where more may come than is wanted, the key to go on after is that of an item in wire form.
         may_be_cut = missing is not None and (params.get("Limit") is None or params["Limit"] > missing)
-        response = yield from call(selection.operation, params, read=None if may_be_cut else selection.reader)
+        response = yield from recalling.page(selection, params, None if may_be_cut else selection.reader)
         items: list[Any] = response.get("Items", [])
         capacity = ConsumedCapacity.of(selection.operation, response)
         if missing is not None and len(items) > missing:

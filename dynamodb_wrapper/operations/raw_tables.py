@@ -10,9 +10,10 @@ from typing import Any
 from pydantic import BaseModel, Field, create_model
 
 from dynamodb_wrapper.codec import TimeRules
-from dynamodb_wrapper.operations.declaration import Declaration, Index
+from dynamodb_wrapper.operations.declaration import Declaration
 from dynamodb_wrapper.operations.effects import Flow, Params, call
 from dynamodb_wrapper.operations.entity import Entity
+from dynamodb_wrapper.operations.indexes import Index
 
 _TYPES: Mapping[str, type] = {"S": str, "N": Decimal, "B": bytes}
 

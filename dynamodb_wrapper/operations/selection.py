@@ -49,6 +49,7 @@ class Selection(Generic[R]):
         page_size: How many items DynamoDB evaluates in one request.
         projection: Which attributes are read.
         chosen: The partition, where templates make its key.
+        is_cached: Whether its pages may come from the cache of the entity, where it has one.
     """
 
     entity: Entity[Any]
@@ -65,6 +66,7 @@ class Selection(Generic[R]):
     asked: Asked = Asked()
     start_key: Item | None = None
     chosen: Partition | None = None
+    is_cached: bool = False
 
     def filtered(self, condition: Condition) -> Selection[R]:
         """Return this selection with one more filter.

@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 
 from dynamodb_wrapper.codec import Item
 from dynamodb_wrapper.exceptions import ExpressionError
-from dynamodb_wrapper.operations import evolving
+from dynamodb_wrapper.operations import evolving, recalling
 from dynamodb_wrapper.operations.capacity import ConsumedCapacity
 from dynamodb_wrapper.operations.cursors import damaged, resume_key, sealed, unsealed
-from dynamodb_wrapper.operations.effects import Flow, call, emit, together
+from dynamodb_wrapper.operations.effects import Flow, emit, together
 from dynamodb_wrapper.operations.selection import Selection
 from dynamodb_wrapper.operations.sizes import RequestSizes
 
@@ -58,7 +58,8 @@ class _Shard:
         capacity: ConsumedCapacity | None = None
         while not self.items and not self.is_read:
             limit = self.sizes.next(wanted)
-            response = yield from call("Query", self.selection.params(limit=limit, start_key=self.next_key))
+            params = self.selection.params(limit=limit, start_key=self.next_key)
+            response = yield from recalling.page(self.selection, params, None)
             self.items = [item for item in reversed(response.get("Items", [])) if is_due(item)]
             self.next_key = response.get("LastEvaluatedKey")
             self.is_read = self.next_key is None

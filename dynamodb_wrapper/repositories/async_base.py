@@ -14,6 +14,7 @@ from dynamodb_wrapper.operations import items, patches, queries
 from dynamodb_wrapper.operations.dynamodb_keywords import with_keywords
 from dynamodb_wrapper.operations.indexes import Index
 from dynamodb_wrapper.repositories.async_batching import AsyncBatchMethods
+from dynamodb_wrapper.repositories.async_caching import AsyncCacheMethods
 from dynamodb_wrapper.repositories.async_collections import AsyncCollectionMethods
 from dynamodb_wrapper.repositories.async_migrating import AsyncMigrationMethods
 from dynamodb_wrapper.repositories.async_patterns import AsyncBoundAccessPattern
@@ -33,6 +34,7 @@ class AsyncBaseDynamoRepository(
     AsyncScanMethods[T],
     AsyncTreeMethods[T],
     AsyncMigrationMethods[T],
+    AsyncCacheMethods[T],
     AsyncTableMethods[T],
 ):
     """Reads and writes models of one class in one table.
@@ -282,5 +284,5 @@ class AsyncBaseDynamoRepository(
 
     # --- for access patterns ------------------------------------------------------------------------------------
 
-    def _bound(self, index: Index) -> AsyncBoundAccessPattern[T]:
-        return AsyncBoundAccessPattern(self._driver, self._entity, index)
+    def _bound(self, index: Index, *, cached: bool = False) -> AsyncBoundAccessPattern[T]:
+        return AsyncBoundAccessPattern(self._driver, self._entity, index, cached=cached)

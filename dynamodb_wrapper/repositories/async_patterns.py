@@ -18,9 +18,10 @@ T = TypeVar("T", bound=BaseModel)
 class AsyncBoundAccessPattern(Generic[T]):
     """An access pattern of one repository; call it with the partition key's value(s)."""
 
-    __slots__ = ("_driver", "_entity", "_index")
+    __slots__ = ("_cached", "_driver", "_entity", "_index")
 
-    def __init__(self, driver: transport.AsyncDriver, entity: Entity[T], index: Index) -> None:
+    def __init__(self, driver: transport.AsyncDriver, entity: Entity[T], index: Index, *, cached: bool = False) -> None:
+        self._cached = cached
         self._driver = driver
         self._entity = entity
         self._index = index
@@ -31,11 +32,14 @@ class AsyncBoundAccessPattern(Generic[T]):
         Raises:
             ValidationError: A value is missing, or not what the key holds.
         """
-        return AsyncQuery(self._driver, Selection(self._entity, self._index, self._entity.decode).from_key(*partition))
+        chosen = Selection(self._entity, self._index, self._entity.decode, is_cached=self._cached)
+        return AsyncQuery(self._driver, chosen.from_key(*partition))
 
     def shown_in(self, timezone: str | None) -> AsyncBoundAccessPattern[T]:
         """Return the pattern with datetimes of its results shown in a zone (None: the configured one)."""
-        return AsyncBoundAccessPattern(self._driver, self._entity.in_zones(shown=timezone), self._index)
+        return AsyncBoundAccessPattern(
+            self._driver, self._entity.in_zones(shown=timezone), self._index, cached=self._cached
+        )
 
     def scan(self) -> AsyncQuery[T]:
         """Return a query over every item in the index."""

@@ -14,6 +14,7 @@ from dynamodb_wrapper.operations import dynamodb_keywords, items, patches, queri
 from dynamodb_wrapper.operations.indexes import Index
 from dynamodb_wrapper.repositories import query as reading
 from dynamodb_wrapper.repositories.batching import BatchMethods
+from dynamodb_wrapper.repositories.caching import CacheMethods
 from dynamodb_wrapper.repositories.gathering import CollectionMethods
 from dynamodb_wrapper.repositories.migrating import MigrationMethods
 from dynamodb_wrapper.repositories.patterns import BoundAccessPattern
@@ -32,6 +33,7 @@ class BaseDynamoRepository(
     ScanMethods[T],
     TreeMethods[T],
     MigrationMethods[T],
+    CacheMethods[T],
     TableMethods[T],
 ):
     """Reads and writes models of one class in one table.
@@ -276,5 +278,5 @@ class BaseDynamoRepository(
 
     # --- for access patterns ------------------------------------------------------------------------------------
 
-    def _bound(self, index: Index) -> BoundAccessPattern[T]:
-        return BoundAccessPattern(self._driver, self._entity, index)
+    def _bound(self, index: Index, *, cached: bool = False) -> BoundAccessPattern[T]:
+        return BoundAccessPattern(self._driver, self._entity, index, cached=cached)

@@ -56,6 +56,7 @@ class Declared:
                     + (" (or name the model as in BaseDynamoRepository[Order])" if name == "model_class" else "")
                 )
         _refuse_hidden_methods(self.owner)
+        self._check_cache()
         table, sort_key = self._single_table(), self.value("sort_key")
         keys = NamedKeys(self.owner.__name__, model_class, table)
         primary_key = keys.table_part(primary_key, table.partition_key if table else "pk", is_sorted=False)
@@ -95,6 +96,20 @@ class Declared:
         if table is not None:
             table.add(declaration, self.owner)
         return declaration
+
+    def _check_cache(self) -> None:
+        declared: Any = self.value("cache")
+        if declared is None:
+            wrong = [name for name, pattern in named_patterns(self.owner).items() if pattern.cached]
+            if wrong:
+                raise DeclarationError(
+                    f"{self.owner.__name__}: {wrong[0]} is to be cached, and the repository declares no cache"
+                )
+            return
+        from dynamodb_wrapper.transport.caching import Cache  # not needed by programs without a cache
+
+        if not isinstance(declared, Cache):
+            raise DeclarationError(f"{self.owner.__name__}: cache is a Cache(...), not {declared!r:.80}")
 
     def _single_table(self) -> SingleTable | None:
         table: Any = self.value("single_table")

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import copy
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
 from pydantic import BaseModel
 
-from dynamodb_wrapper import expressions
+from dynamodb_wrapper import expressions, transport
 from dynamodb_wrapper.codec import ModelCodec, SchemaOptions, StoredForm, TimeRules
 from dynamodb_wrapper.config import DynamoDBConfig
 from dynamodb_wrapper.exceptions import DeclarationError, ValidationError
-from dynamodb_wrapper.operations import charts, kind_entity, selection, template_entity
+from dynamodb_wrapper.operations import charts, kind_entity, recalling, selection, template_entity
 from dynamodb_wrapper.operations.declaration import Declaration, Unique
 from dynamodb_wrapper.operations.entity import Entity
 from dynamodb_wrapper.operations.indexes import Index
@@ -58,6 +60,7 @@ class RepositoryFoundation(Generic[T]):
             an item as a plain dict of stored attributes and returns it as the next version has it.
         schema_options: Where the version is kept, and what becomes of items of other versions.
         table_options: Billing, stream, backups and whatever else a table is beside its items; see `TableOptions`.
+        cache: What reads go through, as `Cache` says, or None.
         config: The configuration.
     """
 
@@ -79,6 +82,7 @@ class RepositoryFoundation(Generic[T]):
     schema_version: ClassVar[int | None] = None
     schema_options: ClassVar[SchemaOptions] = SchemaOptions()
     table_options: ClassVar[TableOptions] = TableOptions()
+    cache: ClassVar[transport.Cache | None] = None
 
     _declaration: ClassVar[Declaration | None] = None
     _driver: Driver[Any]  # of the repository's colour
@@ -119,13 +123,18 @@ class RepositoryFoundation(Generic[T]):
         made: type[Entity[T]] = template_entity.TemplateEntity if declaration.templates else Entity
         if declaration.kind is not None:
             made = kind_entity.KindEntity
-        return made(
+        entity = made(
             self.table_name,
             declaration,
             declaration.codec_for(self.model_class, times),
             None if secret is None else secret.get_secret_value(),
             None if declaration.evolution is None else declaration.evolution.bound(self, times),
         )
+        cache = type(self).cache
+        if cache is None:
+            return entity
+        key, schema = entity.table_key_attributes, partial(recalling.schema_of, declaration)
+        return replace(entity, cache=cache.table(self.config, self.table_name, key, schema))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.table_name!r})"

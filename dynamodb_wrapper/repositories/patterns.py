@@ -26,7 +26,7 @@ Part = str | Derived | Key
 class BindsPatterns(Protocol[B_co]):
     """A repository: it binds the access patterns declared on its class, to what has its own colour."""
 
-    def _bound(self, index: Index) -> B_co:
+    def _bound(self, index: Index, *, cached: bool = False) -> B_co:
         """Return the pattern, ready to be called."""
         ...
 
@@ -48,6 +48,7 @@ class AccessPattern:
             half may be a `Key` instead: a template, whose fields are then given as if they were the parts.
         projection: What the index carries: ``"ALL"`` (default), ``"KEYS_ONLY"``, or the keys and these fields.
         local: Whether it is a local index (same partition key as the table; exists from the table's creation on).
+        cached: Whether its pages are read through the `Cache` of the repository; any write to the table takes them out.
     """
 
     def __init__(
@@ -58,7 +59,9 @@ class AccessPattern:
         sort: Part | Sequence[Part] = (),
         projection: Projection | Sequence[str] = "ALL",
         local: bool = False,
+        cached: bool = False,
     ) -> None:
+        self.cached = cached
         self.partition, self.sort = _half(partition), _half(sort)
         parts = (*self.partition, *self.sort)
         self.derived = tuple(part for part in parts if isinstance(part, Derived))
@@ -81,7 +84,8 @@ class AccessPattern:
         """Bind the pattern to a repository."""
         if repository is None:
             return self
-        return repository._bound(self.index if not self.keys else repository._declared_index(self.index.name))
+        index = self.index if not self.keys else repository._declared_index(self.index.name)
+        return repository._bound(index, cached=self.cached)
 
     def __repr__(self) -> str:
         return f"AccessPattern({self.index!r})"
@@ -104,6 +108,7 @@ class ParentPattern(AccessPattern):
         within: The fields that a child shares with its parent: ``"chat_id"``, where a message replies to one of the
             same chat. The table's key is made of these and ``id``.
         sort: The field, or up to four, by which children are ordered. A part may be a `Derived` attribute.
+        cached: Whether pages of a query for children are read through the `Cache` of the repository; trees never are.
     """
 
     def __init__(
@@ -114,11 +119,12 @@ class ParentPattern(AccessPattern):
         id: str | None = None,  # the field's own word, and keyword-only
         within: str | Sequence[str] = (),
         sort: Part | Sequence[Part] = (),
+        cached: bool = False,
     ) -> None:
         self.parent = parent
         self.id = id
         self.within = (within,) if isinstance(within, str) else tuple(within)
-        super().__init__(index, partition=(*self.within, parent), sort=sort)
+        super().__init__(index, partition=(*self.within, parent), sort=sort, cached=cached)
 
     def link(self, declaration: Declaration) -> parents.ParentLink:
         """Return what the pattern says of a table, checked.
@@ -139,9 +145,10 @@ class ParentPattern(AccessPattern):
 class BoundAccessPattern(Generic[T]):
     """An access pattern of one repository; call it with the partition key's value(s)."""
 
-    __slots__ = ("_driver", "_entity", "_index")
+    __slots__ = ("_cached", "_driver", "_entity", "_index")
 
-    def __init__(self, driver: SyncDriver, entity: Entity[T], index: Index) -> None:
+    def __init__(self, driver: SyncDriver, entity: Entity[T], index: Index, *, cached: bool = False) -> None:
+        self._cached = cached
         self._driver = driver
         self._entity = entity
         self._index = index
@@ -152,12 +159,12 @@ class BoundAccessPattern(Generic[T]):
         Raises:
             ValidationError: A value is missing, or not what the key holds.
         """
-        chosen = selection.Selection(self._entity, self._index, self._entity.decode).from_key(*partition)
-        return query.Query(self._driver, chosen)
+        chosen = selection.Selection(self._entity, self._index, self._entity.decode, is_cached=self._cached)
+        return query.Query(self._driver, chosen.from_key(*partition))
 
     def shown_in(self, timezone: str | None) -> BoundAccessPattern[T]:
         """Return the pattern with datetimes of its results shown in a zone (None: the configured one)."""
-        return BoundAccessPattern(self._driver, self._entity.in_zones(shown=timezone), self._index)
+        return BoundAccessPattern(self._driver, self._entity.in_zones(shown=timezone), self._index, cached=self._cached)
 
     def scan(self) -> query.Query[T]:
         """Return a query over every item in the index."""

@@ -11,6 +11,7 @@ from dynamodb_wrapper.utils.lazy import exported
 
 if TYPE_CHECKING:
     from dynamodb_wrapper.transport.async_driver import AsyncDriver
+    from dynamodb_wrapper.transport.caching import Cache
     from dynamodb_wrapper.transport.connection import Connection, connection_for
     from dynamodb_wrapper.transport.drivers import Lane, SyncDriver
     from dynamodb_wrapper.transport.embedded import drop_embedded
@@ -46,6 +47,7 @@ else:
                 get_s3_client
             """,
             "dynamodb_wrapper.transport.async_driver": "AsyncDriver",
+            "dynamodb_wrapper.transport.caching": "Cache",
             "dynamodb_wrapper.transport.connection": "Connection connection_for",
             "dynamodb_wrapper.transport.drivers": "Lane SyncDriver",
             "dynamodb_wrapper.transport.embedded": "drop_embedded",
@@ -64,6 +66,7 @@ else:
 __all__ = [
     "AWSServices",
     "AsyncDriver",
+    "Cache",
     "Connection",
     "Driver",
     "DynamoDBSingleton",

@@ -11,9 +11,10 @@ from itertools import chain, islice
 from typing import Any, Protocol, TypeVar
 
 from dynamodb_wrapper.exceptions import DynamoDBWrapperError
-from dynamodb_wrapper.operations.effects import Call, Effect, Emit, Flow, Response, Sleep, Together
+from dynamodb_wrapper.operations.effects import Ask, Call, Effect, Emit, Flow, Join, Response, Sleep, Together
+from dynamodb_wrapper.transport import invalidation
 from dynamodb_wrapper.transport.deadlines import Deadline
-from dynamodb_wrapper.transport.execution import Driver, Execution, pause_seconds, utc_now
+from dynamodb_wrapper.transport.execution import Driver, Execution, join_seconds, pause_seconds, utc_now
 from dynamodb_wrapper.transport.health import HealthReport, Probe
 from dynamodb_wrapper.transport.next_tick import NextTick
 from dynamodb_wrapper.transport.observers import Observation, Server, is_observed
@@ -182,13 +183,32 @@ class _Execution(Execution):
         """Return what gives what an effect of the flow gives; not a coroutine itself, as each one costs."""
         match effect:
             case Call():
+                if invalidation.watchers and (change := invalidation.change_by(effect)) is not None:
+                    return run_flow(change, self._outcome_beside)
                 return self._answer(effect)
             case Sleep():
                 return self._pause(effect, self.deadline)
             case Together():
                 return self._together(effect)
+            case Join():
+                return self._joined(effect)
+            case Ask():
+                return effect.server.ask_on_loop(effect.request)
             case _:
                 return _at_once(self._driver.told(effect))
+
+    def _outcome_beside(self, effect: Effect) -> Awaitable[object]:
+        """Return what an effect gives of a flow that is about one call: the call, and what is asked for it."""
+        return self._answer(effect) if isinstance(effect, Call) else self.outcome(effect)
+
+    async def _joined(self, effect: Join) -> bytes | None:
+        waiting = asyncio.wrap_future(effect.reading.future)
+        try:
+            # Which, unlike awaiting it, leaves it alone when the waiting is cancelled.
+            done, _ = await asyncio.wait((waiting,), timeout=join_seconds(self.deadline))
+            return waiting.result() if done else None
+        finally:
+            waiting.cancel()
 
     async def _together(self, effect: Together) -> list[Any]:
         flows = iter(effect.flows)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from dynamodb_wrapper.exceptions import ConnectionError, ValidationError
-from dynamodb_wrapper.operations.effects import Call
+from dynamodb_wrapper.operations.effects import Beside, Call
 from dynamodb_wrapper.transport import clients
 from dynamodb_wrapper.transport.botocore_lane import BotocoreLane
 from dynamodb_wrapper.transport.deadlines import Abandonable, checked_timeout
@@ -100,6 +100,8 @@ class Connection:
         self._lock = ForkSafeLock()
         self._open: _Open | None = None
         self._closed = False
+        self._beside: set[Beside] = set()
+        self._kept: set[object] = set()
         if config.debug_logging and logger.level == logging.NOTSET:
             logger.setLevel(logging.DEBUG)
 
@@ -238,10 +240,19 @@ class Connection:
         why = chosen if self._direct is None else self._routes.why_botocore(client)
         return replace(report, transport="direct" if why is None else "botocore", why_botocore=why)
 
+    def keep(self, value: object) -> None:
+        """Let something live until this connection is closed for good."""
+        self._kept.add(value)
+
+    def close_along(self, server: Beside) -> None:
+        """Have the connections to another server closed whenever those of this one are."""
+        self._beside.add(server)
+
     def close(self) -> None:
         """Close the sockets and refuse further use; closing twice is fine."""
         with self._lock:
             self._closed = True
+            self._kept.clear()
         with _lock:
             if _connections.get(_wire_key(self.config)) is self:
                 del _connections[_wire_key(self.config)]
@@ -258,6 +269,8 @@ class Connection:
         self._routes.forget()
         if self._direct is not None:
             self._direct.disconnect()
+        for server in tuple(self._beside):
+            server.disconnect()
         if self._async_driver is not None:
             self._async_driver.lane.forget()
         if opened is None or opened.generation != generation():
@@ -271,6 +284,8 @@ class Connection:
         """Do what `disconnect` does, and wait until what this event loop has opened is closed."""
         if self._async_driver is not None:
             await self._async_driver.lane.aclose()
+        for server in tuple(self._beside):
+            await server.aclose()
         self.disconnect()
 
     def _new_async_driver(self) -> AsyncDriver:

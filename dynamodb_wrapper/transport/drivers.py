@@ -8,12 +8,22 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
 from datetime import datetime
 from itertools import chain, islice
+from threading import get_ident
 from typing import Any, Protocol, TypeVar
 
 from dynamodb_wrapper.exceptions import DynamoDBWrapperError
-from dynamodb_wrapper.operations.effects import Call, Effect, Emit, Flow, Response, Sleep, Together
+from dynamodb_wrapper.operations.effects import Ask, Call, Effect, Emit, Flow, Join, Response, Sleep, Together
+from dynamodb_wrapper.transport import invalidation
 from dynamodb_wrapper.transport.deadlines import Deadline
-from dynamodb_wrapper.transport.execution import Driver, Execution, advance, pause_seconds, run_flow, utc_now
+from dynamodb_wrapper.transport.execution import (
+    Driver,
+    Execution,
+    advance,
+    join_seconds,
+    pause_seconds,
+    run_flow,
+    utc_now,
+)
 from dynamodb_wrapper.transport.health import HealthReport, Probe
 from dynamodb_wrapper.transport.observers import Observation, Server, is_observed
 from dynamodb_wrapper.transport.retry import RetryPolicy, retried
@@ -162,14 +172,32 @@ class _Execution(Execution):
         """Return what an effect of the flow gives."""
         match effect:
             case Call():
+                if invalidation.watchers and (change := invalidation.change_by(effect)) is not None:
+                    return run_flow(change, self._outcome_beside)
                 return self._answer(effect)
             case Sleep():
                 self._pause(effect, self.deadline)
                 return None
             case Together():
                 return self._together(effect)
+            case Join():
+                return self._joined(effect)
+            case Ask():
+                return effect.server.ask(effect.request)
             case _:
                 return self._driver.told(effect)
+
+    def _outcome_beside(self, effect: Effect) -> object:
+        """Return what an effect gives of a flow that is about one call: the call, and what is asked for it."""
+        return self._answer(effect) if isinstance(effect, Call) else self.outcome(effect)
+
+    def _joined(self, effect: Join) -> bytes | None:
+        if effect.reading.thread == get_ident():  # it would wait for itself
+            return None
+        try:
+            return effect.reading.future.result(join_seconds(self.deadline))
+        except TimeoutError:
+            return None
 
     def _together(self, effect: Together) -> list[Any]:
         flows = iter(effect.flows)

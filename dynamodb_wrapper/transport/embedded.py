@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from dynamodb_wrapper.exceptions import DynamoDBWrapperError, ServerError
+from dynamodb_wrapper.transport import invalidation
 from dynamodb_wrapper.transport.failures import Hint, Verdict, hinted
 from dynamodb_wrapper.transport.forks import ForkSafeLock
 
@@ -85,6 +86,7 @@ def drop_embedded(name: str) -> None:
     """Forget the tables of an embedded server and free their memory; the next request to it finds no table."""
     with _lock:
         _servers.pop(name, None)
+    invalidation.forget_all()
 
 
 def _server(name: str) -> EmbeddedServer:

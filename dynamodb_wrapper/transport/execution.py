@@ -24,6 +24,10 @@ from dynamodb_wrapper.transport.retry import RetryPolicy, checked_attempts
 L = TypeVar("L")
 R = TypeVar("R")
 
+LONGEST_JOIN_SECONDS = 10.0
+"""As long as an attempt takes by default; a reading that takes longer is joined no more. So nobody waits for long for a
+caller that is gone, and no circle of callers for itself."""
+
 
 def utc_now() -> datetime:
     """Return the current time, aware, in UTC."""
@@ -149,6 +153,11 @@ def pause_seconds(effect: Sleep, policy: RetryPolicy, deadline: Deadline | None)
     if deadline is not None:
         deadline.check_pause(seconds)
     return seconds
+
+
+def join_seconds(deadline: Deadline | None) -> float:
+    """Return how long to wait for what another caller reads; whoever has waited so long in vain reads it himself."""
+    return LONGEST_JOIN_SECONDS if deadline is None else max(min(deadline.left(), LONGEST_JOIN_SECONDS), 0.0)
 
 
 def run_flow(flow: Flow[R], outcome_of: Callable[[Effect], object]) -> R:
