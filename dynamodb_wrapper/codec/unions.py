@@ -144,14 +144,14 @@ class UnionCodec(ModelCodec[T]):
             raise ValidationError(f"expected a {self.model_class.__name__}, got {type(model).__name__}: {model!r:.80}")
         return codec.encode(model)
 
-    def decode(self, item: Mapping[str, Wire]) -> T:
-        """Return the model of an item, validated by the model itself.
+    def decoded_simply(self, item: Mapping[str, Wire]) -> T:
+        """Return what `decode` does, by the codec of the model that the item says it is of.
 
         Raises:
             ValidationError: The item does not validate, or is of none of the models.
         """
         wire = item.get(self._discriminator)
-        return cast(T, self._chosen(None if wire is None else read_any(wire)).decode(item))
+        return cast(T, self._chosen(None if wire is None else read_any(wire)).decoded_simply(item))
 
     def may_be_absent(self, name: str) -> bool:
         """Whether an item without that field's attribute still reads as a valid model, of those that have the field."""

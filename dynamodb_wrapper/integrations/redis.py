@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from decimal import Context, Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from dynamodb_wrapper.config import DynamoDBConfig
 from dynamodb_wrapper.exceptions import DeclarationError
 from dynamodb_wrapper.integrations.redis_server import BUSY, Command, RedisServer
 from dynamodb_wrapper.operations.effects import Flow, ask
@@ -23,7 +24,6 @@ from dynamodb_wrapper.transport.caching import INDEX_LAG_SECONDS, Cache, CachedT
 from dynamodb_wrapper.transport.invalidation import plain_name
 
 if TYPE_CHECKING:
-    from dynamodb_wrapper.config import DynamoDBConfig
     from dynamodb_wrapper.transport.invalidation import Changed
 
 _FORMAT = "dynamodb-wrapper:1"

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from pydantic import BaseModel
 
+from dynamodb_wrapper import transport
 from dynamodb_wrapper.repositories.caching import CacheFoundation
-
-if TYPE_CHECKING:
-    from dynamodb_wrapper.transport.async_driver import AsyncDriver
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -17,7 +15,7 @@ T = TypeVar("T", bound=BaseModel)
 class AsyncCacheMethods(CacheFoundation[T]):
     """Empties the cache."""
 
-    _driver: AsyncDriver
+    _driver: transport.AsyncDriver
 
     async def clear_cache(self) -> None:
         """Forget every answer about the table, in this process and on the server that keeps them, if there is one.

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from copy import copy
 from dataclasses import replace
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import Self, TypeVar
 
 from pydantic import BaseModel
 
 from dynamodb_wrapper.exceptions import DeclarationError
+from dynamodb_wrapper.operations import recalling
 from dynamodb_wrapper.repositories.foundation import RepositoryFoundation
 from dynamodb_wrapper.transport import SyncDriver
-
-if TYPE_CHECKING:
-    from dynamodb_wrapper.operations.recalling import AnswerCache, CacheInfo
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -21,7 +19,7 @@ T = TypeVar("T", bound=BaseModel)
 class CacheFoundation(RepositoryFoundation[T]):
     """What repositories of both colours do about their cache without asking anybody."""
 
-    def cache_info(self) -> CacheInfo:
+    def cache_info(self) -> recalling.CacheInfo:
         """Return what became of the readings through the cache: hits, misses and the like.
 
         Counted in this process, for all repositories of the class that reach the same table.
@@ -38,7 +36,7 @@ class CacheFoundation(RepositoryFoundation[T]):
         return uncached
 
     @property
-    def _cached_table(self) -> AnswerCache:
+    def _cached_table(self) -> recalling.AnswerCache:
         cache = self._entity.cache
         if cache is None:
             raise DeclarationError(f"{type(self).__name__} declares no cache, or this one is without it")

@@ -11,10 +11,11 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from math import isfinite
 from threading import get_ident
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from weakref import WeakValueDictionary
 
 from dynamodb_wrapper.codec import read_any
+from dynamodb_wrapper.config import DynamoDBConfig
 from dynamodb_wrapper.exceptions import DeclarationError
 from dynamodb_wrapper.operations.effects import Flow
 from dynamodb_wrapper.operations.recalling import NO_ITEM, Bodies, CacheInfo, Kind, LedReading, LookedUp, Name
@@ -22,9 +23,6 @@ from dynamodb_wrapper.transport.connection import connection_for
 from dynamodb_wrapper.transport.execution import LONGEST_JOIN_SECONDS
 from dynamodb_wrapper.transport.forks import ForkSafeLock, generation
 from dynamodb_wrapper.transport.invalidation import Changed, watch
-
-if TYPE_CHECKING:
-    from dynamodb_wrapper.config import DynamoDBConfig
 
 WEIGHT_BYTES = 4096
 """As much of an answer counts as one item."""
