@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         MultipleItemsFoundError,
         SchemaVersionError,
         ServerError,
+        StoredItemError,
         TableInUseError,
         TableNotFoundError,
         ThrottlingError,
@@ -164,9 +165,9 @@ else:
                 CorruptResponseError CredentialsError DeadlineExceededError DeclarationError
                 DynamoDBWrapperError ExpressionError IdempotentParameterMismatchError InvalidCursorError
                 ItemAlreadyExistsError ItemNotFoundError ItemTooLargeError LimitExceededError
-                MultipleItemsFoundError SchemaVersionError ServerError TableInUseError TableNotFoundError
-                ThrottlingError ThrottlingReason TransactionCanceledError TransactionConflictError UniqueViolationError
-                ValidationError VersionConflictError WriteOutcomeUnknownError
+                MultipleItemsFoundError SchemaVersionError ServerError StoredItemError TableInUseError
+                TableNotFoundError ThrottlingError ThrottlingReason TransactionCanceledError TransactionConflictError
+                UniqueViolationError ValidationError VersionConflictError WriteOutcomeUnknownError
             """,
             "dynamodb_wrapper.expressions": "Add Append Condition Delete F Prepend Remove SetIfMissing",
             "dynamodb_wrapper.models": """
@@ -299,6 +300,7 @@ __all__ = [
     "Sharded",
     "SingleTable",
     "StageInfo",
+    "StoredItemError",
     "Subscription",
     "TableCapacity",
     "TableChanges",

@@ -33,8 +33,8 @@ TOP_LEVEL = words("""
     TableNotFoundError ItemTooLargeError WriteOutcomeUnknownError
     Derived Page PartialItem Query TableOptions Condition KeyedList EpochSeconds
     AccessDeniedError CancellationReason CorruptResponseError CredentialsError DeclarationError ExpressionError
-    InvalidCursorError LimitExceededError MultipleItemsFoundError ServerError TableInUseError ThrottlingReason
-    TransactionConflictError
+    InvalidCursorError LimitExceededError MultipleItemsFoundError ServerError StoredItemError TableInUseError
+    ThrottlingReason TransactionConflictError
     Batch BatchProgress Loaded Loader ParallelScan ParentPattern TreeNode TreeMetadata TreeWithMetadata
     transact_write transact_get transaction Transaction WriteRequest GetRequest
     Unique UniqueViolationError IdempotentParameterMismatchError

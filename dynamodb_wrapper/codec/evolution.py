@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
 from dynamodb_wrapper.codec.wire import Item, RefusedValueError, TimeRules, Wire, WireEncoder, read_any
-from dynamodb_wrapper.exceptions import DeclarationError, SchemaVersionError, ValidationError
+from dynamodb_wrapper.exceptions import DeclarationError, SchemaVersionError, StoredItemError
 
 Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
 NewerVersions = Literal["error", "read"]
@@ -163,7 +163,7 @@ class Evolution:
 
         Raises:
             SchemaVersionError: It is newer than known, or older than read.
-            ValidationError: An upcaster failed, or gave what is no item; says which.
+            StoredItemError: An upcaster failed, or gave what is no item; says which.
         """
         version = self.version_of(item)
         if version == self.current:
@@ -209,11 +209,11 @@ class Evolution:
                 returned: object = upcaster(values)
             except Exception as error:  # whatever the user's code does not expect of an item is wrong with that item
                 reason = f"{type(error).__name__}: {error}"
-                raise ValidationError(
+                raise StoredItemError(
                     f"{name} failed on a stored item of schema version {version}: {reason}", {name: reason}, error
                 ) from error
             if not isinstance(returned, dict):
-                raise ValidationError(
+                raise StoredItemError(
                     f"{name} must return the item as a dict, and returned {returned!r:.80}", {name: "no dict"}
                 )
             values = returned
@@ -229,7 +229,8 @@ class Evolution:
             try:
                 item[name] = stored if stored is not None and _is_same(stored, value) else encode(value)
             except RefusedValueError as refused:
-                raise refused.at(name).as_validation_error(owner=upcaster) from None
+                wrong = refused.at(name).as_validation_error(owner=upcaster)
+                raise StoredItemError(wrong.message, wrong.errors) from None
         return item
 
 

@@ -25,7 +25,7 @@ from dynamodb_wrapper.codec.targets import invalid
 from dynamodb_wrapper.codec.templates import Template
 from dynamodb_wrapper.codec.wire import Item, RefusedValueError, TimeRules, Wire
 from dynamodb_wrapper.codec.wire_json import encoded_to_json, from_json
-from dynamodb_wrapper.exceptions import ValidationError
+from dynamodb_wrapper.exceptions import StoredItemError, ValidationError
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -240,7 +240,7 @@ class ModelCodec(ItemPlaces[T]):
         """Return the model of an item, validated by the model itself.
 
         Raises:
-            ValidationError: The item does not validate; ``errors`` says what, by field.
+            StoredItemError: The item does not validate; ``errors`` says what, by field.
         """
         model = self._one_pass.item(item)
         return self.decoded_simply(item) if model is None else model
@@ -249,7 +249,7 @@ class ModelCodec(ItemPlaces[T]):
         """Return what `decode` does, without the pass through pydantic-core that is to give the same, and faster.
 
         Raises:
-            ValidationError: As `decode` does.
+            StoredItemError: As `decode` does.
         """
         if self._derived_attributes:
             item = {name: wire for name, wire in item.items() if name not in self._derived_attributes}
@@ -261,7 +261,8 @@ class ModelCodec(ItemPlaces[T]):
             # Not strictly: what DynamoDB has no type for is stored as text.
             return self.model_class.model_validate(data, strict=False)
         except pydantic.ValidationError as error:
-            raise invalid(f"a stored item is no valid {self.model_class.__name__}", error) from error
+            message = f"a stored item is no valid {self.model_class.__name__}"
+            raise invalid(message, error, kind=StoredItemError) from error
 
     def encode_json(self, model: T) -> bytes:
         """Return the item of a model as the JSON the protocol carries."""

@@ -20,7 +20,7 @@ from dynamodb_wrapper.codec.stored import StoredForm
 from dynamodb_wrapper.codec.targets import Target, Validate, invalid, path_label, split_path
 from dynamodb_wrapper.codec.templates import Template
 from dynamodb_wrapper.codec.wire import RefusedValueError, TimeRules, Wire, WireEncoder, read_any
-from dynamodb_wrapper.exceptions import ExpressionError
+from dynamodb_wrapper.exceptions import ExpressionError, StoredItemError
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -206,7 +206,8 @@ class ItemPlaces(Generic[T]):
         try:
             return self._validator(self.model_class, member)(value, strict=False)
         except pydantic.ValidationError as error:
-            raise invalid(f"a stored item's {member.name} is not valid", error, member.name) from error
+            message = f"a stored item's {member.name} is not valid"
+            raise invalid(message, error, member.name, kind=StoredItemError) from error
 
     def _encode_field(self, cls: type[BaseModel], member: Member, value: object) -> Wire:
         if not pydantic_internals.has_model_serializer(cls):

@@ -145,14 +145,16 @@ class Target:
             raise ValidationError(f"{self.label} {reason}", {self.label: reason}, error) from error
 
 
-def invalid(message: str, error: pydantic.ValidationError, prefix: str = "") -> ValidationError:
+def invalid(
+    message: str, error: pydantic.ValidationError, prefix: str = "", *, kind: type[ValidationError] = ValidationError
+) -> ValidationError:
     """Return our error for Pydantic's, with what is wrong by field and no values beyond those it is about."""
     errors = {
         ".".join([*filter(None, [prefix]), *_inside(prefix, entry["loc"])]) or "model": entry["msg"]
         for entry in error.errors(include_url=False)
     }
     details = "; ".join(f"{field}: {reason}" for field, reason in errors.items())
-    return ValidationError(f"{message}: {details}", errors, error)
+    return kind(f"{message}: {details}", errors, error)
 
 
 def _inside(prefix: str, places: Sequence[Step]) -> list[str]:

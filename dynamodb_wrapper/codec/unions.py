@@ -19,7 +19,7 @@ from dynamodb_wrapper.codec.one_pass import OnePassReader
 from dynamodb_wrapper.codec.stored import StoredForm
 from dynamodb_wrapper.codec.templates import Template
 from dynamodb_wrapper.codec.wire import Item, TimeRules, Wire, WireEncoder, read_any
-from dynamodb_wrapper.exceptions import DeclarationError, ValidationError
+from dynamodb_wrapper.exceptions import DeclarationError, StoredItemError, ValidationError
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -148,10 +148,9 @@ class UnionCodec(ModelCodec[T]):
         """Return what `decode` does, by the codec of the model that the item says it is of.
 
         Raises:
-            ValidationError: The item does not validate, or is of none of the models.
+            StoredItemError: The item does not validate, or is of none of the models.
         """
-        wire = item.get(self._discriminator)
-        return cast(T, self._chosen(None if wire is None else read_any(wire)).decoded_simply(item))
+        return cast(T, self._codec_of(item).decoded_simply(item))
 
     def may_be_absent(self, name: str) -> bool:
         """Whether an item without that field's attribute still reads as a valid model, of those that have the field."""
@@ -160,8 +159,7 @@ class UnionCodec(ModelCodec[T]):
 
     def read_where_missing(self, name: str, item: Mapping[str, Wire]) -> object:
         """Return what reading an item gives for a field whose attribute it has not; None for one its model has not."""
-        wire = item.get(self._discriminator)
-        codec = self._chosen(None if wire is None else read_any(wire))
+        codec = self._codec_of(item)
         return codec.read_where_missing(name, item) if name in codec.shape.by_name else None
 
     def told_by_having(self, names: Collection[str]) -> list[object] | None:
@@ -170,12 +168,16 @@ class UnionCodec(ModelCodec[T]):
         having = [value for value, codec in self._by_value.items() if codec.shape.by_name.keys() >= set(ours)]
         return having if len(having) < len(self._by_value) else None
 
-    def _chosen(self, value: object) -> ModelCodec[Any]:
+    def _codec_of(self, item: Mapping[str, Wire]) -> ModelCodec[Any]:
+        wire = item.get(self._discriminator)
+        return self._chosen(None if wire is None else read_any(wire), StoredItemError)
+
+    def _chosen(self, value: object, wrong: type[ValidationError] = ValidationError) -> ModelCodec[Any]:
         plain = value.value if isinstance(value, Enum) else value
         codec = self._by_value.get(plain) if isinstance(plain, str | int) else None  # a list cannot be looked up
         if codec is None:
             name = self.fixed[0]
-            raise ValidationError(
+            raise wrong(
                 f"{name} = {value!r} is none of {', '.join(map(repr, self._by_value))}", {name: f"{value!r} is unknown"}
             )
         return codec

@@ -29,7 +29,8 @@
         ├── ExpressionError              a condition or update cannot be expressed
         ├── InvalidCursorError           a cursor is damaged, or belongs to another query
         ├── ItemTooLargeError            over 400 KB
-        └── SchemaVersionError           an item's schema version is newer than known, or older than read
+        └── StoredItemError              a stored item is not what its model says
+            └── SchemaVersionError       its schema version is newer than known, or older than read
 
 A class names the AWS error codes it stands for (``code="ConditionalCheckFailedException"``), so the
 hierarchy is the mapping: `error_class_for` looks a code up.
@@ -57,6 +58,7 @@ from dynamodb_wrapper.exceptions.validation import (
     InvalidCursorError,
     ItemTooLargeError,
     SchemaVersionError,
+    StoredItemError,
     ValidationError,
 )
 from dynamodb_wrapper.exceptions.writes import (
@@ -95,6 +97,7 @@ __all__ = [
     "MultipleItemsFoundError",
     "SchemaVersionError",
     "ServerError",
+    "StoredItemError",
     "TableInUseError",
     "TableNotFoundError",
     "ThrottlingError",

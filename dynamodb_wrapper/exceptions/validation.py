@@ -38,7 +38,17 @@ class InvalidCursorError(ValidationError):
     """A cursor is damaged, forged, or belongs to another query, table or index."""
 
 
-class SchemaVersionError(ValidationError):
+class StoredItemError(ValidationError):
+    """A stored item is not what its model says; nobody's input is wrong, but the data, or this program."""
+
+    @property
+    def key(self) -> dict[str, object] | None:
+        """The item's key, by attribute; None where it is not known."""
+        key = self.context.get("key")
+        return key if isinstance(key, dict) else None
+
+
+class SchemaVersionError(StoredItemError):
     """A stored item has a schema version that this program does not read or write.
 
     Attributes:
@@ -50,12 +60,6 @@ class SchemaVersionError(ValidationError):
         super().__init__(message, {"schema_version": found}, original_error)
         self.found = found
         self.known = known
-
-    @property
-    def key(self) -> dict[str, object] | None:
-        """The item's key, by attribute; None where it is not known."""
-        key = self.context.get("key")
-        return key if isinstance(key, dict) else None
 
 
 class ItemTooLargeError(ValidationError):

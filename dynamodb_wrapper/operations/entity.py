@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from dynamodb_wrapper.codec import Evolution, Item, ModelCodec, Wire, check_item_size, read_any
 from dynamodb_wrapper.codec.pydantic_internals import assign
-from dynamodb_wrapper.exceptions import ConditionFailedError, ExpressionError, ValidationError
+from dynamodb_wrapper.exceptions import ConditionFailedError, ExpressionError, StoredItemError, ValidationError
 from dynamodb_wrapper.operations import key_values
 from dynamodb_wrapper.operations.declaration import GUARD_PREFIX, Declaration
 from dynamodb_wrapper.operations.effects import AnswerReader, ItemsReader
@@ -308,7 +308,7 @@ class Entity(Generic[T]):
         """Return the model of an item that was read; a lane may have made it already (see `Call.read`).
 
         Raises:
-            ValidationError: It does not validate; names table, key and fields.
+            StoredItemError: It does not validate; names table, key and fields.
         """
         if item.__class__ is self.codec.model_class or not isinstance(item, Mapping):
             return item
@@ -353,7 +353,7 @@ class Entity(Generic[T]):
 
         Raises:
             SchemaVersionError: It is of a version that is not read; names table and key.
-            ValidationError: An upcaster failed; names table and key.
+            StoredItemError: An upcaster failed; names table and key.
         """
         try:
             return item if self.evolution is None else self._upcast(self.evolution, item)
@@ -366,7 +366,7 @@ class Entity(Generic[T]):
         changed = [] if upcast is item else self._changed_of_key(item, upcast)
         if changed:
             names = ", ".join(map(repr, changed))
-            raise ValidationError(
+            raise StoredItemError(
                 f"an upcaster changed {names} of the key, which cannot change in place; copy_to() makes new keys",
                 dict.fromkeys(changed, "changed by an upcaster"),
             )

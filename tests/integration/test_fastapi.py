@@ -41,6 +41,7 @@ from dynamodb_wrapper.exceptions import (
     MultipleItemsFoundError,
     SchemaVersionError,
     ServerError,
+    StoredItemError,
     TableNotFoundError,
     ThrottlingError,
     TransactionCanceledError,
@@ -125,8 +126,8 @@ PROBLEMS: list[tuple[DynamoDBWrapperError, int, str]] = [
     # The program, its deployment and its data; whoever sent the request can do nothing about them.
     (DynamoDBWrapperError("secret-table"), 500, "internal-error"),
     (ValidationError("m"), 500, "internal-error"),
-    (located(ValidationError("a stored item is no valid Order", {"total": "secret"})), 500, "internal-error"),
-    (ValidationError("a stored item's total is not valid", {"total": "secret"}), 500, "internal-error"),
+    (located(StoredItemError("a stored item is no valid Order", {"total": "secret"})), 500, "internal-error"),
+    (StoredItemError("a stored item's total is not valid", {"total": "secret"}), 500, "internal-error"),
     (of_aws(ValidationError("m", {"IndexName": "secret-index"})), 500, "internal-error"),
     (
         ValidationError("m", {"region_name": "missing"}, botocore.exceptions.NoRegionError()),

@@ -159,10 +159,9 @@ def _kind_of_cancelled(error: TransactionCanceledError) -> Kind:
 
 
 def _is_about_what_was_given(error: ValidationError) -> bool:
-    """Whether a value was refused before anything was sent, and not one that was read.
+    """Whether a value was refused before anything was sent.
 
     That the request gave it, and not the program, is assumed. A region that is missing was given by neither.
     """
     is_of_aws = error.operation is not None or type(error.original_error).__module__.startswith("botocore.")
-    is_of_stored = "key" in error.context or "a stored item" in error.message
-    return bool(error.errors) and not is_of_aws and not is_of_stored
+    return bool(error.errors) and not is_of_aws
