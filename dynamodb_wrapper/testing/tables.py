@@ -52,7 +52,15 @@ class Tables:
     def __call__(self, *classes: type[TableFoundation[Any]]) -> tuple[TableFoundation[Any], ...]: ...
 
     def __call__(self, *classes: type[TableFoundation[Any]]) -> tuple[TableFoundation[Any], ...]:
-        """Return a repository of each class, of either colour, once their tables are there."""
+        """Return a repository of each class, of either colour, once their tables are there.
+
+        Raises:
+            TypeError: One is no repository class.
+        """
+        given: object
+        for given in classes:
+            if not (isinstance(given, type) and issubclass(given, TableFoundation)):
+                raise TypeError(f"{given!r:.80} is no repository class")
         made = tuple(of_class(self._config) for of_class in classes)
         for repository in made:
             for entity in repository._entities:
