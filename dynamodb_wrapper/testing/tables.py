@@ -57,10 +57,10 @@ class Tables:
         Raises:
             TypeError: One is no repository class.
         """
-        given: object
-        for given in classes:
-            if not (isinstance(given, type) and issubclass(given, TableFoundation)):
-                raise TypeError(f"{given!r:.80} is no repository class")
+        given: tuple[object, ...] = classes
+        for one in given:
+            if not (isinstance(one, type) and issubclass(one, TableFoundation)):
+                raise TypeError(f"{one!r:.80} is no repository class")
         made = tuple(of_class(self._config) for of_class in classes)
         for repository in made:
             for entity in repository._entities:

@@ -177,7 +177,13 @@ class DynamoDB:
                 )
 
     async def _config_of(self, app: FastAPI) -> DynamoDBConfig:
-        """Return the configuration, or what overrides it in a test."""
+        """Return the configuration, or what overrides it in a test.
+
+        Raises:
+            ValidationError: What overrides it does not return one.
+        """
         found = app.dependency_overrides.get(self.config, self.config)()
-        config: DynamoDBConfig = (await found) if inspect.isawaitable(found) else found
+        config: object = (await found) if inspect.isawaitable(found) else found
+        if not isinstance(config, DynamoDBConfig):
+            raise ValidationError(f"what overrides the configuration returned no DynamoDBConfig: {config!r:.80}")
         return config
