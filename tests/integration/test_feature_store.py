@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +25,7 @@ from examples.feature_store.tables import TableType
 from tests.faults import rules
 from tests.faults.proxy import Fault, Proxy
 from tests.integration import web
-from tests.servers import RunningServer, Server
+from tests.servers import ROOT, RunningServer, Server
 
 JSON = {"content-type": "application/json"}
 
@@ -276,6 +278,7 @@ def test_a_category_with_a_slash(store: Store, uid: str) -> None:
         ('{"ok": {"x": 1}, "metadata": {"y": 1}}', "body.data.metadata."),
         ('{"data": {"ok": {"x": 1}}, "bad": {"y": 1}}', "body.bad"),
         ('{"data": {"ok": {"x": 1}}, "metadata": {"ttl": 3600}}', "body.metadata.ttl"),
+        ('{"data": {"ok": {"x": 1}}, "metadata": {"ttl": 4102444800000}}', "body.metadata.ttl"),
         ('{"data": {"ok": {"x": 1}}, "metadata": {"who": "me"}}', "body.metadata.who"),
         ('{"data": {"ok": {"x": 1}}, "metadata": {"source": ""}}', "body.metadata.source"),
         ("{}", "body.data"),
@@ -562,6 +565,14 @@ def test_it_starts_on_the_embedded_server_with_one_command(uid: str) -> None:
         assert service.stop() in (0, -15)
 
 
+def test_an_endpoint_that_is_none_is_a_line_and_no_traceback() -> None:
+    command = [sys.executable, "-m", "examples.feature_store", "--endpoint", "localhost:8000"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert "error: endpoint_url is 'localhost:8000': must be http" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_the_service_written_by_hand_answers_the_same(store: Store, uid: str) -> None:
     environment = {
         "FEATURE_STORE_ENDPOINT": store.proxy.url,
@@ -597,6 +608,11 @@ def test_openapi_shows_what_is_sent_and_answered() -> None:
     assert write["requestBody"]["content"]["application/json"]["schema"]["$ref"].endswith("/Write")
     assert set(write["responses"]) == {"200", "413", "422", "500", "503", "504"}
     assert "application/problem+json" in write["responses"]["422"]["content"]
+    schemas = document["components"]["schemas"]
+    for name, inner in (("Write", "CategoryToWrite"), ("CategoryToWrite", "JsonValue")):
+        bare, wrapped = schemas[name]["anyOf"]
+        assert bare["additionalProperties"] == {"$ref": f"#/components/schemas/{inner}"}
+        assert (set(wrapped["properties"]), wrapped["required"]) == ({"data", "metadata"}, ["data"])
     assert {"CategoryRead", "CategoriesRead", "Health", "Problem", "TableType"} <= set(
         document["components"]["schemas"]
     )
