@@ -147,6 +147,16 @@ def test_nobody_knows(dynamodb_tables: Tables, dynamodb_faults: Faults, dynamodb
         assert counters.get("c").n == expected
 
 
+def test_a_transaction_whose_answers_are_lost_is_done_once(
+    dynamodb_tables: Tables, dynamodb_faults: Faults, dynamodb_requests: Requests
+) -> None:
+    accounts, counters = dynamodb_tables(Accounts, Counters)
+    dynamodb_faults.lose_response_of("TransactWriteItems", 2)
+    with dynamodb_requests.assert_requests(exactly=3):
+        transact_write([accounts.create_request(Account(id="a")), counters.patch_request("a", upsert=True, n=Add(1))])
+    assert counters.get_or_raise("a").n == 1
+
+
 def test_server_error(dynamodb_tables: Tables, dynamodb_faults: Faults) -> None:
     (counters,) = dynamodb_tables(Counters)
     dynamodb_faults.server_error(2, applied=True)
