@@ -134,19 +134,23 @@ class FeaturesRead(BaseModel):
     metadata: MetadataRead
 
 
-class CategoryRead(BaseModel):
-    """One category; beside these, the identifier under the name of its table: ``"bright_uid": "u1"``."""
+class Identified(BaseModel):
+    """Has the identifier under the name of its table, and nothing under the others."""
 
-    model_config = ConfigDict(extra="allow")
+    bright_uid: str | None = None
+    account_id: str | None = None
+    account_pid: str | None = None
+
+
+class CategoryRead(Identified):
+    """One category."""
 
     category: str
     features: FeaturesRead
 
 
-class CategoriesRead(BaseModel):
-    """Features of some categories; beside these, the identifier under the name of its table."""
-
-    model_config = ConfigDict(extra="allow")
+class CategoriesRead(Identified):
+    """Features of some categories."""
 
     features: dict[str, FeaturesRead] = Field(description="The categories that there are.")
     missing: dict[str, list[str]] = Field(description="What was asked for and is not there, by category.")

@@ -603,6 +603,8 @@ def running(server: Server, proxy: Proxy) -> Iterator[web.Service]:
     arguments = ["-m", "uvicorn", "tests.integration.web_shop:app", "--port", "{port}", "--host", "127.0.0.1"]
     proxy.go_away()
     with web.service(arguments, environment) as service:
+        assert service.client.get("/orders/o1").status_code == 503
+        proxy.come_back()
         yield service
         assert service.stop() in (0, -15)
         assert "Application shutdown complete" in service.log
@@ -619,6 +621,8 @@ def client(running: web.Service, proxy: Proxy) -> Iterator[httpx.Client]:
 def test_a_service_starts_without_its_database_and_heals(
     running: web.Service, client: httpx.Client, proxy: Proxy
 ) -> None:
+    assert "starts without a connection to DynamoDB" in running.log
+    proxy.go_away()
     for path in ("/orders/o1", "/blocking/o1"):
         away = client.get(path)
         assert (away.status_code, away.json()["type"]) == (503, "urn:problem-type:unavailable")
@@ -626,7 +630,6 @@ def test_a_service_starts_without_its_database_and_heals(
         assert proxy.url not in away.text
     proxy.come_back()
     assert client.get("/orders/o1").status_code == client.get("/blocking/o1").status_code == 404
-    assert "starts without a connection to DynamoDB" in running.log
 
 
 @pytest.mark.parametrize(

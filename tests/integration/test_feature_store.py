@@ -137,7 +137,11 @@ def test_a_read_answers_data_and_metadata(store: Store, uid: str, table: str) ->
     created, updated = (datetime.fromisoformat(found.pop(name)) for name in ("created_at", "updated_at"))
     assert before <= created == updated <= datetime.now(UTC)
     assert body == {table: uid, "category": "profile", "features": {"data": {"age": 31}, "metadata": metadata}}
-    assert {found["source"], found["compute_id"], found["ttl"]} == set(metadata.values())
+    assert list(body) == [table, "category", "features"]
+    store.write(uid, {"plain": {"age": 31}}, table=table).raise_for_status()
+    found = store.read(uid, "plain", table=table).json()["features"]["metadata"]
+    assert found == {**found, "source": "api", "compute_id": None, "ttl": None}
+    assert list(found) == ["created_at", "updated_at", "source", "compute_id", "ttl"]
     others = set(TableType) - {TableType(table)}
     assert {store.read(uid, "profile", table=other).status_code for other in others} == {404}
 
@@ -613,6 +617,7 @@ def test_openapi_shows_what_is_sent_and_answered() -> None:
         bare, wrapped = schemas[name]["anyOf"]
         assert bare["additionalProperties"] == {"$ref": f"#/components/schemas/{inner}"}
         assert (set(wrapped["properties"]), wrapped["required"]) == ({"data", "metadata"}, ["data"])
+    assert set(TableType) < set(schemas["CategoryRead"]["properties"])
     assert {"CategoryRead", "CategoriesRead", "Health", "Problem", "TableType"} <= set(
         document["components"]["schemas"]
     )

@@ -89,7 +89,8 @@ class DynamoDB:
 
         Args:
             config: What repositories are made with. In a test another one takes its place, for all repositories and
-                the lifespan: ``app.dependency_overrides[dynamodb.config] = lambda: DynamoDBConfig.embedded()``.
+                the lifespan: ``app.dependency_overrides[dynamodb.config] = lambda: test_config``. It is asked for with
+                each request, so it returns the same one: `DynamoDBConfig.embedded` makes another server each time.
             connections: How many connections are opened when the application starts.
             warm_up_seconds: The time for that.
 
