@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from math import inf
 from typing import Any, Literal, get_args
 
 from dynamodb_wrapper.operations.effects import Call
@@ -42,6 +43,11 @@ _OPERATIONS = frozenset(get_args(Operation))
 _BATCHES = frozenset(("BatchGetItem", "BatchWriteItem"))
 _TRANSACTIONS = frozenset(("TransactGetItems", "TransactWriteItems"))
 _SINGLE_WRITES = frozenset(("PutItem", "UpdateItem", "DeleteItem"))
+
+
+def _check_seconds(name: str, seconds: float) -> None:
+    if not 0 <= seconds < inf:
+        raise ValueError(f"{name} is {seconds}: a time to wait is finite, and not below zero")
 
 
 @dataclass
@@ -94,11 +100,11 @@ class Fault:
 class Faults:
     """Sets what befalls the next requests of a test.
 
-    Every method takes how many requests it is for (``times``, default 1; None for all from now on), and, as keywords:
+    Every method takes how many requests it is for (``times``, default 1; None for all from now on), and as keywords
+    ``skip``, how many such requests pass first, and mostly:
 
     - ``operation``: DynamoDB's name of the requests it is for; left out, whichever comes.
     - ``table``: the repository, or physical table name, that it is for.
-    - ``skip``: how many such requests pass first.
 
     Each attempt is a request, so ``throttle(2)`` with the usual three retries is survived, and ``throttle(None)`` is
     not. Where several faults fit, the one that was set first counts. At the end of the test, a fault that did not
@@ -125,6 +131,8 @@ class Faults:
 
         With ``retry_after_seconds``, DynamoDB says in a header how long to wait.
         """
+        if retry_after_seconds is not None:
+            _check_seconds("retry_after_seconds", retry_after_seconds)
         injection = injections.throttled(retry_after_seconds)
         return self._set("throttle", injection, times, operation, table, skip)
 
@@ -146,8 +154,12 @@ class Faults:
         """Cancel transactions, for a reason per action; there may be fewer codes than actions.
 
         The codes are AWS's: ``"ConditionalCheckFailed"``, ``"TransactionConflict"``, ``"ThrottlingError"``,
-        ``"ValidationError"``, ...; ``"None"`` is for an action that is not to blame.
+        ``"ProvisionedThroughputExceeded"``, ``"RequestLimitExceeded"``, ``"ItemCollectionSizeLimitExceeded"`` and
+        ``"ValidationError"``; ``"None"`` is for an action that is not to blame.
         """
+        known = ("None", *injections.CANCELLATIONS)
+        if not set(codes) - {"None"} or not set(codes) <= set(known):
+            raise ValueError(f"the codes are {codes}: one of them is to blame, and all are of {', '.join(known)}")
         name = f"cancel_transaction({', '.join(codes)})"
         return self._set(name, injections.cancelled(*codes), times, None, None, skip, _TRANSACTIONS)
 
@@ -162,6 +174,8 @@ class Faults:
         skip: int = 0,
     ) -> Fault:
         """Refuse requests with any of AWS's codes, for example ``"AccessDeniedException"``."""
+        if not 400 <= status <= 599:
+            raise ValueError(f"status is {status}: a refusal has one from 400 to 599")
         injection = injections.refused(code, message, status=status)
         return self._set(f"refuse({code!r})", injection, times, operation, None, skip)
 
@@ -234,6 +248,7 @@ class Faults:
 
         If the library does not wait so long, the request is applied and its answer is lost.
         """
+        _check_seconds("seconds", seconds)
         injection = injections.late(seconds, applied=True, passes=self._clock.move)
         return self._set(f"slow({seconds:g})", injection, times, operation, table, skip)
 
@@ -291,13 +306,15 @@ class Faults:
         skip: int,
         possible: frozenset[str] = _OPERATIONS,
     ) -> Fault:
-        if times is not None and times < 1:
-            raise ValueError(f"times is {times}: a fault happens at least once; None is every time")
-        if skip < 0:
-            raise ValueError(f"skip is {skip}: so many requests cannot pass first")
+        if times is not None and (type(times) is not int or times < 1):
+            raise ValueError(f"times is {times!r}: a fault happens a whole number of times, or (None) every time")
+        if type(skip) is not int or skip < 0:
+            raise ValueError(f"skip is {skip!r}: so many requests cannot pass first")
         if operation is not None and operation not in possible:
             raise ValueError(f"{name} cannot befall {operation!r}; it can befall {', '.join(sorted(possible))}")
-        table_name = table if table is None or isinstance(table, str) else str(table.table_name)
+        if not (table is None or isinstance(table, (str, RepositoryFoundation))):
+            raise ValueError(f"table is {table!r:.80}: give a repository (its class has no configuration) or a name")
+        table_name = str(table.table_name) if isinstance(table, RepositoryFoundation) else table
         operations = possible if operation is None else frozenset((operation,))
         fault = Fault(name, injection, operations, table_name, skip, times)
         with self._lock:

@@ -23,16 +23,18 @@ Injection = Callable[[Attempt], Flow[Response]]
 
 _TYPE = "com.amazonaws.dynamodb.v20120810#"
 _CONFLICT = "Transaction is ongoing for the item"
-_REASON_TEXTS = {
+CANCELLATIONS = {
     "ConditionalCheckFailed": "The conditional request failed",
     "TransactionConflict": _CONFLICT,
     "ProvisionedThroughputExceeded": "The level of configured provisioned throughput for the table was exceeded. "
     "Consider increasing your provisioning level with the UpdateTable API.",
     "ThrottlingError": "Throughput exceeds the current capacity of your table or index. DynamoDB is automatically "
     "scaling your table or index so please try again shortly.",
+    "RequestLimitExceeded": "Throughput exceeds the current throughput limit for your account.",
     "ItemCollectionSizeLimitExceeded": "Collection size exceeded.",
     "ValidationError": "The provided expression refers to an attribute that does not exist in the item",
 }
+"""The reasons of a cancelled transaction, and their texts."""
 
 
 def refused(
@@ -61,7 +63,7 @@ def throttled(retry_after_seconds: float | None) -> Injection:
         ]
         refusal = refused(
             "ProvisionedThroughputExceededException",
-            _REASON_TEXTS["ProvisionedThroughputExceeded"],
+            CANCELLATIONS["ProvisionedThroughputExceeded"],
             headers={} if retry_after_seconds is None else {"x-amz-retry-after": f"{retry_after_seconds * 1000:.0f}"},
             ThrottlingReasons=reasons,
         )
@@ -86,7 +88,7 @@ def cancelled(*codes: str) -> Injection:
         if len(codes) > actions:
             raise AssertionError(f"{len(codes)} reasons were given for a transaction of {actions} actions: {codes}")
         named = [*codes, *["None"] * (actions - len(codes))]
-        reasons = [{"Code": code} | ({} if code == "None" else {"Message": _reason_text(code)}) for code in named]
+        reasons = [{"Code": code} | ({} if code == "None" else {"Message": CANCELLATIONS[code]}) for code in named]
         message = f"Transaction cancelled, please refer cancellation reasons for specific reasons [{', '.join(named)}]"
         refusal = {"__type": _TYPE + "TransactionCanceledException", "Message": message, "CancellationReasons": reasons}
         return _answered(attempt, 400, refusal, {})
@@ -212,10 +214,6 @@ def _answered(attempt: Attempt, status: int, members: Mapping[str, object], head
         "x-amz-crc32": str(zlib.crc32(body)),
     }
     return attempt.outcome(status, {**own, **headers}, body)
-
-
-def _reason_text(code: str) -> str:
-    return _REASON_TEXTS.get(code, code)
 
 
 def _is_single_write(attempt: Attempt) -> bool:

@@ -56,6 +56,8 @@ def dynamodb_stage(request: pytest.FixtureRequest, dynamodb_base_config: DynamoD
 
     settings: dict[str, object] = {}
     for marker in request.node.iter_markers(_MARKER):
+        if marker.args:
+            raise pytest.UsageError(f"the marker {_MARKER} takes settings by name, not {marker.args}")
         settings = {**marker.kwargs, **settings}  # the closest comes first
     stage = Stage(dynamodb_base_config.model_copy(update=settings))
     with stage.entered():

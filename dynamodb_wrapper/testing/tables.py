@@ -52,7 +52,15 @@ class Tables:
     def __call__(self, *classes: type[TableFoundation[Any]]) -> tuple[TableFoundation[Any], ...]: ...
 
     def __call__(self, *classes: type[TableFoundation[Any]]) -> tuple[TableFoundation[Any], ...]:
-        """Return a repository of each class, of either colour, once their tables are there."""
+        """Return a repository of each class, of either colour, once their tables are there.
+
+        Raises:
+            TypeError: One is no repository class.
+        """
+        given: tuple[object, ...] = classes
+        for one in given:
+            if not (isinstance(one, type) and issubclass(one, TableFoundation)):
+                raise TypeError(f"{one!r:.80} is no repository class")
         made = tuple(of_class(self._config) for of_class in classes)
         for repository in made:
             for entity in repository._entities:

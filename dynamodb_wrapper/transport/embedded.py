@@ -6,9 +6,14 @@ web application. botocore is not patched, so the user's other clients go where t
 
 from __future__ import annotations
 
+import hashlib
 import io
+import json
 import logging
+import time
 from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from dynamodb_wrapper.exceptions import DynamoDBWrapperError, ServerError
@@ -19,6 +24,18 @@ from dynamodb_wrapper.transport.forks import ForkSafeLock
 if TYPE_CHECKING:
     from botocore.awsrequest import AWSPreparedRequest, AWSResponse
     from botocore.client import BaseClient
+
+_Answer = tuple[int, dict[str, str], bytes]
+
+_TOKEN_SECONDS = 600.0
+"""How long DynamoDB remembers the token of a transaction."""
+_OTHER_PARAMETERS = json.dumps(
+    {
+        "__type": "com.amazonaws.dynamodb.v20120810#IdempotentParameterMismatchException",
+        "Message": "DynamoDB rejected the request because you retried a request with a different payload but with an "
+        "idempotent token that was already used.",
+    }
+).encode()
 
 _logger = logging.getLogger("dynamodb_wrapper")
 _lock = ForkSafeLock()  # moto has no lock of its own: without this one, two conditional writes could both succeed
@@ -31,6 +48,7 @@ class EmbeddedServer:
     def __init__(self, name: str) -> None:
         self.name = name
         self._app = _new_app()
+        self._transactions: dict[str, _Transaction] = {}  # by token, the oldest first
         _logger.info(
             "the embedded DynamoDB %r lives in this process only: its tables and items are gone when it ends", name
         )
@@ -39,21 +57,47 @@ class EmbeddedServer:
         """Return the server's answer to a signed request."""
         from botocore.awsrequest import AWSResponse
 
-        status, headers, body = self._respond(request)
+        headers = {name: _text(value) for name, value in request.headers.items()}
+        respond = self._once if headers.get("X-Amz-Target", "").endswith(".TransactWriteItems") else self._respond
+        status, headers, body = respond(headers, request.body)
         _forget_instances()
         return AWSResponse(request.url, status, headers, _Body(body))  # type: ignore[arg-type]
 
-    def _respond(self, request: AWSPreparedRequest) -> tuple[int, dict[str, str], bytes]:
+    def _once(self, headers: dict[str, str], body: Any) -> _Answer:
+        """Write a transaction, or answer as before when its token was used for the same one; moto ignores tokens."""
+        now = time.monotonic()
+        known = self._transactions
+        for token in list(takewhile(lambda token: known[token].at < now - _TOKEN_SECONDS, known)):
+            del known[token]
+        given = json.loads(body)
+        token = given.pop("ClientRequestToken", None)
+        digest = hashlib.sha256(json.dumps(given, sort_keys=True).encode()).digest()
+        if (done := known.get(token)) is not None:
+            return done.answer if done.digest == digest else (400, {}, _OTHER_PARAMETERS)
+        answer = self._respond(headers, body)
+        if token is not None and answer[0] == 200:
+            known[token] = _Transaction(digest, answer, now)
+        return answer
+
+    def _respond(self, headers: dict[str, str], body: Any) -> _Answer:
         from werkzeug.test import Client
 
-        headers = {name: _text(value) for name, value in request.headers.items()}
         try:
-            response = Client(self._app).post("/", data=request.body, headers=headers)
+            response = Client(self._app).post("/", data=body, headers=headers)
         except Exception as error:  # whatever goes wrong in moto is a failure of the server, not a bug of its caller
             operation = headers.get("X-Amz-Target", "?").rpartition(".")[2]
             message = f"the embedded server cannot do this {operation}: {type(error).__name__}: {error}"
             raise hinted(ServerError(message, error), Hint(Verdict.FINAL)) from error
         return response.status_code, dict(response.headers), response.get_data()
+
+
+@dataclass(frozen=True, slots=True)
+class _Transaction:
+    """One that was written: a digest of what was asked for, the answer, and when that was."""
+
+    digest: bytes
+    answer: _Answer
+    at: float
 
 
 def attach(client: BaseClient, name: str) -> None:

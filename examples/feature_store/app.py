@@ -69,14 +69,14 @@ async def write_items(identifier: str, table_type: TableType, body: Write, table
     )
 
 
-@api.get("/get/item/{identifier}/{category:path}", responses=problem_responses(404))
+@api.get("/get/item/{identifier}/{category:path}", responses=problem_responses(404), response_model_exclude_unset=True)
 async def read_item(identifier: str, category: str, table_type: TableType, tables: Tables) -> CategoryRead:
     """Read one category."""
     features = await store.read(tables[table_type], identifier, category)
     return CategoryRead.model_validate({table_type.value: identifier, "category": category, "features": features})
 
 
-@api.post("/get/item/{identifier}", responses=problem_responses(404))
+@api.post("/get/item/{identifier}", responses=problem_responses(404), response_model_exclude_unset=True)
 async def read_items(identifier: str, table_type: TableType, body: Read, tables: Tables) -> CategoriesRead:
     """Read chosen features of chosen categories: sent is `{category: [feature]}`."""
     found = await store.read_some(tables[table_type], identifier, body)

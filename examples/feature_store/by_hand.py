@@ -81,7 +81,7 @@ def write_items(identifier: str, table_type: TableType, body: Write) -> Written:
     )
 
 
-@app.get("/api/v1/get/item/{identifier}/{category:path}")
+@app.get("/api/v1/get/item/{identifier}/{category:path}", response_model_exclude_unset=True)
 def read_item(identifier: str, category: str, table_type: TableType) -> CategoryRead:
     key = {table_type.value: identifier, "category": category}
     item = client.get_item(TableName=TABLE_PREFIX + table_type, Key=key).get("Item")
@@ -91,7 +91,7 @@ def read_item(identifier: str, category: str, table_type: TableType) -> Category
     return CategoryRead.model_validate({table_type.value: identifier, "category": category, "features": features})
 
 
-@app.post("/api/v1/get/item/{identifier}")
+@app.post("/api/v1/get/item/{identifier}", response_model_exclude_unset=True)
 def read_items(identifier: str, table_type: TableType, body: Read) -> CategoriesRead:
     wanted = list(dict.fromkeys(name for names in body.values() for name in names))
     names = {f"#f{number}": name for number, name in enumerate(wanted)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from copy import deepcopy
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -13,6 +14,7 @@ from examples.feature_store.tables import TableType
 MAX_CATEGORIES = 100
 """AWS allows 100 actions in a transaction, and 100 keys in a batch of reads."""
 _RESERVED = {"data", "metadata"}
+_END_OF_9999 = 253_402_300_799
 
 
 def _named(value: JsonValue) -> JsonValue:
@@ -37,7 +39,23 @@ def _not_reserved(name: str) -> str:
 def _in_the_future(ttl: int) -> int:
     if ttl <= time.time():
         raise ValueError("is in the past: ttl is a time, in seconds since 1970, not a duration")
+    if ttl > _END_OF_9999:
+        raise ValueError("is after the year 9999: ttl is a time in seconds, not in milliseconds")
     return ttl
+
+
+def _bare_too(schema: dict[str, Any]) -> None:
+    """Let OpenAPI say that what is in ``data`` may also come without it."""
+    wrapped = {name: schema.pop(name) for name in ("type", "properties", "required", "additionalProperties")}
+    schema["anyOf"] = [deepcopy(wrapped["properties"]["data"]), wrapped]
+
+
+def _with_examples(schema: dict[str, Any]) -> None:
+    _bare_too(schema)
+    schema["examples"] = [
+        {"profile": {"age": 31, "city": "Bath"}},
+        {"data": {"profile": {"age": 31}}, "metadata": {"source": "batch", "compute_id": "run-7"}},
+    ]
 
 
 Name = Annotated[str, Field(min_length=1)]
@@ -61,7 +79,7 @@ class Metadata(BaseModel):
 class CategoryToWrite(BaseModel):
     """``{feature: value}``, or ``{"data": {feature: value}, "metadata": {...}}`` as a read answers it."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra=_bare_too)
 
     data: Features
     metadata: Metadata | None = None
@@ -75,15 +93,7 @@ class CategoryToWrite(BaseModel):
 class Write(BaseModel):
     """``{category: {feature: value}}``, or ``{"data": {category: {feature: value}}, "metadata": {...}}``."""
 
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={
-            "examples": [
-                {"profile": {"age": 31, "city": "Bath"}},
-                {"data": {"profile": {"age": 31}}, "metadata": {"source": "batch", "compute_id": "run-7"}},
-            ]
-        },
-    )
+    model_config = ConfigDict(extra="forbid", json_schema_extra=_with_examples)
 
     data: Annotated[dict[Category, CategoryToWrite], Field(min_length=1, max_length=MAX_CATEGORIES)]
     metadata: Metadata = Metadata()
@@ -124,19 +134,23 @@ class FeaturesRead(BaseModel):
     metadata: MetadataRead
 
 
-class CategoryRead(BaseModel):
-    """One category; beside these, the identifier under the name of its table: ``"bright_uid": "u1"``."""
+class Identified(BaseModel):
+    """Has the identifier under the name of its table, and nothing under the others."""
 
-    model_config = ConfigDict(extra="allow")
+    bright_uid: str | None = None
+    account_id: str | None = None
+    account_pid: str | None = None
+
+
+class CategoryRead(Identified):
+    """One category."""
 
     category: str
     features: FeaturesRead
 
 
-class CategoriesRead(BaseModel):
-    """Features of some categories; beside these, the identifier under the name of its table."""
-
-    model_config = ConfigDict(extra="allow")
+class CategoriesRead(Identified):
+    """Features of some categories."""
 
     features: dict[str, FeaturesRead] = Field(description="The categories that there are.")
     missing: dict[str, list[str]] = Field(description="What was asked for and is not there, by category.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,8 +16,9 @@ B = TypeVar("B", bound=BaseModel)
 Event = Mapping[str, Any]
 Response = dict[str, Any]
 
-_MAX_BODY_BYTES = 64_000
+_LONGEST_BODY = 64_000
 _MAX_TOKEN = 100
+_MOST_DIGITS = 9
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,8 @@ class Request:
     def token(self) -> str | None:
         """What the client sends again when it repeats a request."""
         token = self.headers.get("idempotency-key")
-        if token is not None and not 1 <= len(token) <= _MAX_TOKEN:
-            raise RefusedError(f"Idempotency-Key has 1 to {_MAX_TOKEN} characters")
+        if token is not None and not (1 <= len(token) <= _MAX_TOKEN and token.isprintable()):
+            raise RefusedError(f"Idempotency-Key has 1 to {_MAX_TOKEN} printable characters")
         return token
 
     def body(self, model: type[B]) -> B:
@@ -63,9 +63,9 @@ class Request:
 
     def number(self, name: str, default: int, most: int) -> int:
         text = self.query.get(name, str(default))
-        if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= most):
-            raise RefusedError(f"{name} is a whole number from 1 to {most}")
-        return int(text)
+        if text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS and 1 <= int(text) <= most:
+            return int(text)
+        raise RefusedError(f"{name} is a whole number from 1 to {most}")
 
 
 def response(status: int, body: object, **headers: str) -> Response:
@@ -76,13 +76,13 @@ def response(status: int, body: object, **headers: str) -> Response:
 
 def _body(event: Event) -> str:
     body: str = event.get("body") or ""
-    if len(body) > _MAX_BODY_BYTES:
-        raise RefusedError(f"the body has at most {_MAX_BODY_BYTES} bytes")
+    if len(body) > _LONGEST_BODY:
+        raise RefusedError(f"the body has at most {_LONGEST_BODY} characters")
     if not event.get("isBase64Encoded"):
         return body
     try:
         return base64.b64decode(body, validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError) as error:
+    except ValueError as error:  # of Base64, and of UTF-8
         raise RefusedError("the body is not text") from error
 
 

@@ -54,7 +54,8 @@ class ChatHandler(BaseHandler):
     def reply(self, request: Request, seconds: float, chat_id: str, message_id: str) -> Response:
         new = request.body(NewMessage)
         service = self._service.within(seconds)
-        return made(service.reply(request.user_id, chat_id, message_id, new.role, new.text, request.token))
+        reply, is_new = service.reply(request.user_id, chat_id, message_id, new.role, new.text, request.token)
+        return response(201 if is_new else 200, {"message": plain(reply)})
 
     @route("POST", "/chats/{chat_id}/messages/{message_id}/fork")
     def fork(self, request: Request, seconds: float, chat_id: str, message_id: str) -> Response:

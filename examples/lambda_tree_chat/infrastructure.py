@@ -67,7 +67,14 @@ def template(
         "Type": "AWS::Serverless::HttpApi",
         "Properties": {"Auth": {"DefaultAuthorizer": "Users", "Authorizers": {"Users": authorizer}}},
     }
-    queue = {"Type": "AWS::SQS::Queue", "Properties": {"VisibilityTimeout": 180}}  # six times the function's, says AWS
+    queue = {
+        "Type": "AWS::SQS::Queue",
+        "Properties": {
+            "VisibilityTimeout": 180,  # six times the function's, says AWS
+            "RedrivePolicy": {"deadLetterTargetArn": {"Fn::GetAtt": ["GivenUp", "Arn"]}, "maxReceiveCount": 10},
+        },
+    }
+    given_up = {"Type": "AWS::SQS::Queue", "Properties": {"MessageRetentionPeriod": 1_209_600}}  # 14 days, the most
     return {
         "AWSTemplateFormatVersion": "2010-09-09",
         "Transform": "AWS::Serverless-2016-10-31",
@@ -78,6 +85,7 @@ def template(
             "Function": function,
             "Api": api,
             "Deletions": queue,
+            "GivenUp": given_up,
         },
     }
 

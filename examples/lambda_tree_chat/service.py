@@ -99,7 +99,13 @@ class ChatService:
         chat = Chat(user_id=user_id, chat_id=chat_id, title=title, root_id=root.message_id)
         return self._started(chat, [root])
 
-    def reply(self, user_id: str, chat_id: str, parent_id: str, role: Role, text: str, token: str | None) -> Made:
+    def reply(
+        self, user_id: str, chat_id: str, parent_id: str, role: Role, text: str, token: str | None
+    ) -> tuple[Message, bool]:
+        """Answer a message; return the answer, and whether it was made now.
+
+        The chat is not returned: how many messages it has by now is not known without another read.
+        """
         message_id = _new_id(token, user_id, chat_id)
         chat, parent, made_before = transact_get(
             [
@@ -112,7 +118,7 @@ class ChatService:
         if not isinstance(chat, Chat):
             raise MissingError("there is no such chat")
         if isinstance(made_before, Message):
-            return Made(chat, _same(made_before, parent_id, role, text), is_new=False)
+            return _same(made_before, parent_id, role, text), False
         if not isinstance(parent, Message):
             raise MissingError("there is no such message")
         if parent.depth >= MAX_DEPTH:
@@ -121,7 +127,7 @@ class ChatService:
             chat_id=chat_id, message_id=message_id, parent_id=parent_id, depth=parent.depth + 1, role=role, text=text
         )
         self._add(chat, message)
-        return Made(chat, message, is_new=True)
+        return message, True
 
     def fork(self, user_id: str, chat_id: str, message_id: str, title: str, token: str | None) -> Made:
         """Start a chat with copies of a message and of those above it."""

@@ -21,12 +21,13 @@ from dynamodb_wrapper.config import DynamoDBConfig
 from dynamodb_wrapper.exceptions import (
     ConditionFailedError,
     DynamoDBWrapperError,
+    IdempotentParameterMismatchError,
     ServerError,
     TableNotFoundError,
     TransactionCanceledError,
 )
 from dynamodb_wrapper.operations.effects import Response, call
-from dynamodb_wrapper.transport import Connection, connection_for, drop_embedded, reset_connection
+from dynamodb_wrapper.transport import Connection, connection_for, drop_embedded, embedded, reset_connection
 
 
 @pytest.fixture
@@ -278,3 +279,31 @@ def test_errors_do_not_come_from_elsewhere(connection: Connection) -> None:
     with pytest.raises(DynamoDBWrapperError) as caught:
         run(connection, "PutItem", TableName="t", Item={})
     assert caught.value.operation == "PutItem"
+
+
+def test_a_transaction_is_done_once_for_a_token(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    def add(token: str, hits: str = "1", condition: str | None = None) -> None:
+        update = {
+            "TableName": "t",
+            "Key": {"p": {"S": "a"}},
+            "UpdateExpression": "ADD hits :hits",
+            "ExpressionAttributeValues": {":hits": {"N": hits}},
+        }
+        given = update | ({"ConditionExpression": condition} if condition else {})
+        run(connection, "TransactWriteItems", TransactItems=[{"Update": given}], ClientRequestToken=token)
+
+    def hits() -> str:
+        return str(run(connection, "GetItem", TableName="t", Key={"p": {"S": "a"}})["Item"]["hits"]["N"])
+
+    for token in ("one", "one", "two", "one"):
+        add(token)
+    assert hits() == "2"
+    with pytest.raises(IdempotentParameterMismatchError):
+        add("one", hits="5")
+    with pytest.raises(TransactionCanceledError):
+        add("three", condition="attribute_not_exists(p)")
+    add("three")  # what was refused is not remembered
+    assert hits() == "3"
+    monkeypatch.setattr(embedded, "_TOKEN_SECONDS", -1.0)
+    add("one")
+    assert hits() == "4"

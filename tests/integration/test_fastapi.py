@@ -19,7 +19,8 @@ pytest.importorskip("fastapi")
 
 import botocore.exceptions
 import httpx
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
+from pydantic import create_model
 
 from dynamodb_wrapper import DynamoDBConfig
 from dynamodb_wrapper.exceptions import (
@@ -51,7 +52,7 @@ from dynamodb_wrapper.exceptions import (
     VersionConflictError,
     WriteOutcomeUnknownError,
 )
-from dynamodb_wrapper.integrations.fastapi import DynamoDB, handle_errors, problem_responses
+from dynamodb_wrapper.integrations.fastapi import DynamoDB, handle_errors, handlers, problem_responses
 from dynamodb_wrapper.transport import connection_for, drop_embedded
 from tests.faults import rules
 from tests.faults.proxy import Fault, Proxy
@@ -401,6 +402,59 @@ def test_openapi_shows_models_and_problems() -> None:
     assert set(schemas["Problem"]["required"]) <= set(answer) <= set(schemas["Problem"]["properties"])
 
 
+OwnProblem = create_model("Problem", mine=(int, ...))
+
+
+def refs(document: object) -> set[str]:
+    if isinstance(document, dict):
+        own = {document["$ref"].rpartition("/")[2]} if "$ref" in document else set()
+        return own.union(*map(refs, document.values()))
+    return set().union(*map(refs, document)) if isinstance(document, list) else set()
+
+
+def test_openapi_of_an_application_with_a_problem_callbacks_and_webhooks_of_its_own() -> None:
+    application = FastAPI()
+    handle_errors(application, http_errors=True)
+    callbacks = APIRouter()
+
+    @callbacks.post("{$callback_url}/paid")
+    def paid(order: Order) -> None: ...
+
+    @application.post("/orders", callbacks=callbacks.routes)
+    def create(callback_url: str) -> OwnProblem: ...  # type: ignore[valid-type]
+
+    @application.webhooks.post("shipped")
+    def shipped(order: Order) -> None: ...
+
+    for path, described in (("/early", {}), ("/late", problem_responses(404))):
+        application.add_api_route(path, shipped, methods=["POST"], responses=described)
+        document = application.openapi()
+        schemas = document["components"]["schemas"]
+        assert refs(document) <= set(schemas)
+        (name,) = refs(document["paths"]["/orders"]["post"]["responses"]["200"])
+        assert set(schemas[name]["properties"]) == {"mine"}
+        for status in {*described, 422}:
+            (name,) = refs(document["paths"][path]["post"]["responses"][str(status)]["content"][handlers.MEDIA_TYPE])
+            assert "request_id" in schemas[name]["properties"]
+
+
+def test_openapi_that_is_made_anew_each_time() -> None:
+    application = FastAPI()
+    made = application.openapi
+
+    def openapi() -> dict[str, Any]:
+        return json.loads(json.dumps(made()))
+
+    application.openapi = openapi  # type: ignore[method-assign]
+    handle_errors(application, http_errors=True)
+    application.add_api_route("/{number}", lambda number: 1, response_model=int)
+    for _ in range(2):
+        document = application.openapi()
+        responses = document["paths"]["/{number}"]["get"]["responses"]
+        assert list(responses["422"]["content"]) == ["application/problem+json"]
+        assert not {"HTTPValidationError", "ValidationError"} & set(document["components"]["schemas"])
+
+
 def test_problem_responses_of_any_status() -> None:
     assert problem_responses(418)[418]["description"] == "I'm a Teapot"
     assert problem_responses() == {}
@@ -430,6 +484,18 @@ def test_a_configuration_is_needed() -> None:
     wrong: Any = "us-east-1"
     with pytest.raises(ValidationError, match="takes a DynamoDBConfig"):
         DynamoDB(wrong)
+
+
+def test_what_overrides_the_configuration_gives_one() -> None:
+    application = FastAPI()
+    application.dependency_overrides[dynamodb.config] = lambda: "local"
+
+    async def start() -> None:
+        async with dynamodb.lifespan(application):
+            pass
+
+    with pytest.raises(ValidationError, match="returned no DynamoDBConfig: 'local'"):
+        asyncio.run(start())
 
 
 def test_a_test_overrides_one_repository(shop: Orders) -> None:
@@ -538,6 +604,8 @@ def running(server: Server, proxy: Proxy) -> Iterator[web.Service]:
     arguments = ["-m", "uvicorn", "tests.integration.web_shop:app", "--port", "{port}", "--host", "127.0.0.1"]
     proxy.go_away()
     with web.service(arguments, environment) as service:
+        assert service.client.get("/orders/o1").status_code == 503
+        proxy.come_back()
         yield service
         assert service.stop() in (0, -15)
         assert "Application shutdown complete" in service.log
@@ -554,6 +622,8 @@ def client(running: web.Service, proxy: Proxy) -> Iterator[httpx.Client]:
 def test_a_service_starts_without_its_database_and_heals(
     running: web.Service, client: httpx.Client, proxy: Proxy
 ) -> None:
+    assert "starts without a connection to DynamoDB" in running.log
+    proxy.go_away()
     for path in ("/orders/o1", "/blocking/o1"):
         away = client.get(path)
         assert (away.status_code, away.json()["type"]) == (503, "urn:problem-type:unavailable")
@@ -561,7 +631,6 @@ def test_a_service_starts_without_its_database_and_heals(
         assert proxy.url not in away.text
     proxy.come_back()
     assert client.get("/orders/o1").status_code == client.get("/blocking/o1").status_code == 404
-    assert "starts without a connection to DynamoDB" in running.log
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +25,7 @@ from examples.feature_store.tables import TableType
 from tests.faults import rules
 from tests.faults.proxy import Fault, Proxy
 from tests.integration import web
-from tests.servers import RunningServer, Server
+from tests.servers import ROOT, RunningServer, Server
 
 JSON = {"content-type": "application/json"}
 
@@ -135,7 +137,11 @@ def test_a_read_answers_data_and_metadata(store: Store, uid: str, table: str) ->
     created, updated = (datetime.fromisoformat(found.pop(name)) for name in ("created_at", "updated_at"))
     assert before <= created == updated <= datetime.now(UTC)
     assert body == {table: uid, "category": "profile", "features": {"data": {"age": 31}, "metadata": metadata}}
-    assert {found["source"], found["compute_id"], found["ttl"]} == set(metadata.values())
+    assert list(body) == [table, "category", "features"]
+    store.write(uid, {"plain": {"age": 31}}, table=table).raise_for_status()
+    found = store.read(uid, "plain", table=table).json()["features"]["metadata"]
+    assert found == {**found, "source": "api", "compute_id": None, "ttl": None}
+    assert list(found) == ["created_at", "updated_at", "source", "compute_id", "ttl"]
     others = set(TableType) - {TableType(table)}
     assert {store.read(uid, "profile", table=other).status_code for other in others} == {404}
 
@@ -276,6 +282,7 @@ def test_a_category_with_a_slash(store: Store, uid: str) -> None:
         ('{"ok": {"x": 1}, "metadata": {"y": 1}}', "body.data.metadata."),
         ('{"data": {"ok": {"x": 1}}, "bad": {"y": 1}}', "body.bad"),
         ('{"data": {"ok": {"x": 1}}, "metadata": {"ttl": 3600}}', "body.metadata.ttl"),
+        ('{"data": {"ok": {"x": 1}}, "metadata": {"ttl": 4102444800000}}', "body.metadata.ttl"),
         ('{"data": {"ok": {"x": 1}}, "metadata": {"who": "me"}}', "body.metadata.who"),
         ('{"data": {"ok": {"x": 1}}, "metadata": {"source": ""}}', "body.metadata.source"),
         ("{}", "body.data"),
@@ -562,6 +569,14 @@ def test_it_starts_on_the_embedded_server_with_one_command(uid: str) -> None:
         assert service.stop() in (0, -15)
 
 
+def test_an_endpoint_that_is_none_is_a_line_and_no_traceback() -> None:
+    command = [sys.executable, "-m", "examples.feature_store", "--endpoint", "localhost:8000"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert "error: endpoint_url is 'localhost:8000': must be http" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_the_service_written_by_hand_answers_the_same(store: Store, uid: str) -> None:
     environment = {
         "FEATURE_STORE_ENDPOINT": store.proxy.url,
@@ -597,6 +612,12 @@ def test_openapi_shows_what_is_sent_and_answered() -> None:
     assert write["requestBody"]["content"]["application/json"]["schema"]["$ref"].endswith("/Write")
     assert set(write["responses"]) == {"200", "413", "422", "500", "503", "504"}
     assert "application/problem+json" in write["responses"]["422"]["content"]
+    schemas = document["components"]["schemas"]
+    for name, inner in (("Write", "CategoryToWrite"), ("CategoryToWrite", "JsonValue")):
+        bare, wrapped = schemas[name]["anyOf"]
+        assert bare["additionalProperties"] == {"$ref": f"#/components/schemas/{inner}"}
+        assert (set(wrapped["properties"]), wrapped["required"]) == ({"data", "metadata"}, ["data"])
+    assert set(TableType) < set(schemas["CategoryRead"]["properties"])
     assert {"CategoryRead", "CategoriesRead", "Health", "Problem", "TableType"} <= set(
         document["components"]["schemas"]
     )

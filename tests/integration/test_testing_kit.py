@@ -165,12 +165,21 @@ def test_7(accounts, dynamodb_tables):
 """,
         ["E   *ValueError: Accounts declares no ttl_attribute, so nothing in it expires"],
     ),
+    "a setting without its name": (
+        """
+@pytest.mark.dynamodb_config(0)
+def test_8(accounts):
+    pass
+""",
+        ["E   *the marker dynamodb_config takes settings by name, not (0,)"],
+    ),
 }
 
 
 def test_failures_say_why(installed: pytest.Pytester) -> None:
     done = run(installed, SHOP + "".join(body for body, _ in FAILING.values()), "-p", "no:randomly")
-    assert f"{len(FAILING)} failed" in done.stdout.splitlines()[-1], done.stdout + done.stderr
+    # The last one fails before it begins.
+    assert f"{len(FAILING) - 1} failed, 1 error" in done.stdout.splitlines()[-1], done.stdout + done.stderr
     for number, (name, (_, lines)) in enumerate(FAILING.items()):
         failure = done.stdout.partition(f" test_{number} ___")[2].partition("\n____")[0]
         matcher = pytest.LineMatcher(failure.splitlines())

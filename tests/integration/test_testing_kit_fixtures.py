@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from pydantic import BaseModel
@@ -144,6 +145,16 @@ def test_nobody_knows(dynamodb_tables: Tables, dynamodb_faults: Faults, dynamodb
         with pytest.raises(errors.WriteOutcomeUnknownError):
             counters.patch("c", n=Add(1))
         assert counters.get("c").n == expected
+
+
+def test_a_transaction_whose_answers_are_lost_is_done_once(
+    dynamodb_tables: Tables, dynamodb_faults: Faults, dynamodb_requests: Requests
+) -> None:
+    accounts, counters = dynamodb_tables(Accounts, Counters)
+    dynamodb_faults.lose_response_of("TransactWriteItems", 2)
+    with dynamodb_requests.assert_requests(exactly=3):
+        transact_write([accounts.create_request(Account(id="a")), counters.patch_request("a", upsert=True, n=Add(1))])
+    assert counters.get_or_raise("a").n == 1
 
 
 def test_server_error(dynamodb_tables: Tables, dynamodb_faults: Faults) -> None:
@@ -404,8 +415,34 @@ def test_mistakes(dynamodb_faults: Faults) -> None:
         dynamodb_faults.leave_unprocessed(operation="PutItem")
     with pytest.raises(ValueError, match="cannot befall 'Putitem'"):
         dynamodb_faults.throttle(operation="Putitem")
-    for wrong in ({"times": 0}, {"skip": -1}):
-        with pytest.raises(ValueError, match=f"{next(iter(wrong))} is"):
-            dynamodb_faults.throttle(**wrong)
+    for name, wrong in WRONG_OPTIONS:
+        with pytest.raises(ValueError, match=f"{name} is"):
+            dynamodb_faults.throttle(**{name: wrong})
     with pytest.raises(ValueError, match="at least one"):
         dynamodb_faults.leave_unprocessed(0)
+    with pytest.raises(ValueError, match="seconds is -1"):
+        dynamodb_faults.slow(-1)
+    with pytest.raises(ValueError, match="status is 200"):
+        dynamodb_faults.refuse("AccessDeniedException", status=200)
+    for codes in ((), ("None",), ("ConditionFailed",), (None, "TransactionConflict")):
+        with pytest.raises(ValueError, match="the codes are"):
+            dynamodb_faults.cancel_transaction(*codes)
+    assert dynamodb_faults.pending == []
+
+
+WRONG_OPTIONS: list[tuple[str, Any]] = [
+    ("times", 0),
+    ("times", 1.5),
+    ("times", "PutItem"),
+    ("skip", -1),
+    ("skip", None),
+    ("table", Accounts),  # whose name lacks what the configuration adds
+    ("retry_after_seconds", -1),
+    ("retry_after_seconds", float("nan")),
+]
+
+
+@pytest.mark.parametrize("wrong", [Account, Account(id="a"), "accounts"])
+def test_tables_of_no_repository_class(dynamodb_tables: Tables, wrong: Any) -> None:
+    with pytest.raises(TypeError, match="is no repository class"):
+        dynamodb_tables(wrong)

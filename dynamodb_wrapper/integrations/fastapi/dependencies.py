@@ -89,7 +89,8 @@ class DynamoDB:
 
         Args:
             config: What repositories are made with. In a test another one takes its place, for all repositories and
-                the lifespan: ``app.dependency_overrides[dynamodb.config] = lambda: DynamoDBConfig.embedded()``.
+                the lifespan: ``app.dependency_overrides[dynamodb.config] = lambda: test_config``. It is asked for with
+                each request, so it returns the same one: `DynamoDBConfig.embedded` makes another server each time.
             connections: How many connections are opened when the application starts.
             warm_up_seconds: The time for that.
 
@@ -177,7 +178,13 @@ class DynamoDB:
                 )
 
     async def _config_of(self, app: FastAPI) -> DynamoDBConfig:
-        """Return the configuration, or what overrides it in a test."""
+        """Return the configuration, or what overrides it in a test.
+
+        Raises:
+            ValidationError: What overrides it does not return one.
+        """
         found = app.dependency_overrides.get(self.config, self.config)()
-        config: DynamoDBConfig = (await found) if inspect.isawaitable(found) else found
+        config: object = (await found) if inspect.isawaitable(found) else found
+        if not isinstance(config, DynamoDBConfig):
+            raise ValidationError(f"what overrides the configuration returned no DynamoDBConfig: {config!r:.80}")
         return config

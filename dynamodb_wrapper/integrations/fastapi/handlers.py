@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 from collections.abc import Iterator, Mapping
@@ -150,34 +151,47 @@ def _about(request: Request, request_id: str) -> tuple[str, str, str]:
 # --- OpenAPI ----------------------------------------------------------------------------------------------------------
 
 _SCHEMAS = "#/components/schemas/"
-_OF_FASTAPI = f"{_SCHEMAS}HTTPValidationError"
+_OF_FASTAPI = ("HTTPValidationError", "ValidationError")  # the second is a part of the first
 
 
 def _describe(app: FastAPI, *, http_errors: bool) -> None:
     """Have OpenAPI show problems under their media type, in place of FastAPI's own error where that is not sent."""
     make = app.openapi
+    described: dict[str, Any] | None = None
 
     def openapi() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            _with_problems(make(), http_errors=http_errors)
-        return make()
+        nonlocal described
+        document = make()
+        if document is not described:  # FastAPI makes another one when routes were added
+            _with_problems(document, http_errors=http_errors)
+            described = document
+        return document
 
     app.openapi = openapi  # type: ignore[method-assign] # as FastAPI documents it, "Extending OpenAPI"
 
 
 def _with_problems(document: dict[str, Any], *, http_errors: bool) -> None:
-    replaced = {f"{_SCHEMAS}Problem", _OF_FASTAPI} if http_errors else {f"{_SCHEMAS}Problem"}
+    schemas = document.setdefault("components", {}).setdefault("schemas", {})
+    own = _own_name(schemas)
+    replaced = {_SCHEMAS + own, _SCHEMAS + _OF_FASTAPI[0]} if http_errors else {_SCHEMAS + own}
     for response in _responses(document):
         content = response.get("content", {})
         if content.get("application/json", {}).get("schema", {}).get("$ref") in replaced:
             del content["application/json"]
-            content[MEDIA_TYPE] = {"schema": {"$ref": f"{_SCHEMAS}Problem"}}
+            content[MEDIA_TYPE] = {"schema": {"$ref": _SCHEMAS + own}}
     schema = Problem.model_json_schema(ref_template=_SCHEMAS + "{model}")
-    schemas = document.setdefault("components", {}).setdefault("schemas", {})
-    for name, definition in {**schema.pop("$defs"), "Problem": schema}.items():
+    for name, definition in {**schema.pop("$defs"), own: schema}.items():
         schemas.setdefault(name, definition)
-    if http_errors:
-        schemas.pop("HTTPValidationError", None)
+    for name in _OF_FASTAPI if http_errors else ():
+        if f'"{_SCHEMAS}{name}"' not in json.dumps(document):  # callbacks and webhooks, which others answer, keep it
+            schemas.pop(name, None)
+
+
+def _own_name(schemas: Mapping[str, Any]) -> str:
+    """Return the name of `Problem`: the long one, as FastAPI has it, where the application has another Problem."""
+    long = f"{Problem.__module__}.{Problem.__name__}".replace(".", "__")
+    is_taken = "Problem" in schemas and schemas["Problem"].get("description") != Problem.__doc__
+    return long if is_taken or long in schemas else Problem.__name__
 
 
 def _responses(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
