@@ -64,6 +64,9 @@ _OWN_HANDLERS = frozenset(
 )
 """Where the handlers come from that every client of ours has, and that the direct lane makes up for."""
 
+_ONLY_NAMES_ITSELF = "aws_lambda_powertools.shared.user_agent"
+"""Powertools for AWS Lambda adds its name to the header User-Agent of every request in the process, and does no more."""
+
 _NO_DISCOVERY = "block_endpoint_discovery_required_operations"  # which DynamoDB has none of
 _NO_SIGNATURE = "disable_signing"  # botocore's, for users to register
 
@@ -135,7 +138,7 @@ def nobody_listens() -> bool:
     botocore = sys.modules.get("botocore")
     global _loaded
     try:
-        if botocore is not None and botocore._INITIALIZERS:  # run for every session that is made
+        if botocore is not None and not all(map(_is_harmless, botocore._INITIALIZERS)):  # run for every new session
             return False
         if "botocore.client" not in sys.modules:
             return "botocore.handlers" not in sys.modules and _nobody_waits_for_botocore()
@@ -145,6 +148,10 @@ def nobody_listens() -> bool:
         return loaded.is_untouched and (not loaded.sleeping or not any(one.enabled for one in loaded.sleeping))
     except (AttributeError, TypeError, IndexError):  # it is being loaded, or is not built as expected
         return False
+
+
+def _is_harmless(initializer: object) -> bool:
+    return getattr(initializer, "__module__", None) == _ONLY_NAMES_ITSELF
 
 
 _FINDERS = ("_frozen_importlib", "_distutils_hack", "_pytest.", "__editable__", "six")
@@ -230,11 +237,11 @@ class _View:
 
 
 def is_own(handler: Any) -> bool:
-    """Return whether a handler is one that every client of ours has."""
+    """Return whether a handler is one that every client of ours has, or one that does not matter."""
     module, name = getattr(handler, "__module__", None), getattr(handler, "__name__", None)
     if module == "botocore.discovery":
         return name == _NO_DISCOVERY
-    return module in _OWN_HANDLERS and name != _NO_SIGNATURE
+    return (module in _OWN_HANDLERS and name != _NO_SIGNATURE) or module == _ONLY_NAMES_ITSELF
 
 
 def _sleeps(handler: Any) -> bool:

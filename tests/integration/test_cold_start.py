@@ -417,6 +417,23 @@ shown = [things.get("x").p, things._connection._open is None]
     assert all(is_direct(recorded) for recorded in server.requests)
 
 
+@pytest.mark.parametrize("is_first", [True, False], ids=["first", "later"])
+def test_powertools_that_only_name_themselves_are_not_in_the_way(
+    server: Recorder, tmp_path: Path, is_first: bool
+) -> None:
+    pytest.importorskip("aws_lambda_powertools")
+    code = f"""
+first = {is_first} or things.get("x")
+from aws_lambda_powertools import Logger
+answered = things.get("x").p
+without_a_client = things._connection._routes.why_not_direct("GetItem"), things._connection._open is None
+table = things.table  # a client, and with it their handler
+shown = [answered, *without_a_client, things.get("x").p, things._connection._routes.why_not_direct("GetItem")]
+"""
+    assert in_a_new_process(code, server.url, tmp_path) == ["x", None, True, "x", None]
+    assert all(map(is_direct, server.requests))
+
+
 def test_signatures_that_nobody_wants(server: Recorder, tmp_path: Path) -> None:
     code = """
 import botocore.handlers, botocore.client

@@ -16,7 +16,7 @@ def test_the_tests_of_the_guide_pass(tmp_path: Path) -> None:
     code = [block.text for block in blocks_of(PAGE) if block.language == "python" and block.marker is None]
     (tmp_path / "test_guide.py").write_text("\n\n".join(code))
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "dynamodb_wrapper.testing.plugin", "-W", "error"],
+        [sys.executable, "-m", "pytest", "-q", "-W", "error"],
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
