@@ -65,7 +65,7 @@ _OWN_HANDLERS = frozenset(
 """Where the handlers come from that every client of ours has, and that the direct lane makes up for."""
 
 _ONLY_NAMES_ITSELF = "aws_lambda_powertools.shared.user_agent"
-"""Powertools for AWS Lambda adds its name to the header User-Agent of every request in the process, and does no more."""
+"""Powertools for AWS Lambda adds its name to the User-Agent of every request in the process, and does no more."""
 
 _NO_DISCOVERY = "block_endpoint_discovery_required_operations"  # which DynamoDB has none of
 _NO_SIGNATURE = "disable_signing"  # botocore's, for users to register
