@@ -149,8 +149,9 @@ def recalled(
         if looked.led:
             bodies.update((yield from _led(cache, looked.led, read)))
         missing = []
-        for name, reading in looked.joined:  # after what is led, so that no two wait for each other
-            body = yield from join(reading)
+        # After what is led, so that no two wait for each other; and for all at once, or the longest times add up.
+        answers = yield from join([reading for _, reading in looked.joined])
+        for (name, _), body in zip(looked.joined, answers, strict=True):
             if body is None:
                 missing.append(name)
             else:

@@ -9,7 +9,7 @@ from base64 import b32decode
 from collections.abc import Callable, Hashable, Mapping, MutableMapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from math import isfinite
+from math import inf, isfinite
 from threading import get_ident
 from typing import Any
 from weakref import WeakValueDictionary
@@ -169,10 +169,13 @@ class Shelf:
         self.entries = entries
         self.flights: dict[Name, Flight] = {}
         self._timer = timer
-        self._closed_until = 0.0
+        self._closed_until = -inf
 
     def drop(self, names: Sequence[Name] | None, *, closed_for: float) -> int:
-        """Forget answers, all of them for None, keep none for so many seconds, and return how many were being read."""
+        """Forget answers, all of them for None, and return how many were being read.
+
+        What somebody begins to read within so many seconds is not kept.
+        """
         if closed_for:
             self._closed_until = max(self._closed_until, self._timer() + closed_for)
         if names is None:
@@ -184,12 +187,12 @@ class Shelf:
             self.entries.pop(name, None)
         return sum(self.flights.pop(name, None) is not None for name in names)
 
-    def put(self, name: Name, body: bytes) -> None:
-        """Keep an answer, if there is room for it, and answers are kept now."""
-        if self._closed_until and self._timer() < self._closed_until:
+    def put(self, flight: Flight, body: bytes) -> None:
+        """Keep an answer, if there is room for it, and answers were kept when its reading began."""
+        if flight.began < self._closed_until:
             return
         try:
-            self.entries[name] = body
+            self.entries[flight.name] = body
         except ValueError:  # cachetools: it alone is more than all that is kept
             return
 
@@ -310,7 +313,7 @@ class CachedTable:
         with self._lock:
             current = [flight for flight in flights if flight.is_current]
             for flight in current:
-                flight.shelf.put(flight.name, bodies[flight.name])
+                flight.shelf.put(flight, bodies[flight.name])
         for flight in flights:
             flight.succeed(bodies[flight.name])
             flight.end()
@@ -318,9 +321,11 @@ class CachedTable:
 
     def _names(self, changed: Changed) -> list[Name] | None:
         try:
-            return None if changed is None else [self.name_of(item) for item in changed]
-        except (KeyError, ValueError, ArithmeticError, TypeError):  # no key of this table: DynamoDB will say so
-            return None
+            names = None if changed is None else [self.name_of(item) for item in changed]
+            hash(None if names is None else tuple(names))  # a list is no key either
+        except (KeyError, ValueError, ArithmeticError, TypeError, AttributeError):
+            return None  # no key of this table: DynamoDB will say so
+        return names
 
     def _start_anew(self) -> None:
         """Forget what a forked child has of its parent: who was reading is not here, and writes there are not seen."""
