@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pydantic
@@ -187,6 +188,7 @@ class _Shapes(GenerateJsonSchema):
         """Say nothing: nobody will read the schema."""
 
 
+@lru_cache(maxsize=256)  # asked for whenever a repository is made
 def schema_of(declaration: Declaration) -> str:
     """Return a text that differs where models, or what is stored of them, do; it is the same in every process."""
     model = declaration.model_class

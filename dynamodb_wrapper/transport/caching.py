@@ -104,7 +104,7 @@ class Cache:
         It lives as long as a connection for one of these configurations does.
         """
         place = Place(server_of(config), table_name, key_attributes, schema)
-        name = (place.server, table_name, key_attributes)
+        name = (place.server, table_name, key_attributes, self._apart(schema))
         with self._lock:
             table = self._tables.get(name)
             if table is None:
@@ -115,6 +115,10 @@ class Cache:
 
     def _new_table(self, place: Place, config: DynamoDBConfig) -> CachedTable:
         return CachedTable(self, place)
+
+    def _apart(self, schema: Callable[[], str]) -> str | None:
+        """Return what keeps models of one table apart: nothing in one process, where an item is the same for all."""
+        return None
 
 
 class Flight:
