@@ -947,6 +947,18 @@ def test_a_wrong_declaration_is_refused_when_the_class_is_made() -> None:
             by_status = AccessPattern("by_status", partition="status", cached=True)
 
 
+def test_a_class_below_one_with_a_cache_may_go_without(bench: Bench) -> None:
+    class Uncached(bench.cls):  # type: ignore[misc,name-defined]
+        cache = None
+
+    uncached = Uncached(CONFIG)
+    uncached._driver = SyncDriver(bench.lane, ONCE)
+    for reads in (1, 2):
+        assert uncached.get("c", 1) is not None
+        assert uncached.by_status("open").limit(1).all()
+        assert bench.reads == 2 * reads
+
+
 def test_a_repository_without_a_cache_has_nothing_to_tell() -> None:
     class Orders(BaseDynamoRepository[Order]):
         table_name = "orders"
