@@ -168,20 +168,18 @@ class Flight:
 class Shelf:
     """Answers of one kind, and those that are being read; whoever changes it holds the lock."""
 
-    def __init__(self, lock: ForkSafeLock, entries: MutableMapping[Name, bytes], timer: Callable[[], float]) -> None:
+    def __init__(self, lock: ForkSafeLock, entries: MutableMapping[Name, bytes]) -> None:
         self.lock = lock
         self.entries = entries
         self.flights: dict[Name, Flight] = {}
-        self._timer = timer
         self._closed_until = -inf
 
-    def drop(self, names: Sequence[Name] | None, *, closed_for: float) -> int:
+    def drop(self, names: Sequence[Name] | None, *, closed_until: float) -> int:
         """Forget answers, all of them for None, and return how many were being read.
 
-        What somebody begins to read within so many seconds is not kept.
+        Nothing is kept that somebody began to read before the shelf opens again.
         """
-        if closed_for:
-            self._closed_until = max(self._closed_until, self._timer() + closed_for)
+        self._closed_until = max(self._closed_until, closed_until)
         if names is None:
             dropped = len(self.flights)
             self.entries.clear()
@@ -288,10 +286,11 @@ class CachedTable:
 
     def drop(self, changed: Changed, *, is_settled: bool = True) -> None:
         """Forget what a write may change."""
-        closed_for = 0.0 if is_settled else UNSETTLED_SECONDS
+        items, pages = (-inf, INDEX_LAG_SECONDS) if is_settled else (UNSETTLED_SECONDS, UNSETTLED_SECONDS)
         with self._lock:
-            self.stale += self._shelves[Kind.ITEM].drop(self._names(changed), closed_for=closed_for)
-            self.stale += self._shelves[Kind.PAGE].drop(None, closed_for=max(closed_for, INDEX_LAG_SECONDS))
+            now = self._options.timer()
+            self.stale += self._shelves[Kind.ITEM].drop(self._names(changed), closed_until=now + items)
+            self.stale += self._shelves[Kind.PAGE].drop(None, closed_until=now + pages)
 
     def begin(self, changed: Changed) -> Flow[None]:
         """Do nothing."""
@@ -338,7 +337,7 @@ class CachedTable:
         self._items = self._shelves[Kind.ITEM]
 
     def _new_shelves(self) -> dict[Kind, Shelf]:
-        return {kind: Shelf(self._lock, self._new_entries(), self._options.timer) for kind in Kind}
+        return {kind: Shelf(self._lock, self._new_entries()) for kind in Kind}
 
     def _new_entries(self) -> MutableMapping[Name, bytes]:
         from cachetools import TLRUCache  # not needed by programs without a cache

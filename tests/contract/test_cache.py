@@ -175,12 +175,10 @@ def test_a_write_that_fails_changes_nothing_that_is_read(make: Make) -> None:
     assert orders.get_or_raise("c1", "o1").total == 0
 
 
-def test_pages_come_from_the_cache_until_something_is_written(make: Make) -> None:
+def test_pages_come_from_the_cache_until_something_is_written(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     orders = make(CachedOrders)
     clock = [time.monotonic()]
-    table = orders._entity.cache
-    for shelf in table._shelves.values():
-        shelf._timer = lambda: clock[0]
+    monkeypatch.setattr(CachedOrders.cache, "timer", lambda: clock[0])
     for number in range(5):
         orders.create(order("c1", f"o{number}"))
     clock[0] += 2

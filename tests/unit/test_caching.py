@@ -676,6 +676,21 @@ def test_a_batch_waits_once_for_all_that_others_read(
         flight.end()
 
 
+def test_a_reading_is_kept_though_another_item_is_written_meanwhile() -> None:
+    gate = Gate()
+    bench = Bench(gate)
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(bench.orders.get, "c", 1)
+        assert gate.arrived.acquire(timeout=30)
+        bench.passes(1)
+        bench.lane.answer = stored
+        bench.orders.delete("c", 2)
+        gate.go.set()
+        assert reading.result(30) is not None
+    assert bench.orders.get("c", 1) is not None
+    assert bench.reads == 1
+
+
 def test_who_comes_after_a_write_does_not_wait_for_a_reading_from_before() -> None:
     gate = Gate()
     bench = Bench(gate)
