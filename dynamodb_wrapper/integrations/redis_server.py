@@ -111,10 +111,15 @@ class RedisServer:
         if turn is None:
             return None
         try:
-            pipeline: Any = self._blocking().pipeline(transaction=False)
+            client = self._blocking()
+            pipeline: Any = client.pipeline(transaction=False)
             for command in (*turn.owed(), *request):
                 pipeline.execute_command(*command)
-            replies: list[Any] = pipeline.execute()[-len(request) :]
+            try:
+                replies: list[Any] = pipeline.execute()[-len(request) :]
+            finally:
+                if client is not self._client:  # it was disconnected meanwhile
+                    _close_idle(client)
         except (RedisError, OSError) as error:
             self.failed(turn, error)
             return None
@@ -139,11 +144,11 @@ class RedisServer:
                 self._owed[whole] = {whole: object()}
 
     def disconnect(self) -> None:
-        """Close the connections of threads; the next question opens new ones."""
+        """Close the connections of threads, those in use when they no longer are; the next question opens anew."""
         with self._lock:
             client, self._client = self._client, None
         if client is not None:
-            client.close()
+            _close_idle(client)
 
     async def aclose(self) -> None:
         """Close the connections of the running event loop; the next question opens new ones."""
@@ -202,7 +207,7 @@ class RedisServer:
                 self._renew()
                 if self._client is None:
                     pool = ConnectionPool.from_url(self._resolved(), retry=Retry(NoBackoff(), 0), **self._limits)
-                    self._client = Redis.from_pool(pool)
+                    self._client = Redis(connection_pool=pool)  # which leaves the pool open when it is collected
                 client = self._client
         return client
 
@@ -297,6 +302,11 @@ class _Messenger:
             return None
         self._server.succeeded(turn)
         return replies
+
+
+def _close_idle(client: Redis) -> None:
+    """Close connections, but none in use: whoever waits for an answer there would get an AttributeError of redis."""
+    client.connection_pool.disconnect(inuse_connections=False)
 
 
 def _check_url(url: object) -> None:

@@ -529,6 +529,31 @@ def _done(outcome: Any) -> Any:
     return asyncio.run(outcome) if asyncio.iscoroutine(outcome) else outcome
 
 
+def test_closing_while_threads_ask_harms_none_of_them(orders: Any, server: RedisProcess) -> None:
+    """Who closes his repository closes the connections of all that share it."""
+    redis_server = orders._entity.cache._server
+    ends = time.monotonic() + 2
+
+    def ask() -> int:
+        asked = 0
+        while time.monotonic() < ends:
+            assert redis_server.ask([("MGET", "a", "b"), ("SET", "a", "1")]) is not None
+            asked += 1
+        return asked
+
+    with ThreadPoolExecutor(4) as pool:
+        asking = [pool.submit(ask) for _ in range(4)]
+        while time.monotonic() < ends:
+            redis_server.disconnect()
+            time.sleep(0.001)
+        assert all(future.result(30) > 10 for future in asking)
+    redis_server.disconnect()
+    with client(server) as raw:
+        while len(raw.client_list()) > 1:  # what was in use is closed as well
+            assert time.monotonic() < ends + 10
+            time.sleep(0.01)
+
+
 # --- event loops ------------------------------------------------------------------------------------------------------
 
 
