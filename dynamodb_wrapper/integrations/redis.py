@@ -82,6 +82,9 @@ class RedisCache(Cache):
             )
         return RedisTable(self, place, self.server)
 
+    def _apart(self, schema: Callable[[], str]) -> str:
+        return schema()
+
     def table(
         self, config: DynamoDBConfig, table_name: str, key_attributes: tuple[str, ...], schema: Callable[[], str]
     ) -> CachedTable:
@@ -162,7 +165,7 @@ class RedisTable(CachedTable):
             if flight.lease is None or ttl is None:
                 continue
             entry, _, tokens = flight.lease
-            commands.append(("SET", entry, _seal(entry, tokens) + body, "PX", ttl))
+            commands.append(("SET", entry, _seal(entry, tokens, body) + body, "PX", ttl))
         if commands:
             yield from ask(self._server, commands)
 
@@ -261,22 +264,23 @@ def _text_of(name: Any) -> list[str]:
     for part in name:
         tag, value = ("S", part) if isinstance(part, str) else part
         if isinstance(value, Decimal):
-            value = value.normalize(_ANY_NUMBER)
+            value = _ANY_NUMBER.plus(value.normalize(_ANY_NUMBER))  # which makes 0 of -0
         texts += [tag, value.hex() if isinstance(value, bytes) else str(value)]
     return texts
 
 
-def _seal(entry: bytes, tokens: Iterable[bytes]) -> bytes:
-    """Return what an answer begins with: it is of this entry, and depends on these tokens."""
-    return hashlib.blake2b(b"".join((entry, *tokens)), digest_size=_SEAL_BYTES).digest()
+def _seal(entry: bytes, tokens: Iterable[bytes], body: bytes) -> bytes:
+    """Return what an answer begins with: it is whole, and of this entry, and depends on these tokens."""
+    return hashlib.blake2b(b"".join((entry, *tokens, body)), digest_size=_SEAL_BYTES).digest()
 
 
 def _unsealed(entry: bytes, tokens: Sequence[bytes | None], kept: bytes | None) -> bytes | None:
     """Return the answer that is kept; None for none, and for one that does not depend on these tokens."""
     known = [token for token in tokens if token is not None and token != BUSY]
-    if kept is None or len(known) < len(tokens) or kept[:_SEAL_BYTES] != _seal(entry, known):
+    if kept is None or len(known) < len(tokens):
         return None
-    return kept[_SEAL_BYTES:]
+    seal, body = kept[:_SEAL_BYTES], kept[_SEAL_BYTES:]
+    return body if seal == _seal(entry, known, body) else None
 
 
 def _milliseconds(seconds: float) -> int:

@@ -19,7 +19,6 @@ try:
     from redis.asyncio import Redis as AsyncRedis
     from redis.asyncio.retry import Retry as AsyncRetry
     from redis.backoff import NoBackoff
-    from redis.connection import parse_url
     from redis.retry import Retry
 except ImportError as missing:
     raise DynamoDBWrapperError("redis is not installed: pip install 'dynamodb_wrapper[redis]'", missing) from missing
@@ -41,6 +40,10 @@ _LONGEST_PAUSE_SECONDS = 30.0
 _MOST_OWED = 1000
 """For a table; beyond, all of the table is owed instead."""
 _SCHEMES = ("redis://", "rediss://", "unix://")
+
+
+class _UrlError(RedisError):
+    """The function that returns the URL has failed."""
 
 
 class _Turn(NamedTuple):
@@ -108,10 +111,15 @@ class RedisServer:
         if turn is None:
             return None
         try:
-            pipeline: Any = self._blocking().pipeline(transaction=False)
+            client = self._blocking()
+            pipeline: Any = client.pipeline(transaction=False)
             for command in (*turn.owed(), *request):
                 pipeline.execute_command(*command)
-            replies: list[Any] = pipeline.execute()[-len(request) :]
+            try:
+                replies: list[Any] = pipeline.execute()[-len(request) :]
+            finally:
+                if client is not self._client:  # it was disconnected meanwhile
+                    _close_idle(client)
         except (RedisError, OSError) as error:
             self.failed(turn, error)
             return None
@@ -136,11 +144,11 @@ class RedisServer:
                 self._owed[whole] = {whole: object()}
 
     def disconnect(self) -> None:
-        """Close the connections of threads; the next question opens new ones."""
+        """Close the connections of threads, those in use when they no longer are; the next question opens anew."""
         with self._lock:
             client, self._client = self._client, None
         if client is not None:
-            client.close()
+            _close_idle(client)
 
     async def aclose(self) -> None:
         """Close the connections of the running event loop; the next question opens new ones."""
@@ -188,7 +196,7 @@ class RedisServer:
         _log.warning(
             "%r failed with %s: nothing is cached there for %g s, reads go to DynamoDB",
             self,
-            type(error).__name__,
+            type(error.__cause__ if isinstance(error, _UrlError) else error).__name__,
             pause,
         )
 
@@ -199,7 +207,7 @@ class RedisServer:
                 self._renew()
                 if self._client is None:
                     pool = ConnectionPool.from_url(self._resolved(), retry=Retry(NoBackoff(), 0), **self._limits)
-                    self._client = Redis.from_pool(pool)
+                    self._client = Redis(connection_pool=pool)  # which leaves the pool open when it is collected
                 client = self._client
         return client
 
@@ -209,9 +217,13 @@ class RedisServer:
             self._renew()
             messenger = self._on_loops.get(loop)
             if messenger is None:
-                pool = AsyncConnectionPool.from_url(self._resolved(), retry=AsyncRetry(NoBackoff(), 0), **self._limits)
-                messenger = self._on_loops[loop] = _Messenger(self, AsyncRedis.from_pool(pool))
+                messenger = self._on_loops[loop] = _Messenger(self)
             return messenger
+
+    def new_async_client(self) -> AsyncRedis:
+        """Return a client for one event loop."""
+        pool = AsyncConnectionPool.from_url(self._resolved(), retry=AsyncRetry(NoBackoff(), 0), **self._limits)
+        return AsyncRedis.from_pool(pool)
 
     def _renew(self) -> None:
         """Let a forked child open connections of its own."""
@@ -221,7 +233,10 @@ class RedisServer:
     def _resolved(self) -> str:
         if not callable(self._url):
             return self._url
-        url = self._url()
+        try:
+            url = self._url()
+        except Exception as error:  # whatever it asks may be away as well
+            raise _UrlError from error
         _check_url(url)
         return url
 
@@ -232,9 +247,9 @@ class _Messenger:
     Whoever is cancelled leaves its question behind; the connection is never left in the middle of an answer.
     """
 
-    def __init__(self, server: RedisServer, client: AsyncRedis) -> None:
+    def __init__(self, server: RedisServer) -> None:
         self._server = server
-        self._client = client
+        self._client: AsyncRedis | None = None
         self._waiting: list[tuple[Sequence[Command], asyncio.Future[list[Any] | None]]] = []
         self._sending: asyncio.Task[None] | None = None
 
@@ -252,7 +267,8 @@ class _Messenger:
         """Close the connection when what is on its way has come back."""
         if self._sending is not None:
             await asyncio.wait((self._sending,))
-        await self._client.aclose()
+        if self._client is not None:
+            await self._client.aclose()
 
     async def _send(self) -> None:
         together = self._waiting
@@ -275,6 +291,8 @@ class _Messenger:
         if turn is None:
             return None
         try:
+            if self._client is None:
+                self._client = self._server.new_async_client()
             pipeline: Any = self._client.pipeline(transaction=False)
             for command in (*turn.owed(), *commands):
                 pipeline.execute_command(*command)
@@ -286,12 +304,19 @@ class _Messenger:
         return replies
 
 
+def _close_idle(client: Redis) -> None:
+    """Close connections, but none in use: whoever waits for an answer there would get an AttributeError of redis."""
+    client.connection_pool.disconnect(inuse_connections=False)
+
+
 def _check_url(url: object) -> None:
     problem = f"RedisCache: the url is a text that begins with {', '.join(_SCHEMES)}, or a function that returns one"
     if not isinstance(url, str) or not url.startswith(_SCHEMES):
         raise DeclarationError(problem)  # without the URL, which may have a password
-    parse: Any = parse_url  # which has no types
     try:
-        parse(url)
-    except ValueError:
+        pool: Any = ConnectionPool.from_url(url)
+        pool.make_connection()  # which is not opened, and has the last say about the options
+    except (ValueError, TypeError, RedisError):
         raise DeclarationError(f"{problem}; this one has a part that is not understood") from None
+    if "decode_responses" in pool.connection_kwargs:
+        raise DeclarationError("RedisCache: leave decode_responses out of the url: what is kept there are bytes")

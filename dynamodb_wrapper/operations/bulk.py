@@ -80,8 +80,11 @@ def _recalled(
 ) -> Flow[list[T | None]]:
     by_name = {cache.name_of(one.key): one for one in wanted}
     older: list[Item] = []
+    has_read = False
 
     def read(names: Sequence[Name]) -> Flow[Bodies]:
+        nonlocal has_read
+        has_read = True
         found = yield from batches.read(
             [by_name[name] for name in names],
             replace(options, progress=_progress_after(len(wanted) - len(names), len(wanted), options)),
@@ -91,6 +94,8 @@ def _recalled(
         return {name: recalling.body_of_item(item) for name, item in zip(names, found, strict=True)}
 
     bodies = yield from recalling.recalled(cache, recalling.Kind.ITEM, list(by_name), read)
+    if wanted and not has_read and options.progress is not None:
+        options.progress(BatchProgress(len(wanted), len(wanted)))
     answers = (recalling.opened(bodies[cache.name_of(one.key)], entity.item_reader) for one in wanted)
     models = [entity.found(answer["Item"]) if "Item" in answer else None for answer in answers]
     yield from evolving.write_back(entity, older)
@@ -100,7 +105,7 @@ def _recalled(
 def _progress_after(done: int, total: int, options: BatchOptions) -> Callable[[BatchProgress], object] | None:
     """Return what tells the progress of a batch that begins when so many are done already."""
     tell = options.progress
-    return None if tell is None else lambda progress: tell(BatchProgress(done + progress.done, total))
+    return None if tell is None else lambda progress: tell(replace(progress, done=done + progress.done, total=total))
 
 
 def put_many(entity: Entity[T], models: Iterable[T], options: BatchOptions, *, ignore_version: bool) -> Flow[int]:

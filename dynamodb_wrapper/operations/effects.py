@@ -118,9 +118,9 @@ class Reading(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Join:
-    """Wait for what another caller reads; the outcome is None when nothing came of it, or not in time."""
+    """Wait for what other callers read, at least one; the outcome has None where nothing came of it, or not in time."""
 
-    reading: Reading
+    readings: Sequence[Reading]
 
 
 class Beside(Protocol):
@@ -204,10 +204,10 @@ def together(flows: Iterable[Flow[R]], *, at_most: int) -> Flow[list[R]]:
     return results
 
 
-def join(reading: Reading) -> Flow[bytes | None]:
-    """Wait for what another caller reads; None when nothing came of it, or not in time."""
-    answer: bytes | None = yield Join(reading)
-    return answer
+def join(readings: Sequence[Reading]) -> Flow[list[bytes | None]]:
+    """Wait for what other callers read, in order; None where nothing came of it, or not in time."""
+    answers: list[bytes | None] = (yield Join(readings)) if readings else []
+    return answers
 
 
 def ask(server: Beside, request: object) -> Flow[Any | None]:

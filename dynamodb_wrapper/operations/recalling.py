@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pydantic
@@ -149,8 +150,9 @@ def recalled(
         if looked.led:
             bodies.update((yield from _led(cache, looked.led, read)))
         missing = []
-        for name, reading in looked.joined:  # after what is led, so that no two wait for each other
-            body = yield from join(reading)
+        # After what is led, so that no two wait for each other; and for all at once, or the longest times add up.
+        answers = yield from join([reading for _, reading in looked.joined])
+        for (name, _), body in zip(looked.joined, answers, strict=True):
             if body is None:
                 missing.append(name)
             else:
@@ -186,6 +188,7 @@ class _Shapes(GenerateJsonSchema):
         """Say nothing: nobody will read the schema."""
 
 
+@lru_cache(maxsize=256)  # asked for whenever a repository is made
 def schema_of(declaration: Declaration) -> str:
     """Return a text that differs where models, or what is stored of them, do; it is the same in every process."""
     model = declaration.model_class

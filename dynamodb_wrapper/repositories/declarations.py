@@ -101,7 +101,8 @@ class Declared:
         declared: Any = self.value("cache")
         if declared is None:
             wrong = [name for name, pattern in named_patterns(self.owner).items() if pattern.cached]
-            if wrong:
+            said = any("cache" in vars(cls) for cls in self.owner.__mro__ if cls.__module__ != _FOUNDATION_MODULE)
+            if wrong and not said:  # not even that it is to be None, below a class that has one
                 raise DeclarationError(
                     f"{self.owner.__name__}: {wrong[0]} is to be cached, and the repository declares no cache"
                 )

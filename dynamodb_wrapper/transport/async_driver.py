@@ -201,14 +201,15 @@ class _Execution(Execution):
         """Return what an effect gives of a flow that is about one call: the call, and what is asked for it."""
         return self._answer(effect) if isinstance(effect, Call) else self.outcome(effect)
 
-    async def _joined(self, effect: Join) -> bytes | None:
-        waiting = asyncio.wrap_future(effect.reading.future)
+    async def _joined(self, effect: Join) -> list[bytes | None]:
+        waiting = [asyncio.wrap_future(reading.future) for reading in effect.readings]
         try:
-            # Which, unlike awaiting it, leaves it alone when the waiting is cancelled.
-            done, _ = await asyncio.wait((waiting,), timeout=join_seconds(self.deadline))
-            return waiting.result() if done else None
+            # Which, unlike awaiting them, leaves them alone when the waiting is cancelled.
+            await asyncio.wait(waiting, timeout=join_seconds(self.deadline))
+            return [answer.result() if answer.done() else None for answer in waiting]
         finally:
-            waiting.cancel()
+            for answer in waiting:
+                answer.cancel()
 
     async def _together(self, effect: Together) -> list[Any]:
         flows = iter(effect.flows)

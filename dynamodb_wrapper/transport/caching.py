@@ -9,7 +9,7 @@ from base64 import b32decode
 from collections.abc import Callable, Hashable, Mapping, MutableMapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from math import isfinite
+from math import inf, isfinite
 from threading import get_ident
 from typing import Any
 from weakref import WeakValueDictionary
@@ -104,7 +104,7 @@ class Cache:
         It lives as long as a connection for one of these configurations does.
         """
         place = Place(server_of(config), table_name, key_attributes, schema)
-        name = (place.server, table_name, key_attributes)
+        name = (place.server, table_name, key_attributes, self._apart(schema))
         with self._lock:
             table = self._tables.get(name)
             if table is None:
@@ -115,6 +115,10 @@ class Cache:
 
     def _new_table(self, place: Place, config: DynamoDBConfig) -> CachedTable:
         return CachedTable(self, place)
+
+    def _apart(self, schema: Callable[[], str]) -> str | None:
+        """Return what keeps models of one table apart: nothing in one process, where an item is the same for all."""
+        return None
 
 
 class Flight:
@@ -164,17 +168,18 @@ class Flight:
 class Shelf:
     """Answers of one kind, and those that are being read; whoever changes it holds the lock."""
 
-    def __init__(self, lock: ForkSafeLock, entries: MutableMapping[Name, bytes], timer: Callable[[], float]) -> None:
+    def __init__(self, lock: ForkSafeLock, entries: MutableMapping[Name, bytes]) -> None:
         self.lock = lock
         self.entries = entries
         self.flights: dict[Name, Flight] = {}
-        self._timer = timer
-        self._closed_until = 0.0
+        self._closed_until = -inf
 
-    def drop(self, names: Sequence[Name] | None, *, closed_for: float) -> int:
-        """Forget answers, all of them for None, keep none for so many seconds, and return how many were being read."""
-        if closed_for:
-            self._closed_until = max(self._closed_until, self._timer() + closed_for)
+    def drop(self, names: Sequence[Name] | None, *, closed_until: float) -> int:
+        """Forget answers, all of them for None, and return how many were being read.
+
+        Nothing is kept that somebody began to read before the shelf opens again.
+        """
+        self._closed_until = max(self._closed_until, closed_until)
         if names is None:
             dropped = len(self.flights)
             self.entries.clear()
@@ -184,12 +189,12 @@ class Shelf:
             self.entries.pop(name, None)
         return sum(self.flights.pop(name, None) is not None for name in names)
 
-    def put(self, name: Name, body: bytes) -> None:
-        """Keep an answer, if there is room for it, and answers are kept now."""
-        if self._closed_until and self._timer() < self._closed_until:
+    def put(self, flight: Flight, body: bytes) -> None:
+        """Keep an answer, if there is room for it, and answers were kept when its reading began."""
+        if flight.began < self._closed_until:
             return
         try:
-            self.entries[name] = body
+            self.entries[flight.name] = body
         except ValueError:  # cachetools: it alone is more than all that is kept
             return
 
@@ -281,10 +286,11 @@ class CachedTable:
 
     def drop(self, changed: Changed, *, is_settled: bool = True) -> None:
         """Forget what a write may change."""
-        closed_for = 0.0 if is_settled else UNSETTLED_SECONDS
+        items, pages = (-inf, INDEX_LAG_SECONDS) if is_settled else (UNSETTLED_SECONDS, UNSETTLED_SECONDS)
         with self._lock:
-            self.stale += self._shelves[Kind.ITEM].drop(self._names(changed), closed_for=closed_for)
-            self.stale += self._shelves[Kind.PAGE].drop(None, closed_for=max(closed_for, INDEX_LAG_SECONDS))
+            now = self._options.timer()
+            self.stale += self._shelves[Kind.ITEM].drop(self._names(changed), closed_until=now + items)
+            self.stale += self._shelves[Kind.PAGE].drop(None, closed_until=now + pages)
 
     def begin(self, changed: Changed) -> Flow[None]:
         """Do nothing."""
@@ -310,7 +316,7 @@ class CachedTable:
         with self._lock:
             current = [flight for flight in flights if flight.is_current]
             for flight in current:
-                flight.shelf.put(flight.name, bodies[flight.name])
+                flight.shelf.put(flight, bodies[flight.name])
         for flight in flights:
             flight.succeed(bodies[flight.name])
             flight.end()
@@ -318,9 +324,11 @@ class CachedTable:
 
     def _names(self, changed: Changed) -> list[Name] | None:
         try:
-            return None if changed is None else [self.name_of(item) for item in changed]
-        except (KeyError, ValueError, ArithmeticError, TypeError):  # no key of this table: DynamoDB will say so
-            return None
+            names = None if changed is None else [self.name_of(item) for item in changed]
+            hash(None if names is None else tuple(names))  # a list is no key either
+        except (KeyError, ValueError, ArithmeticError, TypeError, AttributeError):
+            return None  # no key of this table: DynamoDB will say so
+        return names
 
     def _start_anew(self) -> None:
         """Forget what a forked child has of its parent: who was reading is not here, and writes there are not seen."""
@@ -329,7 +337,7 @@ class CachedTable:
         self._items = self._shelves[Kind.ITEM]
 
     def _new_shelves(self) -> dict[Kind, Shelf]:
-        return {kind: Shelf(self._lock, self._new_entries(), self._options.timer) for kind in Kind}
+        return {kind: Shelf(self._lock, self._new_entries()) for kind in Kind}
 
     def _new_entries(self) -> MutableMapping[Name, bytes]:
         from cachetools import TLRUCache  # not needed by programs without a cache

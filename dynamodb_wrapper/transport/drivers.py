@@ -191,13 +191,10 @@ class _Execution(Execution):
         """Return what an effect gives of a flow that is about one call: the call, and what is asked for it."""
         return self._answer(effect) if isinstance(effect, Call) else self.outcome(effect)
 
-    def _joined(self, effect: Join) -> bytes | None:
-        if effect.reading.thread == get_ident():  # it would wait for itself
-            return None
-        try:
-            return effect.reading.future.result(join_seconds(self.deadline))
-        except TimeoutError:
-            return None
+    def _joined(self, effect: Join) -> list[bytes | None]:
+        this = get_ident()  # would wait for itself
+        wait([reading.future for reading in effect.readings if reading.thread != this], join_seconds(self.deadline))
+        return [reading.future.result() if reading.future.done() else None for reading in effect.readings]
 
     def _together(self, effect: Together) -> list[Any]:
         flows = iter(effect.flows)

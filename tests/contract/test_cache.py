@@ -23,6 +23,7 @@ from dynamodb_wrapper import (
     SingleTable,
     TransactionCanceledError,
     UniqueViolationError,
+    VersionConflictError,
 )
 from dynamodb_wrapper.client import get_dynamodb_client
 from dynamodb_wrapper.repositories.patterns import ParentPattern
@@ -162,6 +163,25 @@ def test_what_was_read_can_be_written(make: Make) -> None:
     assert orders.get_or_raise("c1", "o1").count == 2
 
 
+def test_an_outdated_model_is_refused_with_what_is_stored_and_then_read_anew(make: Make, server: Server) -> None:
+    orders = make(CachedOrders)
+    orders.create(order())
+    assert orders.get_or_raise("c1", "o1").version == 1
+    server.client.update_item(  # as another program does, of which the cache knows nothing
+        TableName=orders.table_name,
+        Key={name: {"S": value} for name, value in KEY.items()},
+        UpdateExpression="SET version = :v, note = :n",
+        ExpressionAttributeValues={":v": {"N": "7"}, ":n": {"S": "theirs"}},
+    )
+    for write in (orders.update, orders.put):
+        outdated = orders.get_or_raise("c1", "o1").model_copy(update={"version": 1})
+        with pytest.raises(VersionConflictError) as refused:
+            write(outdated)
+        assert (refused.value.item.version, refused.value.item.note) == (7, "theirs")
+        assert orders.get_or_raise("c1", "o1").note == "theirs"
+    assert orders.update(orders.get_or_raise("c1", "o1")).version == 8
+
+
 def test_a_write_that_fails_changes_nothing_that_is_read(make: Make) -> None:
     orders = make(CachedOrders)
     orders.create(order())
@@ -175,12 +195,10 @@ def test_a_write_that_fails_changes_nothing_that_is_read(make: Make) -> None:
     assert orders.get_or_raise("c1", "o1").total == 0
 
 
-def test_pages_come_from_the_cache_until_something_is_written(make: Make) -> None:
+def test_pages_come_from_the_cache_until_something_is_written(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     orders = make(CachedOrders)
     clock = [time.monotonic()]
-    table = orders._entity.cache
-    for shelf in table._shelves.values():
-        shelf._timer = lambda: clock[0]
+    monkeypatch.setattr(CachedOrders.cache, "timer", lambda: clock[0])
     for number in range(5):
         orders.create(order("c1", f"o{number}"))
     clock[0] += 2

@@ -184,6 +184,58 @@ def test_an_answer_under_a_foreign_name_is_no_answer(orders: Any, server: RedisP
     assert [orders.get("c", number).number for number in (1, 2)] == [1, 2]
 
 
+@pytest.mark.parametrize("damage", [b"garbage", b"[1]", None])
+def test_an_answer_that_is_damaged_is_no_answer(orders: Any, server: RedisProcess, damage: bytes | None) -> None:
+    orders.create(Order(customer="c", number=Decimal(1)))
+    orders.get("c", 1)
+    with client(server) as raw:
+        (entry,) = raw.keys("*:item:*")
+        kept = raw.get(entry)
+        raw.set(entry, kept[:-5] if damage is None else kept[:16] + damage)
+        for _ in range(2):
+            assert orders.get("c", 1).number == 1
+        assert (orders.cache_info().stale, orders.cache_info().hits) == (1, 1)
+        for name in raw.keys("*"):
+            raw.delete(name)
+            raw.lpush(name, 1)
+    orders.patch("c", 1, count=1)
+    assert orders.get("c", 1).count == 1
+    orders.clear_cache()
+    hits = orders.cache_info().hits
+    assert [orders.get("c", 1).count for _ in range(2)] == [1, 1]
+    assert orders.cache_info().hits == hits + 1
+
+
+def test_models_that_share_a_cache_and_a_table_have_answers_of_their_own(
+    server: RedisProcess, table: servers.Server
+) -> None:
+    """Whichever of them a process uses first: else two processes would not find each other's answers."""
+    names = []
+    for models in ((Order, OtherOrder), (OtherOrder, Order)):
+        cache = RedisCache(server.url, ttl=300)
+        kept = {model: _sharing(cache, model)(table.config())._entity.cache for model in models}
+        names.append({model: answers._place for model, answers in kept.items()})
+        assert kept[Order].elsewhere == kept[OtherOrder].elsewhere
+    assert names[0] == names[1]
+    assert names[0][Order] != names[0][OtherOrder]
+
+
+def _sharing(shared: RedisCache, model: Any) -> Any:
+    class Shared(BaseDynamoRepository[model]):  # type: ignore[valid-type]
+        table_name = "orders"
+        primary_key = "customer"
+        sort_key = "number"
+        cache = shared
+
+    return Shared
+
+
+def test_zero_is_one_key_whatever_its_sign(orders: Any) -> None:
+    kept = orders._entity.cache
+    signed = [[{"customer": {"S": "c"}, "number": {"N": number}}] for number in ("0", "-0", "0E+5")]
+    assert len({tuple(kept._scopes_of(changed)) for changed in signed}) == 1
+
+
 # --- writes -----------------------------------------------------------------------------------------------------------
 
 WORKER = """
@@ -446,6 +498,62 @@ def test_a_server_that_is_full_or_refuses_us_only_costs_speed(
         assert "pass-word" not in repr(right.cache)
 
 
+@pytest.mark.parametrize("base", [BaseDynamoRepository, AsyncBaseDynamoRepository])
+def test_a_url_that_cannot_be_found_out_only_costs_speed(
+    orders: Any, server: RedisProcess, caplog: pytest.LogCaptureFixture, base: Any
+) -> None:
+    """Whoever keeps it may be away as well; and not even a write by others is to fail of it."""
+    orders.create(Order(customer="c", number=Decimal(1)))
+    urls = iter([None, None])
+
+    def url() -> str:
+        if next(urls, "") is None:
+            raise PermissionError("the vault said: s3cret")
+        return str(server.url)
+
+    other = orders_class(url, base=base)(orders.config)
+    orders.patch("c", 1, count=1)  # is told to the other's cache as well
+    assert other.cache_info().failures == 1
+    other._entity.cache._server._closed_until = 0.0
+    assert _done(other.get("c", 1)).count == 1
+    assert other.cache_info().failures == 2
+    assert "failed with PermissionError" in caplog.text
+    assert "s3cret" not in caplog.text
+    other._entity.cache._server._closed_until = 0.0
+    _done(other.patch("c", 1, count=2))
+    assert _done(other.get("c", 1)).count == 2
+    assert other.cache_info().failures == 2
+
+
+def _done(outcome: Any) -> Any:
+    return asyncio.run(outcome) if asyncio.iscoroutine(outcome) else outcome
+
+
+def test_closing_while_threads_ask_harms_none_of_them(orders: Any, server: RedisProcess) -> None:
+    """Who closes his repository closes the connections of all that share it."""
+    redis_server = orders._entity.cache._server
+    ends = time.monotonic() + 2
+
+    def ask() -> int:
+        asked = 0
+        while time.monotonic() < ends:
+            assert redis_server.ask([("MGET", "a", "b"), ("SET", "a", "1")]) is not None
+            asked += 1
+        return asked
+
+    with ThreadPoolExecutor(4) as pool:
+        asking = [pool.submit(ask) for _ in range(4)]
+        while time.monotonic() < ends:
+            redis_server.disconnect()
+            time.sleep(0.001)
+        assert all(future.result(30) > 10 for future in asking)
+    redis_server.disconnect()
+    with client(server) as raw:
+        while len(raw.client_list()) > 1:  # what was in use is closed as well
+            assert time.monotonic() < ends + 10
+            time.sleep(0.01)
+
+
 # --- event loops ------------------------------------------------------------------------------------------------------
 
 
@@ -519,6 +627,9 @@ def test_tasks_that_are_cancelled_anywhere_leave_right_answers(orders: Any, tabl
         lambda: RedisCache("redis://x/0?socket_timeout=soon", ttl=1),
         lambda: RedisCache(None, ttl=1),  # type: ignore[arg-type]
         lambda: RedisCache("redis://x", ttl=0),
+        lambda: RedisCache("redis://x?no_such_option=1", ttl=1),
+        lambda: RedisCache("rediss://x?ssl_cert_reqs=maybe", ttl=1),
+        lambda: RedisCache("redis://x?decode_responses=True", ttl=1),
         lambda: RedisCache("redis://x", ttl=1, timeout_seconds=0),
         lambda: RedisCache("redis://x", ttl=1, negative_ttl=-1),
     ],

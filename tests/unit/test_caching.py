@@ -23,6 +23,7 @@ from dynamodb_wrapper import (
     AccessPattern,
     AsyncBaseDynamoRepository,
     BaseDynamoRepository,
+    BatchProgress,
     ConditionFailedError,
     ConnectionError,
     DeadlineExceededError,
@@ -32,8 +33,8 @@ from dynamodb_wrapper import (
     ServerError,
     WriteOutcomeUnknownError,
 )
-from dynamodb_wrapper.operations.effects import Call, Response
-from dynamodb_wrapper.operations.recalling import CacheInfo
+from dynamodb_wrapper.operations.effects import Call, Response, call
+from dynamodb_wrapper.operations.recalling import CacheInfo, Kind
 from dynamodb_wrapper.transport import RetryPolicy, SyncDriver, connection_for, drop_embedded
 from dynamodb_wrapper.transport.async_driver import AsyncDriver
 from dynamodb_wrapper.transport.caching import Cache, server_of
@@ -227,6 +228,14 @@ def test_a_batch_reads_what_is_missing_and_leaves_it_for_others(bench: Bench) ->
     assert bench.reads == 2
 
 
+def test_the_progress_of_a_batch_comes_to_its_end_though_nothing_is_read(bench: Bench) -> None:
+    told: list[BatchProgress] = []
+    bench.orders.get("c", 1)
+    for keys in ([("c", 1), ("c", 2), ("c", 2)], [("c", 2), ("c", 1), ("c", 1)], []):
+        bench.orders.get_many(keys, progress=told.append)
+    assert told == [BatchProgress(3, 3)] * 2
+
+
 def test_a_thousand_keys_take_as_many_requests_as_without_a_cache(bench: Bench) -> None:
     assert len(bench.orders.get_many([("c", number) for number in range(1000, 2000)])) == 1000
     assert bench.reads == 10
@@ -328,6 +337,21 @@ def test_any_write_takes_all_pages_out_and_keeps_them_out_while_indexes_follow(b
     assert (read(), read()) == (5, 5)
     bench.passes(300)
     assert read() == 6
+
+
+def test_a_page_that_was_read_while_indexes_followed_is_not_kept_however_late_it_comes(bench: Bench) -> None:
+    bench.orders.delete("c", 1)
+
+    def slowly(call: Call) -> Response:
+        bench.passes(3)
+        return stored(call)
+
+    bench.lane.answer = slowly
+    for _ in range(2):
+        assert bench.orders.by_status("open").page(1).items
+    assert bench.reads == 2  # the second began when they had followed
+    assert bench.orders.by_status("open").page(1).items
+    assert bench.reads == 2
 
 
 def test_a_page_says_what_it_consumed_only_when_it_was_read() -> None:
@@ -460,6 +484,17 @@ def test_a_reading_that_a_write_overtakes_is_not_kept() -> None:
     assert bench.orders.get("c", 1).note == "new"
     assert bench.orders.get("c", 1).note == "new"
     assert bench.orders.cache_info() == CacheInfo(hits=1, misses=2, stale=1, entries=1)
+
+
+@pytest.mark.parametrize("wrong", [{"L": []}, {"M": {}}, {"SS": ["a"]}, {"S": []}, {}, "a", None])
+def test_a_write_whose_key_is_none_is_left_to_dynamodb_to_refuse(bench: Bench, wrong: Any) -> None:
+    """The document client takes items as they are."""
+    bench.orders.get("c", 1)
+    bench.lane.answer = lambda _: _raise(ConditionFailedError("refused"))
+    params = {"TableName": bench.orders.table_name, "Item": {"customer": {"S": "c"}, "number": wrong}}
+    with pytest.raises(ConditionFailedError):
+        bench.orders._driver.run(call("PutItem", params))
+    assert bench.orders.cache_info().entries == 0
 
 
 def test_what_interrupts_a_write_leaves_nothing_in_the_cache(bench: Bench) -> None:
@@ -617,6 +652,43 @@ def test_a_reading_that_takes_too_long_is_joined_no_more() -> None:
         assert slow.result(30) is not None
     assert bench.orders.get("c", 1) is not None
     assert bench.reads == 2
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_batch_waits_once_for_all_that_others_read(
+    is_async: bool, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Were each key waited for by itself, a hundred of them could take a quarter of an hour."""
+    monkeypatch.setattr("dynamodb_wrapper.transport.execution.LONGEST_JOIN_SECONDS", 0.2)
+    keys = [("c", number) for number in range(100)]
+    cache: Any = bench.orders._entity.cache
+    names = [cache.name_of(bench.orders._entity.key(*key)) for key in keys]
+    stuck = cache.look_up(Kind.ITEM, names).led
+    for flight in stuck:
+        flight.thread = -1  # that of somebody else
+    orders = on_loop(bench)[0] if is_async else bench.orders
+    started = time.monotonic()
+    found = _done(orders.get_many(keys))
+    assert time.monotonic() - started < 5
+    assert [model.number for model in found] == list(range(100))
+    assert (bench.reads, cache.info().shared) == (1, 200)
+    for flight in stuck:
+        flight.end()
+
+
+def test_a_reading_is_kept_though_another_item_is_written_meanwhile() -> None:
+    gate = Gate()
+    bench = Bench(gate)
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(bench.orders.get, "c", 1)
+        assert gate.arrived.acquire(timeout=30)
+        bench.passes(1)
+        bench.lane.answer = stored
+        bench.orders.delete("c", 2)
+        gate.go.set()
+        assert reading.result(30) is not None
+    assert bench.orders.get("c", 1) is not None
+    assert bench.reads == 1
 
 
 def test_who_comes_after_a_write_does_not_wait_for_a_reading_from_before() -> None:
@@ -888,6 +960,18 @@ def test_a_wrong_declaration_is_refused_when_the_class_is_made() -> None:
             table_name = "orders"
             primary_key = "customer"
             by_status = AccessPattern("by_status", partition="status", cached=True)
+
+
+def test_a_class_below_one_with_a_cache_may_go_without(bench: Bench) -> None:
+    class Uncached(bench.cls):  # type: ignore[misc,name-defined]
+        cache = None
+
+    uncached = Uncached(CONFIG)
+    uncached._driver = SyncDriver(bench.lane, ONCE)
+    for reads in (1, 2):
+        assert uncached.get("c", 1) is not None
+        assert uncached.by_status("open").limit(1).all()
+        assert bench.reads == 2 * reads
 
 
 def test_a_repository_without_a_cache_has_nothing_to_tell() -> None:

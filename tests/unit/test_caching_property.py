@@ -20,7 +20,7 @@ from dynamodb_wrapper import BaseDynamoRepository, DynamoDBConfig, DynamoDBWrapp
 from dynamodb_wrapper.exceptions import WriteOutcomeUnknownError
 from dynamodb_wrapper.operations import bulk, items
 from dynamodb_wrapper.operations.batches import BatchOptions
-from dynamodb_wrapper.operations.effects import Ask, Call, Flow, Join, Together
+from dynamodb_wrapper.operations.effects import Ask, Call, Flow, Join, Reading, Together
 from dynamodb_wrapper.transport import invalidation
 from dynamodb_wrapper.transport.caching import Cache
 
@@ -110,7 +110,8 @@ class World:
         self.advance(actor, lambda: next(actor.flow))
 
     def can_go_on(self, actor: Actor) -> bool:
-        return not isinstance(actor.effect, Join) or actor.effect.reading.future.done() or len(self.actors) == 1
+        effect = actor.effect
+        return not isinstance(effect, Join) or len(self.actors) == 1 or all(_done(one) for one in effect.readings)
 
     def go_on(self, actor: Actor) -> None:
         if not actor.is_decided:
@@ -128,8 +129,8 @@ class World:
             actor.effect = step()
             self.look_for_readings()
             if isinstance(actor.effect, Join):
-                before = self.all_before[actor.effect.reading]
-                actor.least = {key: min(value, before[key]) for key, value in actor.least.items()}
+                for before in map(self.all_before.__getitem__, actor.effect.readings):
+                    actor.least = {key: min(value, before[key]) for key, value in actor.least.items()}
         except StopIteration as end:
             self.actors.remove(actor)
             self.ended(actor, end.value)
@@ -164,8 +165,8 @@ class World:
                 keys = [key["name"]["S"] for key in params["RequestItems"]["counters"]["Keys"]]
                 found = (self.get(key).get("Item") for key in keys)
                 return {"Responses": {"counters": [item for item in found if item is not None]}}
-            case Join(reading):
-                return reading.future.result(0) if reading.future.done() else None
+            case Join(readings):
+                return [reading.future.result(0) if _done(reading) else None for reading in readings]
             case Ask(server, request):
                 return server.ask(request)
             case Together(flows):
@@ -194,6 +195,10 @@ class World:
     def get(self, key: str) -> Any:
         value = self.stored[key]
         return {"Item": {"name": {"S": key}, "value": {"N": str(value)}}} if value else {}
+
+
+def _done(reading: Reading) -> bool:
+    return reading.future.done()
 
 
 def entity_with(cache: Cache) -> Any:
