@@ -28,7 +28,7 @@ from dynamodb_wrapper import (
     DeclarationError,
     DynamoDBConfig,
 )
-from dynamodb_wrapper.transport import reset_connection
+from dynamodb_wrapper.transport import invalidation, reset_connection
 from dynamodb_wrapper.transport.caching import Cache
 from tests import servers
 from tests.contract.shop import requests
@@ -68,6 +68,7 @@ def server() -> Iterator[RedisProcess]:
     yield process
     reset_connection()
     process.kill()
+    invalidation.watchers.clear()  # the classes of this module live on, and writes would ask for this server
 
 
 @pytest.fixture
