@@ -6,18 +6,20 @@ the answer, with no items in it.
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from functools import cache, partial
+from operator import attrgetter, is_
+from typing import TYPE_CHECKING, Any, Literal
 
-import pydantic_core
 from botocore import parsers, xform_name
 from botocore.history import get_global_history_recorder
+from pydantic_core import SchemaValidator
+from pydantic_core import core_schema as cs
 
-from dynamodb_wrapper.codec import with_bytes
 from dynamodb_wrapper.operations.effects import Call, Response
-from dynamodb_wrapper.transport.answers import has_whole_items
 from dynamodb_wrapper.transport.guard import Guard, is_botocores, is_own
 from dynamodb_wrapper.transport.integrity import checked_answer
 
@@ -27,6 +29,13 @@ if TYPE_CHECKING:
 _log = logging.getLogger("botocore.parsers")
 
 _parsers: dict[str, type[Any]] = parsers.PROTOCOL_PARSERS  # type: ignore[assignment]  # its stub says instances
+
+_CLIENTS = "_make_request", "_emit_api_params"
+_ENDPOINTS = "make_request", "_send_request", "_get_response", "_do_get_response", "_needs_retry"
+_OF_CLIENTS, _OF_ENDPOINTS = attrgetter(*_CLIENTS), attrgetter(*_ENDPOINTS)
+_OF_PARSERS = attrgetter("parse", "_do_parse", "_parse_shape", "_handle_structure")
+_HIDING = frozenset((*_CLIENTS, *_ENDPOINTS))
+"""Methods that see what was parsed, or may change what is sent: of their class, unless an object has its own."""
 
 _ITEMS = {
     "BatchGetItem": "Responses",
@@ -47,24 +56,42 @@ def items_apart(operation: str, body: bytes) -> tuple[dict[str, Any], bytes]:
     Nothing is taken out where there is none, or anything in it that DynamoDB does not send.
     """
     member = _ITEMS.get(operation)
-    if member is None:
+    if member is None or b'"' + member.encode() + b'"' not in body:
         return {}, body
     try:
-        rest = pydantic_core.from_json(body)
-        items = {member: rest[member]}
-        rest[member] = type(rest[member])()  # in its place: what botocore parses is in the order of the answer
-        if b'"B"' in body or b'"BS"' in body:
-            items = {member: json.loads(body, object_hook=with_bytes)[member]}
-        is_plain = has_whole_items(items) and not (b"null" in body and _has_none(items))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):  # botocore says what is wrong, if it is
+        answer = _reader(operation).validate_json(body)
+    except ValueError:  # botocore says what is wrong, if it is
         return {}, body
-    return (items, json.dumps(rest).encode()) if is_plain else ({}, body)
+    items = answer[member]
+    answer[member] = type(items)()
+    return {member: items}, json.dumps(answer).encode()
 
 
-def _has_none(value: Any) -> bool:
-    """Whether anything in parsed JSON was ``null``, which botocore takes for missing."""
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return value is None or any(map(_has_none, inner))
+@cache
+def _reader(operation: str) -> SchemaValidator:
+    """Return what reads the answers to an operation, as far as their items are made of DynamoDB's types alone."""
+    text, flag, value = cs.str_schema(strict=True), cs.bool_schema(strict=True), cs.definition_reference_schema("value")
+    binary = cs.no_info_after_validator_function(partial(base64.b64decode, validate=True), text)
+    types: dict[str, Any] = {"S": text, "N": text, "B": binary, "BOOL": flag, "NULL": flag}
+    types |= {f"{tag}S": cs.list_schema(types[tag]) for tag in ("S", "N", "B")}
+    types |= {"L": cs.list_schema(value), "M": cs.dict_schema(text, value)}
+    item = cs.dict_schema(text, value)
+    member = _ITEMS[operation]
+    of_answer: dict[str, Any] = {
+        "Items": cs.list_schema(item),
+        "Responses": (
+            cs.list_schema(_members({"Item": item}, "forbid"))
+            if operation == "TransactGetItems"
+            else cs.dict_schema(text, cs.list_schema(item))
+        ),
+    }
+    answer = _members({member: of_answer.get(member, item)}, "allow")
+    return SchemaValidator(cs.definitions_schema(answer, [{**_members(types, "forbid"), "ref": "value"}]))
+
+
+def _members(schemas: dict[str, Any], others: Literal["allow", "forbid"]) -> Any:
+    fields = {name: cs.typed_dict_field(schema, required=others == "allow") for name, schema in schemas.items()}
+    return cs.typed_dict_schema(fields, extra_behavior=others)
 
 
 class Reading:
@@ -116,7 +143,7 @@ class Parsing:
         self._guard = Guard(client)
         self._history: Any = get_global_history_recorder()
         # Both are replaced, not changed, when what they are about does: threads share this.
-        self._functions: tuple[object, object, object, bool] = (None, None, None, False)
+        self._functions: tuple[tuple[object, ...], bool] = ((), False)
         self._handlers: tuple[object, dict[str, bool]] = (None, {})
 
     def note_beginning(self, **_: object) -> None:
@@ -128,7 +155,7 @@ class Parsing:
         """Return the items of an answer, parsed or read already, and the answer with none, for botocore to parse."""
         if operation not in _ITEMS or not self._may_take_items(operation):
             return {}, body
-        current = self.unseen(operation)
+        current = self._unseen(operation)
         answer = None if current is None else current.read(body)
         if answer is None:
             return items_apart(operation, body)
@@ -139,21 +166,38 @@ class Parsing:
 
     def unseen(self, operation: str) -> Reading | None:
         """Return the call on its way, if a request is its own, and nobody could see what botocore makes of it."""
+        return self._unseen(operation) if self._is_plain() else None
+
+    def _unseen(self, operation: str) -> Reading | None:
         current = reading.get()
         if current is None or current.begun != 1 or current.call.operation != operation or self._history._enabled:
             return None
-        return current if self._is_plain() and self._guard.why_not_direct(operation) is None else None
+        return current if self._guard.why_not_direct(operation) is None else None
 
     def _is_plain(self) -> bool:
-        """Return whether botocore's endpoints and parsers are its own, and as they are made."""
+        """Return whether what botocore passes requests and answers through is its own, and as it is made."""
         try:
-            endpoint, parser, then = self._client._endpoint, _parsers["json"], self._functions
+            client, parser = self._client, _parsers["json"]
+            endpoint = client._endpoint
             factory = endpoint._response_parser_factory
-            now = type(factory).create_parser, parser.parse, type(endpoint).make_request
-            if not (now[0] is then[0] and now[1] is then[1] and now[2] is then[2]):
-                all_of_them = *now, *methods_of(parser), *methods_of(type(endpoint))
-                self._functions = then = *now, all(map(is_botocores, all_of_them))
-            return then[3] and not factory._defaults
+            now = (
+                parser,
+                type(factory).create_parser,
+                *_OF_PARSERS(parser),
+                *_OF_ENDPOINTS(type(endpoint)),
+                *_OF_CLIENTS(type(client)),
+            )
+            then, are_own = self._functions
+            if not are_same(now, then):
+                functions = *now[1:], *methods_of(parser), *methods_of(type(endpoint))
+                are_own = all(map(is_botocores, functions))
+                self._functions = now, are_own
+            return (
+                are_own
+                and not factory._defaults
+                and _HIDING.isdisjoint(vars(endpoint))
+                and (_HIDING.isdisjoint(vars(client)))
+            )
         except (AttributeError, TypeError, KeyError):
             return False
 
@@ -173,6 +217,11 @@ class Parsing:
             return known[operation]
         except (AttributeError, TypeError):
             return False
+
+
+def are_same(now: tuple[object, ...], then: tuple[object, ...]) -> bool:
+    """Return whether functions are those that they were: by identity, as what wraps one may say that it equals it."""
+    return len(now) == len(then) and all(map(is_, now, then))
 
 
 def methods_of(cls: type) -> list[object]:

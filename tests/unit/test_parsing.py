@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import botocore.session
 import pytest
-from botocore import auth
+from botocore import auth, useragent
 from botocore.awsrequest import AWSRequest
 from botocore.compat import HTTPHeaders
 from botocore.credentials import Credentials
 from botocore.parsers import JSONParser
+from botocore.serialize import JSONSerializer
+from botocore.signers import RequestSigner
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,6 +28,8 @@ from tests.unit.test_one_pass import WIRES
 MODEL = botocore.session.get_session().get_service_model("dynamodb")
 NAMES = st.text(max_size=3) | st.sampled_from(["B", "BS", "S", "null", "M"])
 ITEMS = st.dictionaries(NAMES, WIRES, max_size=3)
+TYPES = st.sampled_from(["S", "N", "B", "BOOL", "NULL", "L", "M", "SS", "NS", "BS", "X"])
+OBJECTS = partial(st.dictionaries, TYPES, max_size=2)
 CAPACITY = {"TableName": "t", "CapacityUnits": 1, "Table": {"CapacityUnits": 1}}
 KEY = {"p": {"B": "AP8="}, "q": {"N": "1"}}
 
@@ -77,12 +83,30 @@ def test_items_are_taken_out() -> None:
         b'{"Item":{"p":{"S":null}}}',
         b'{"Item":{"p":{"L":[{"S":null}]}}}',
         b'{"Item":{"p":{"B":"not base64"}}}',
+        b'{"Item":{"p":{"B":"AA==","S":"x","B":1}}}',
+        b'{"Item":{"p":{"BS":"AA=="}}}',
+        b'{"Item":{"p":{"L":"x"}}}',
+        b'{"Item":{"p":{"L":{}}}}',
+        b'{"Item":{"p":{"M":[]}}}',
+        b'{"Item":{"p":{"M":{"q":"x"}}}}',
+        b'{"Item":{"p":{"M":{"B":"AA=="}}}}',
+        b'{"Item":{"p":{"N":5}}}',
+        b'{"Item":{"p":{"SS":"xy"}}}',
+        b'{"Item":{"p":{"X":"x"}}}',
         b'{"Item":{"p":{"S":"\\ud800"}}}',
         b'{"Item":' + b'{"p":{"M":' * 500 + b"{}" + b"}}" * 500 + b"}",
     ],
 )
 def test_what_dynamodb_does_not_send_is_left_to_botocore(body: bytes) -> None:
     assert items_apart("GetItem", body) == ({}, body)
+
+
+@given(st.recursive(st.none() | st.booleans() | st.integers() | NAMES, lambda inner: OBJECTS(inner) | st.lists(inner)))
+def test_anything_else_is_what_botocore_makes_of_it(payload: Any) -> None:
+    """Or what it raises."""
+    body = json.dumps({"Items": [{"p": payload}], "Count": 1}).encode()
+    items, rest = items_apart("Query", body)
+    assert (not items and rest == body) or {**parsed("Query", rest), **items} == parsed("Query", body)
 
 
 def test_an_answer_without_items_is_left_to_botocore() -> None:
@@ -98,6 +122,64 @@ def client(**options: Any) -> Any:
     return connection_for(
         DynamoDBConfig(endpoint_url="http://a.test:8000", region_name="us-east-1", **keys, **options)
     ).client
+
+
+class Wrapper:
+    """As wrapt's, it says that it equals the function that it wraps."""
+
+    def __init__(self, wrapped: Any) -> None:
+        self.__wrapped__ = wrapped
+        self.calls = 0
+
+    def __get__(self, instance: Any, owner: Any) -> Any:
+        return self if instance is None else partial(self, instance)
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        self.calls += 1
+        return self.__wrapped__(*arguments, **options)
+
+    def __eq__(self, other: object) -> bool:
+        return other is self.__wrapped__ or other is self
+
+    __hash__ = object.__hash__
+
+
+REPLACED = [
+    (JSONSerializer, ["serialize_to_request", "_serialize", "_serialize_type_structure", "_serialize_type_map"]),
+    (useragent, ["modify_components"]),
+    (useragent.UserAgentString, ["to_string"]),
+    (RequestSigner, ["sign", "get_auth_instance"]),
+    (auth, ["_host_from_url"]),
+    (auth.SigV4Auth, ["canonical_request", "headers_to_sign", "canonical_headers", "signed_headers", "_header_value"]),
+    (auth.SigV4Auth, ["canonical_query_string", "_normalize_url_path", "payload", "string_to_sign", "scope"]),
+    (auth.SigV4Auth, ["signature", "_sign", "_inject_signature_to_request", "add_auth"]),
+]
+
+
+@pytest.mark.parametrize(("owner", "name"), [(owner, name) for owner, names in REPLACED for name in names])
+def test_whoever_wraps_botocore_is_called(owner: Any, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dynamodb_wrapper.operations.effects import Call
+    from dynamodb_wrapper.transport.parsing import answer
+
+    sender = client(max_pool_connections=3)
+    item = json.dumps({"Item": KEY}).encode()
+    received = SimpleNamespace(status_code=200, headers={}, content=item, raw=None)
+    monkeypatch.setattr(sender._endpoint.http_session, "send", lambda _: received)
+
+    def send() -> None:
+        wire = {"p": {"B": b"\x00\xff"}, "q": {"N": "1"}}
+        found = answer(sender, Call("PutItem", {}), {"TableName": "t", "Item": wire, "ReturnValues": "ALL_OLD"})
+        assert found["ResponseMetadata"]["HTTPStatusCode"] == 200
+
+    send()
+    wrapper = Wrapper(getattr(owner, name))
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, wrapper)
+        send()
+        seen = wrapper.calls
+    assert seen
+    send()
+    assert wrapper.calls == seen
 
 
 HEADERS = st.lists(
@@ -126,7 +208,7 @@ def test_signatures_are_botocores(
     signing = vars(client()._request_signer)["get_auth_instance"]
     place = {"signing_name": "dynamodb", "region_name": "eu-north-1", "signature_version": "v4"}
     signed = []
-    for get in (signing, signing._get):
+    for get in (signing, signing._plainly):
         request = AWSRequest("POST", url, data=body, params=params)
         request.headers = HTTPHeaders()
         for name, value in headers:
@@ -154,20 +236,20 @@ def test_the_key_of_a_signature_is_the_days(monkeypatch: pytest.MonkeyPatch) -> 
     found = []
     for day in ("20260101", "20260102", "20260101"):
         request.context["timestamp"] = f"{day}T000000Z"
-        pair = [get(**place).signature("text", request) for get in (signing, signing._get)]
+        pair = [get(**place).signature("text", request) for get in (signing, signing._plainly)]
         assert pair[0] == pair[1]
         found.append(pair[0])
     assert found[0] == found[2] != found[1]
 
 
 def test_the_user_agent_is_botocores() -> None:
-    useragent = pytest.importorskip("botocore.context")
+    context = pytest.importorskip("botocore.context")
     creator = client()._user_agent_creator
     remembered = creator.to_string
     assert type(remembered).__module__ == "dynamodb_wrapper.transport.shortcuts"
-    assert remembered() == remembered._make() == remembered()
-    with useragent.start_as_current_context(useragent.ClientContext(features={"AB"})):
-        assert remembered() == remembered._make()
+    assert remembered() == remembered._plainly() == remembered()
+    with context.start_as_current_context(context.ClientContext(features={"AB"})):
+        assert remembered() == remembered._plainly()
         assert "AB" in remembered()
     assert "AB" not in remembered()
     creator._client_config.user_agent_extra = "extra/1"
