@@ -6,20 +6,19 @@ the answer, with no items in it.
 
 from __future__ import annotations
 
-import base64
 import json
 import logging
 from contextvars import ContextVar
-from functools import cache, partial
 from operator import attrgetter, is_
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
+import pydantic_core
 from botocore import parsers, xform_name
 from botocore.history import get_global_history_recorder
-from pydantic_core import SchemaValidator
-from pydantic_core import core_schema as cs
 
+from dynamodb_wrapper.codec import with_bytes
 from dynamodb_wrapper.operations.effects import Call, Response
+from dynamodb_wrapper.transport.answers import has_whole_items
 from dynamodb_wrapper.transport.guard import Guard, is_botocores, is_own
 from dynamodb_wrapper.transport.integrity import checked_answer
 
@@ -53,45 +52,28 @@ _ITEMS = {
 def items_apart(operation: str, body: bytes) -> tuple[dict[str, Any], bytes]:
     """Return the member of an answer that has the items, as botocore would parse it, and the answer with none in it.
 
-    Nothing is taken out where there is none, or anything in it that DynamoDB does not send.
+    Nothing is taken out where there is none, or it does not look like items. It is not looked for values that DynamoDB
+    does not send, and botocore would drop or stumble over: that would take as long again. Codecs refuse them.
     """
     member = _ITEMS.get(operation)
-    if member is None or b'"' + member.encode() + b'"' not in body:
+    if member is None:
         return {}, body
     try:
-        answer = _reader(operation).validate_json(body)
-    except ValueError:  # botocore says what is wrong, if it is
+        rest = pydantic_core.from_json(body)
+        items = {member: rest[member]}
+        rest[member] = type(rest[member])()  # in its place: what botocore parses is in the order of the answer
+        if b'"B"' in body or b'"BS"' in body:
+            items = {member: json.loads(body, object_hook=with_bytes)[member]}
+        is_plain = has_whole_items(items) and not (b"null" in body and _has_none(items))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):  # botocore says what is wrong, if it is
         return {}, body
-    items = answer[member]
-    answer[member] = type(items)()
-    return {member: items}, json.dumps(answer).encode()
+    return (items, json.dumps(rest).encode()) if is_plain else ({}, body)
 
 
-@cache
-def _reader(operation: str) -> SchemaValidator:
-    """Return what reads the answers to an operation, as far as their items are made of DynamoDB's types alone."""
-    text, flag, value = cs.str_schema(strict=True), cs.bool_schema(strict=True), cs.definition_reference_schema("value")
-    binary = cs.no_info_after_validator_function(partial(base64.b64decode, validate=True), text)
-    types: dict[str, Any] = {"S": text, "N": text, "B": binary, "BOOL": flag, "NULL": flag}
-    types |= {f"{tag}S": cs.list_schema(types[tag]) for tag in ("S", "N", "B")}
-    types |= {"L": cs.list_schema(value), "M": cs.dict_schema(text, value)}
-    item = cs.dict_schema(text, value)
-    member = _ITEMS[operation]
-    of_answer: dict[str, Any] = {
-        "Items": cs.list_schema(item),
-        "Responses": (
-            cs.list_schema(_members({"Item": item}, "forbid"))
-            if operation == "TransactGetItems"
-            else cs.dict_schema(text, cs.list_schema(item))
-        ),
-    }
-    answer = _members({member: of_answer.get(member, item)}, "allow")
-    return SchemaValidator(cs.definitions_schema(answer, [{**_members(types, "forbid"), "ref": "value"}]))
-
-
-def _members(schemas: dict[str, Any], others: Literal["allow", "forbid"]) -> Any:
-    fields = {name: cs.typed_dict_field(schema, required=others == "allow") for name, schema in schemas.items()}
-    return cs.typed_dict_schema(fields, extra_behavior=others)
+def _has_none(value: Any) -> bool:
+    """Whether anything in parsed JSON was ``null``, which botocore takes for missing."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return value is None or any(map(_has_none, inner))
 
 
 class Reading:
@@ -196,7 +178,7 @@ class Parsing:
                 are_own
                 and not factory._defaults
                 and _HIDING.isdisjoint(vars(endpoint))
-                and (_HIDING.isdisjoint(vars(client)))
+                and _HIDING.isdisjoint(vars(client))
             )
         except (AttributeError, TypeError, KeyError):
             return False

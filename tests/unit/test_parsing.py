@@ -28,8 +28,6 @@ from tests.unit.test_one_pass import WIRES
 MODEL = botocore.session.get_session().get_service_model("dynamodb")
 NAMES = st.text(max_size=3) | st.sampled_from(["B", "BS", "S", "null", "M"])
 ITEMS = st.dictionaries(NAMES, WIRES, max_size=3)
-TYPES = st.sampled_from(["S", "N", "B", "BOOL", "NULL", "L", "M", "SS", "NS", "BS", "X"])
-OBJECTS = partial(st.dictionaries, TYPES, max_size=2)
 CAPACITY = {"TableName": "t", "CapacityUnits": 1, "Table": {"CapacityUnits": 1}}
 KEY = {"p": {"B": "AP8="}, "q": {"N": "1"}}
 
@@ -83,30 +81,12 @@ def test_items_are_taken_out() -> None:
         b'{"Item":{"p":{"S":null}}}',
         b'{"Item":{"p":{"L":[{"S":null}]}}}',
         b'{"Item":{"p":{"B":"not base64"}}}',
-        b'{"Item":{"p":{"B":"AA==","S":"x","B":1}}}',
-        b'{"Item":{"p":{"BS":"AA=="}}}',
-        b'{"Item":{"p":{"L":"x"}}}',
-        b'{"Item":{"p":{"L":{}}}}',
-        b'{"Item":{"p":{"M":[]}}}',
-        b'{"Item":{"p":{"M":{"q":"x"}}}}',
-        b'{"Item":{"p":{"M":{"B":"AA=="}}}}',
-        b'{"Item":{"p":{"N":5}}}',
-        b'{"Item":{"p":{"SS":"xy"}}}',
-        b'{"Item":{"p":{"X":"x"}}}',
         b'{"Item":{"p":{"S":"\\ud800"}}}',
         b'{"Item":' + b'{"p":{"M":' * 500 + b"{}" + b"}}" * 500 + b"}",
     ],
 )
 def test_what_dynamodb_does_not_send_is_left_to_botocore(body: bytes) -> None:
     assert items_apart("GetItem", body) == ({}, body)
-
-
-@given(st.recursive(st.none() | st.booleans() | st.integers() | NAMES, lambda inner: OBJECTS(inner) | st.lists(inner)))
-def test_anything_else_is_what_botocore_makes_of_it(payload: Any) -> None:
-    """Or what it raises."""
-    body = json.dumps({"Items": [{"p": payload}], "Count": 1}).encode()
-    items, rest = items_apart("Query", body)
-    assert (not items and rest == body) or {**parsed("Query", rest), **items} == parsed("Query", body)
 
 
 def test_an_answer_without_items_is_left_to_botocore() -> None:
