@@ -253,7 +253,11 @@ class ModelCodec(ItemPlaces[T]):
         """
         if self._derived_attributes:
             item = {name: wire for name, wire in item.items() if name not in self._derived_attributes}
-        data = self.shape.read(item)
+        try:
+            data = self.shape.read(item)
+        except (AttributeError, TypeError, ValueError, ArithmeticError) as error:
+            reason = f"it has an attribute value that DynamoDB does not send ({error})"
+            raise ValidationError(f"a stored item is no valid {self.model_class.__name__}: {reason}") from error
         for attribute, (member, value) in self._filled.items():
             if attribute not in item:
                 member.place(data, None if value is None else member.shape.read({"L": []}))

@@ -167,8 +167,12 @@ def read_number(text: str) -> int | Decimal:
 
 
 def read_binary(payload: bytes | str) -> bytes:
-    """Return the bytes of a ``B`` payload, be it bytes already or base64 text."""
-    return base64.b64decode(payload) if isinstance(payload, str) else bytes(payload)
+    """Return the bytes of a ``B`` payload, be it bytes already or base64 text.
+
+    Raises:
+        TypeError: It is neither, such as a number: of that, `bytes` would make as many zeros.
+    """
+    return base64.b64decode(payload) if isinstance(payload, str) else bytes(memoryview(payload))
 
 
 def read_any(wire: Wire) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 from contextvars import ContextVar
+from operator import attrgetter, is_
 from typing import TYPE_CHECKING, Any
 
 import pydantic_core
@@ -28,6 +29,13 @@ _log = logging.getLogger("botocore.parsers")
 
 _parsers: dict[str, type[Any]] = parsers.PROTOCOL_PARSERS  # type: ignore[assignment]  # its stub says instances
 
+_CLIENTS = "_make_request", "_emit_api_params"
+_ENDPOINTS = "make_request", "_send_request", "_get_response", "_do_get_response", "_needs_retry"
+_OF_CLIENTS, _OF_ENDPOINTS = attrgetter(*_CLIENTS), attrgetter(*_ENDPOINTS)
+_OF_PARSERS = attrgetter("parse", "_do_parse", "_parse_shape", "_handle_structure")
+_HIDING = frozenset((*_CLIENTS, *_ENDPOINTS))
+"""Methods that see what was parsed, or may change what is sent: of their class, unless an object has its own."""
+
 _ITEMS = {
     "BatchGetItem": "Responses",
     "DeleteItem": "Attributes",
@@ -44,7 +52,8 @@ _ITEMS = {
 def items_apart(operation: str, body: bytes) -> tuple[dict[str, Any], bytes]:
     """Return the member of an answer that has the items, as botocore would parse it, and the answer with none in it.
 
-    Nothing is taken out where there is none, or anything in it that DynamoDB does not send.
+    Nothing is taken out where there is none, or it does not look like items. It is not looked for values that DynamoDB
+    does not send, and botocore would drop or stumble over: that would take as long again. Codecs refuse them.
     """
     member = _ITEMS.get(operation)
     if member is None:
@@ -116,7 +125,7 @@ class Parsing:
         self._guard = Guard(client)
         self._history: Any = get_global_history_recorder()
         # Both are replaced, not changed, when what they are about does: threads share this.
-        self._functions: tuple[object, object, object, bool] = (None, None, None, False)
+        self._functions: tuple[tuple[object, ...], bool] = ((), False)
         self._handlers: tuple[object, dict[str, bool]] = (None, {})
 
     def note_beginning(self, **_: object) -> None:
@@ -128,7 +137,7 @@ class Parsing:
         """Return the items of an answer, parsed or read already, and the answer with none, for botocore to parse."""
         if operation not in _ITEMS or not self._may_take_items(operation):
             return {}, body
-        current = self.unseen(operation)
+        current = self._unseen(operation)
         answer = None if current is None else current.read(body)
         if answer is None:
             return items_apart(operation, body)
@@ -139,21 +148,38 @@ class Parsing:
 
     def unseen(self, operation: str) -> Reading | None:
         """Return the call on its way, if a request is its own, and nobody could see what botocore makes of it."""
+        return self._unseen(operation) if self._is_plain() else None
+
+    def _unseen(self, operation: str) -> Reading | None:
         current = reading.get()
         if current is None or current.begun != 1 or current.call.operation != operation or self._history._enabled:
             return None
-        return current if self._is_plain() and self._guard.why_not_direct(operation) is None else None
+        return current if self._guard.why_not_direct(operation) is None else None
 
     def _is_plain(self) -> bool:
-        """Return whether botocore's endpoints and parsers are its own, and as they are made."""
+        """Return whether what botocore passes requests and answers through is its own, and as it is made."""
         try:
-            endpoint, parser, then = self._client._endpoint, _parsers["json"], self._functions
+            client, parser = self._client, _parsers["json"]
+            endpoint = client._endpoint
             factory = endpoint._response_parser_factory
-            now = type(factory).create_parser, parser.parse, type(endpoint).make_request
-            if not (now[0] is then[0] and now[1] is then[1] and now[2] is then[2]):
-                all_of_them = *now, *methods_of(parser), *methods_of(type(endpoint))
-                self._functions = then = *now, all(map(is_botocores, all_of_them))
-            return then[3] and not factory._defaults
+            now = (
+                parser,
+                type(factory).create_parser,
+                *_OF_PARSERS(parser),
+                *_OF_ENDPOINTS(type(endpoint)),
+                *_OF_CLIENTS(type(client)),
+            )
+            then, are_own = self._functions
+            if not are_same(now, then):
+                functions = *now[1:], *methods_of(parser), *methods_of(type(endpoint))
+                are_own = all(map(is_botocores, functions))
+                self._functions = now, are_own
+            return (
+                are_own
+                and not factory._defaults
+                and _HIDING.isdisjoint(vars(endpoint))
+                and _HIDING.isdisjoint(vars(client))
+            )
         except (AttributeError, TypeError, KeyError):
             return False
 
@@ -173,6 +199,11 @@ class Parsing:
             return known[operation]
         except (AttributeError, TypeError):
             return False
+
+
+def are_same(now: tuple[object, ...], then: tuple[object, ...]) -> bool:
+    """Return whether functions are those that they were: by identity, as what wraps one may say that it equals it."""
+    return len(now) == len(then) and all(map(is_, now, then))
 
 
 def methods_of(cls: type) -> list[object]:

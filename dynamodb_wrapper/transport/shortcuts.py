@@ -7,6 +7,9 @@ somebody has wrapped these parts of it, botocore does it all by itself.
 from __future__ import annotations
 
 import hmac
+import inspect
+from collections.abc import Callable
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -16,7 +19,7 @@ from botocore.signers import RequestSigner
 
 from dynamodb_wrapper.codec import encoded_to_json
 from dynamodb_wrapper.transport.guard import is_botocores
-from dynamodb_wrapper.transport.parsing import methods_of
+from dynamodb_wrapper.transport.parsing import are_same, methods_of
 
 if TYPE_CHECKING:
     from botocore.client import BaseClient
@@ -33,36 +36,63 @@ def take_shortcuts(client: BaseClient, parsing: Parsing) -> None:
     serializer: Any = getattr(inside, "_serializer", None)
     creator: Any = getattr(inside, "_user_agent_creator", None)
     signer: Any = getattr(inside, "_request_signer", None)
-    if _is_a(JSONSerializer, serializer):
+    if _is_a(JSONSerializer, serializer, _serializing_functions):
         serializer.serialize_to_request = _Serializing(serializer, parsing)
-    if _is_a(useragent.UserAgentString, creator) and _modifies_no_user_agents():
+    if _is_a(useragent.UserAgentString, creator, _naming_functions) and _modifies_no_user_agents():
         creator.to_string = _UserAgent(creator)
-    if _is_a(RequestSigner, signer) and all(map(is_botocores, _signing_functions())):
-        signer.get_auth_instance = _Signing(signer.get_auth_instance)
+    if _is_a(RequestSigner, signer, _signing_functions):
+        signer.get_auth_instance = _Signing(signer)
 
 
-def _is_a(cls: type, found: object) -> bool:
-    """Whether something is of a class of botocore's, and that one as it was made."""
-    return type(found) is cls and all(map(is_botocores, methods_of(cls)))
+def _is_a(cls: type, found: object, functions: Callable[[], tuple[object, ...]]) -> bool:
+    """Whether something is of a class of botocore's, and that one and what else counts as they were made."""
+    try:
+        return type(found) is cls and all(map(is_botocores, (*methods_of(cls), *functions())))
+    except AttributeError:
+        return False
+
+
+class _Shortcut:
+    """Stands in an object for one of its methods, as long as nobody has wrapped that, or what it does without."""
+
+    def __init__(self, owner: Any, name: str, functions: Callable[[], tuple[object, ...]]) -> None:
+        self._owner, self._name, self._functions = owner, name, functions
+        self._plainly = getattr(owner, name)
+        self._then = functions()
+
+    def _wrapped(self) -> Any:
+        """Return the method as the class has it now, where somebody has wrapped something; else None."""
+        if are_same(self._functions(), self._then):
+            return None
+        cls = type(self._owner)
+        found: Any = inspect.getattr_static(cls, self._name)
+        return found.__get__(self._owner, cls) if hasattr(found, "__get__") else found
 
 
 # --- bodies -----------------------------------------------------------------------------------------------------------
 
+_SERIALIZING = attrgetter("serialize_to_request", "_serialize", "_serialize_type_structure", "_serialize_type_map")
 
-class _Serializing:
+
+def _serializing_functions() -> tuple[object, ...]:
+    return _SERIALIZING(JSONSerializer)
+
+
+class _Serializing(_Shortcut):
     """Makes requests of parameters: of a call's that nobody else sees, without looking up what each value is."""
 
     def __init__(self, serializer: Any, parsing: Parsing) -> None:
-        self._plainly = serializer.serialize_to_request
+        super().__init__(serializer, "serialize_to_request", _serializing_functions)
         self._parsing = parsing
         self._empty: dict[str, dict[str, Any]] = {}
 
     def __call__(self, parameters: dict[str, Any], operation_model: OperationModel) -> dict[str, Any]:
         """Return what botocore's serializer does, give or take white space in the body."""
         operation = operation_model.name
-        current = self._parsing.unseen(operation)
+        wrapped = self._wrapped()
+        current = None if wrapped is not None else self._parsing.unseen(operation)
         if current is None:
-            request: dict[str, Any] = self._plainly(parameters, operation_model)
+            request: dict[str, Any] = (wrapped or self._plainly)(parameters, operation_model)
             return request
         if operation not in self._empty:
             self._empty[operation] = self._plainly({}, operation_model)
@@ -77,28 +107,34 @@ class _Serializing:
 
 
 def _modifies_no_user_agents() -> bool:
-    modify = getattr(useragent, "modify_components", None)  # those who build botocore anew may have another one
-    return getattr(modify, "__module__", None) == useragent.__name__ and is_botocores(modify)
+    # Those who build botocore anew may have another one.
+    return getattr(useragent.modify_components, "__module__", None) == useragent.__name__
 
 
-class _UserAgent:
+def _naming_functions() -> tuple[object, ...]:
+    return useragent.UserAgentString.to_string, useragent.modify_components
+
+
+class _UserAgent(_Shortcut):
     """The text of ``User-Agent``, which botocore puts together twice for each request."""
 
     def __init__(self, creator: Any) -> None:
-        self._creator = creator
-        self._make = creator.to_string
+        super().__init__(creator, "to_string", _naming_functions)
         self._config = creator._client_config
         self._context = getattr(useragent, "get_context", lambda: None)  # since botocore 1.37
         self._known: tuple[object, str] = (None, "")
 
     def __call__(self) -> str:
         """Return the text, made anew when what changes in it is another."""
+        if (wrapped := self._wrapped()) is not None:
+            text: str = wrapped()
+            return text
         context, config = self._context(), self._config
         features = None if context is None else frozenset(context.features)
         depends_on = features, config.user_agent, config.user_agent_extra, config.user_agent_appid
         known, text = self._known
         if depends_on != known:
-            text = self._make()
+            text = self._plainly()
             self._known = depends_on, text
         return text
 
@@ -106,13 +142,26 @@ class _UserAgent:
 # --- signatures -------------------------------------------------------------------------------------------------------
 
 
+_SIGNING = attrgetter(
+    "canonical_request",
+    "headers_to_sign",
+    "canonical_headers",
+    "_header_value",
+    "signed_headers",
+    "canonical_query_string",
+    "_normalize_url_path",
+    "signature",
+    "_sign",
+    "_inject_signature_to_request",
+)
+
+
 def _signing_functions() -> tuple[object, ...]:
-    """Return what `_SigV4` takes the place of."""
-    cls = _auth.SigV4Auth
-    return cls.canonical_request, cls.headers_to_sign, cls.signature, cls._inject_signature_to_request
+    """Return what `_SigV4` takes the place of, or remembers the outcome of."""
+    return RequestSigner.get_auth_instance, _auth._host_from_url, *_SIGNING(auth.SigV4Auth)
 
 
-class _Signing:
+class _Signing(_Shortcut):
     """Gives what signs a request, and keeps what is the same for the next one; safe under threads.
 
     Attributes:
@@ -120,18 +169,16 @@ class _Signing:
         url: The last request's, and what a signature has of it: path, query, host.
     """
 
-    def __init__(self, get_auth_instance: Any) -> None:
-        self._get = get_auth_instance
-        self._functions = _signing_functions()
+    def __init__(self, signer: Any) -> None:
+        super().__init__(signer, "get_auth_instance", _signing_functions)
         self.key: tuple[object, bytes] = (None, b"")
         self.url: tuple[str, tuple[str, str, str]] = ("", ("", "", ""))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Return what botocore returns, or a quicker one of those that sign headers with Signature Version 4."""
-        plain: Any = self._get(*args, **kwargs)
-        if type(plain) is not auth.SigV4Auth or _signing_functions() != self._functions:
-            return plain
-        return _SigV4(self, plain)
+        wrapped = self._wrapped()
+        plain: Any = (wrapped or self._plainly)(*args, **kwargs)
+        return plain if wrapped is not None or type(plain) is not auth.SigV4Auth else _SigV4(self, plain)
 
 
 class _SigV4(auth.SigV4Auth):

@@ -62,14 +62,14 @@ def things(server: Recorder) -> Things:
 def read_at_once(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """Whether each answer was read without being parsed."""
     found: list[bool] = []
-    plainly = parsing.Parsing.unseen
+    plainly = parsing.Parsing._unseen
 
     def unseen(self: parsing.Parsing, operation: str) -> parsing.Reading | None:
         current = plainly(self, operation)
         found.append(current is not None)
         return current
 
-    monkeypatch.setattr(parsing.Parsing, "unseen", unseen)
+    monkeypatch.setattr(parsing.Parsing, "_unseen", unseen)
     return found
 
 
@@ -191,18 +191,24 @@ def as_wrapped_method(things: Things, seen: list[Any]) -> Iterator[None]:
     yield
 
 
-@contextmanager
-def as_wrapped_endpoint(things: Things, seen: list[Any]) -> Iterator[None]:
-    plainly = botocore.endpoint.Endpoint.make_request
+def as_wrapped(owner: Callable[[Any], Any], name: str) -> Callable[[Things, list[Any]], Any]:
+    @contextmanager
+    def wrapped(things: Things, seen: list[Any]) -> Iterator[None]:
+        of = owner(client_of(things))
+        plainly = getattr(of, name)
 
-    def make_request(*arguments: Any) -> Any:
-        answer = plainly(*arguments)
-        seen.append(answer[1])
-        return answer
+        def looking(*arguments: Any) -> Any:
+            found = answer = plainly(*arguments)
+            while isinstance(found, tuple):  # of the answer and an error; of what came, and what was parsed of it
+                found = found[0] if found[1] is None else found[1]
+            seen.append(found)
+            return answer
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(botocore.endpoint.Endpoint, "make_request", make_request)
-        yield
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(of, name, looking)
+            yield
+
+    return wrapped
 
 
 @contextmanager
@@ -226,7 +232,13 @@ LISTENERS = {
     "response-received": as_handler("response-received", "parsed_response"),
     "wrapper": as_wrapper,
     "method": as_wrapped_method,
-    "endpoint": as_wrapped_endpoint,
+    **{
+        f"{where}: {name}": as_wrapped(owner, name)
+        for where, owner in {"class": lambda _: botocore.endpoint.Endpoint, "object": lambda of: of._endpoint}.items()
+        for name in ("make_request", "_send_request", "_get_response", "_do_get_response")
+    },
+    "class: _make_request": as_wrapped(lambda _: botocore.client.BaseClient, "_make_request"),
+    "object: _make_request": as_wrapped(lambda client: client, "_make_request"),
     "history": as_history,
 }
 
@@ -290,6 +302,36 @@ def test_a_parser_with_its_own_ways_is_given_the_items(things: Things, given: li
     client_of(things)._endpoint._response_parser_factory.set_parser_defaults(blob_parser=lambda text: text)
     all_of(things)
     assert json.loads(given.pop()) == PAGE
+
+
+def test_a_parser_in_the_place_of_botocores_is_given_the_items(things: Things, given: list[bytes]) -> None:
+    class Own(botocore.parsers.JSONParser):
+        """It has the ``parse`` of the other one."""
+
+        def _handle_blob(self, shape: Any, value: Any) -> Any:
+            return value
+
+    all_of(things)
+    given.clear()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(botocore.parsers.PROTOCOL_PARSERS, "json", Own)
+        all_of(things)
+    assert json.loads(given.pop()) == PAGE
+
+
+@pytest.mark.parametrize("where", ["class", "object"])
+def test_what_somebody_else_makes_of_the_parameters_is_sent(where: str, things: Things, server: Recorder) -> None:
+    all_of(things)
+    client: Any = client_of(things)
+    plainly = client._emit_api_params
+
+    def elsewhere(*_: object, api_params: Any, **others: Any) -> Any:
+        return plainly(api_params={**api_params, "TableName": "elsewhere"}, **others)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(botocore.client.BaseClient if where == "class" else client, "_emit_api_params", elsewhere)
+        all_of(things)
+    assert json.loads(server.requests[-1][1])["TableName"] == "elsewhere"
 
 
 def test_botocores_log_has_the_items(things: Things, caplog: pytest.LogCaptureFixture) -> None:

@@ -1308,3 +1308,15 @@ def test_strict_models_still_compare_with_text() -> None:
         "at": AT,
         "colour": Colour.RED,
     }
+
+
+@pytest.mark.parametrize("field", [str, list[str], dict[str, Any], set[str], bytes, Any])
+@pytest.mark.parametrize(
+    "wire",
+    [{"L": "x"}, {"L": ["x"]}, {"M": []}, {"M": {"B": "AA=="}}, {"N": 5}, {"B": 5}, {"B": []}, {"BS": [5]}, {"B": "A"}],
+)
+def test_what_is_no_attribute_value_is_refused(field: Any, wire: Any) -> None:
+    """A broken proxy or emulator may send anything, and bytes of a number would be as many zeros."""
+    codec = ModelCodec(pydantic.create_model("Thing", value=(field, ...)))
+    with pytest.raises(ValidationError, match=r"stored item|not a DynamoDB"):
+        codec.decode({"value": wire})

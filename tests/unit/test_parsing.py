@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import botocore.session
 import pytest
-from botocore import auth
+from botocore import auth, useragent
 from botocore.awsrequest import AWSRequest
 from botocore.compat import HTTPHeaders
 from botocore.credentials import Credentials
 from botocore.parsers import JSONParser
+from botocore.serialize import JSONSerializer
+from botocore.signers import RequestSigner
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -100,6 +104,64 @@ def client(**options: Any) -> Any:
     ).client
 
 
+class Wrapper:
+    """As wrapt's, it says that it equals the function that it wraps."""
+
+    def __init__(self, wrapped: Any) -> None:
+        self.__wrapped__ = wrapped
+        self.calls = 0
+
+    def __get__(self, instance: Any, owner: Any) -> Any:
+        return self if instance is None else partial(self, instance)
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        self.calls += 1
+        return self.__wrapped__(*arguments, **options)
+
+    def __eq__(self, other: object) -> bool:
+        return other is self.__wrapped__ or other is self
+
+    __hash__ = object.__hash__
+
+
+REPLACED = [
+    (JSONSerializer, ["serialize_to_request", "_serialize", "_serialize_type_structure", "_serialize_type_map"]),
+    (useragent, ["modify_components"]),
+    (useragent.UserAgentString, ["to_string"]),
+    (RequestSigner, ["sign", "get_auth_instance"]),
+    (auth, ["_host_from_url"]),
+    (auth.SigV4Auth, ["canonical_request", "headers_to_sign", "canonical_headers", "signed_headers", "_header_value"]),
+    (auth.SigV4Auth, ["canonical_query_string", "_normalize_url_path", "payload", "string_to_sign", "scope"]),
+    (auth.SigV4Auth, ["signature", "_sign", "_inject_signature_to_request", "add_auth"]),
+]
+
+
+@pytest.mark.parametrize(("owner", "name"), [(owner, name) for owner, names in REPLACED for name in names])
+def test_whoever_wraps_botocore_is_called(owner: Any, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dynamodb_wrapper.operations.effects import Call
+    from dynamodb_wrapper.transport.parsing import answer
+
+    sender = client(max_pool_connections=3)
+    item = json.dumps({"Item": KEY}).encode()
+    received = SimpleNamespace(status_code=200, headers={}, content=item, raw=None)
+    monkeypatch.setattr(sender._endpoint.http_session, "send", lambda _: received)
+
+    def send() -> None:
+        wire = {"p": {"B": b"\x00\xff"}, "q": {"N": "1"}}
+        found = answer(sender, Call("PutItem", {}), {"TableName": "t", "Item": wire, "ReturnValues": "ALL_OLD"})
+        assert found["ResponseMetadata"]["HTTPStatusCode"] == 200
+
+    send()
+    wrapper = Wrapper(getattr(owner, name))
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, wrapper)
+        send()
+        seen = wrapper.calls
+    assert seen
+    send()
+    assert wrapper.calls == seen
+
+
 HEADERS = st.lists(
     st.tuples(
         st.sampled_from(["X-Amz-Target", "x-amz-target", "Content-Type", "X-Own", "User-Agent", "Expect", "Host"])
@@ -126,7 +188,7 @@ def test_signatures_are_botocores(
     signing = vars(client()._request_signer)["get_auth_instance"]
     place = {"signing_name": "dynamodb", "region_name": "eu-north-1", "signature_version": "v4"}
     signed = []
-    for get in (signing, signing._get):
+    for get in (signing, signing._plainly):
         request = AWSRequest("POST", url, data=body, params=params)
         request.headers = HTTPHeaders()
         for name, value in headers:
@@ -154,20 +216,20 @@ def test_the_key_of_a_signature_is_the_days(monkeypatch: pytest.MonkeyPatch) -> 
     found = []
     for day in ("20260101", "20260102", "20260101"):
         request.context["timestamp"] = f"{day}T000000Z"
-        pair = [get(**place).signature("text", request) for get in (signing, signing._get)]
+        pair = [get(**place).signature("text", request) for get in (signing, signing._plainly)]
         assert pair[0] == pair[1]
         found.append(pair[0])
     assert found[0] == found[2] != found[1]
 
 
 def test_the_user_agent_is_botocores() -> None:
-    useragent = pytest.importorskip("botocore.context")
+    context = pytest.importorskip("botocore.context")
     creator = client()._user_agent_creator
     remembered = creator.to_string
     assert type(remembered).__module__ == "dynamodb_wrapper.transport.shortcuts"
-    assert remembered() == remembered._make() == remembered()
-    with useragent.start_as_current_context(useragent.ClientContext(features={"AB"})):
-        assert remembered() == remembered._make()
+    assert remembered() == remembered._plainly() == remembered()
+    with context.start_as_current_context(context.ClientContext(features={"AB"})):
+        assert remembered() == remembered._plainly()
         assert "AB" in remembered()
     assert "AB" not in remembered()
     creator._client_config.user_agent_extra = "extra/1"
