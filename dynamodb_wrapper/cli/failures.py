@@ -123,8 +123,9 @@ def _ended(message: str, code: ExitCode) -> typer.Exit:
 
 
 def say(message: str) -> None:
-    """Write one line to stderr, whatever stands in the message."""
-    print(one_line(message), file=sys.stderr, flush=True)  # noqa: T201 - this is where the command line talks
+    """Write one line to stderr, whatever stands in the message; where it cannot be written, the exit code says it."""
+    with suppress(OSError):
+        print(one_line(message), file=sys.stderr, flush=True)  # noqa: T201 - this is where the command line talks
 
 
 def one_line(text: str) -> str:

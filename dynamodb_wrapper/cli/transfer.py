@@ -82,6 +82,8 @@ def export(
     form = format_of(to, form)
     rows = kept.rows(form, lossy=lossy)
     work = kept.work("export", to=str(to.absolute()), format=form, segments=segments, lossy=lossy)
+    if not to.parent.is_dir():
+        raise CommandError(f"there is no folder {to.parent}")
     place = None if to == STANDARD else CheckpointFile(checkpoint or to.with_name(f"{to.name}.checkpoint"), work)
     state = _begun(place, resume=resume, restart=restart)
     if state is None and to != STANDARD and to.exists():
@@ -209,6 +211,8 @@ def _make_room(to: Path, *, overwrite: bool) -> None:
 def _rejects(path: Path | None, at_most: int | None, *, besides: Path) -> Rejects:
     if path is not None and path.resolve() == besides.resolve():
         raise CommandError(f"--rejected is {path}, which is the file that is read or written; name another one")
+    if path is not None and path.exists() and not path.is_file():
+        raise CommandError(f"--rejected is {path}, which is no file, and cannot be gone on with; name another one")
     return Rejects(path, at_most=at_most)
 
 
@@ -217,8 +221,8 @@ def _told(
     place: CheckpointFile | None, about: str, total: int | None, words: Callable[[Moved], tuple[int, str]]
 ) -> Iterator[Callable[[Moved], None]]:
     """Show how far it has come, and say how to go on when it is ended before it is done."""
-    with nullcontext() if place is None else place.explained(), shown_progress(about, total=total) as told:
-        yield lambda moved: told(*words(moved))
+    with nullcontext() if place is None else place.explained(), shown_progress(about) as told:
+        yield lambda moved: told(*words(moved), total)
 
 
 def _tell(invocation: Invocation, summary: Mapping[str, object], *, to_stdout: bool = True) -> None:

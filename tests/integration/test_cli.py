@@ -34,7 +34,8 @@ from dynamodb_wrapper import (
     __version__,
 )
 from dynamodb_wrapper.cli import failures, main, output
-from dynamodb_wrapper.cli.failures import ExitCode
+from dynamodb_wrapper.cli.checkpoints import CheckpointFile
+from dynamodb_wrapper.cli.failures import CommandError, ExitCode
 from dynamodb_wrapper.transport import drop_embedded, reset_connection
 from tests.integration.cli_shop import MONDAY, Address, Order, Orders, Readings, Status, Tickets, add_notes
 from tests.integration.command_line import ROOT, SHOP, CommandLine
@@ -732,10 +733,48 @@ def test_a_file_that_is_no_checkpoint_is_left_alone(
     add_notes(config, 1)
     file = tmp_path / "mine.json"
     file.write_text(content)
-    answer = cli("migrate", f"{SHOP}:Notes", "--yes", "--checkpoint", str(file))
-    assert answer.code == ExitCode.USAGE
-    assert "mine.json" in answer.err
-    assert file.read_text() == content
+    for more in ([], ["--resume"], ["--restart"]):
+        answer = cli("migrate", f"{SHOP}:Notes", "--yes", "--checkpoint", str(file), *more)
+        assert answer.code == ExitCode.USAGE
+        assert "mine.json" in answer.err
+        assert file.read_text() == content
+
+
+@pytest.mark.parametrize(
+    ("written", "instead"),
+    [
+        ('"offset": 7', '"offset": "7"'),
+        ('"offset": 7', '"offset": -7'),
+        ('"x"', '"y"'),
+        ('"state": {', '"state": {"z": 1, '),
+    ],
+)
+def test_a_checkpoint_that_was_changed_is_not_gone_on_with(tmp_path: Path, written: str, instead: str) -> None:
+    checkpoint = CheckpointFile(tmp_path / "there", {"command": "x"})
+    checkpoint.write({"offset": 7, "files": [["a", 1]], "rate": 1.5})
+    text = checkpoint.path.read_text()
+    assert checkpoint.begin(resume=True, restart=False) == {"offset": 7, "files": [["a", 1]], "rate": 1.5}
+    checkpoint.path.write_text(text.replace(written, instead))
+    assert checkpoint.path.read_text() != text
+    with pytest.raises(CommandError, match=r"was changed.* --restart begins anew") as refused:
+        checkpoint.begin(resume=True, restart=False)
+    assert refused.value.code is ExitCode.USAGE
+    assert checkpoint.begin(resume=False, restart=True) is None
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(28, "No space left on device"), RuntimeError("a model's own"), KeyboardInterrupt()]
+)
+def test_whatever_ends_it_how_to_go_on_is_said(
+    tmp_path: Path, error: BaseException, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint = CheckpointFile(tmp_path / "there", {"command": "x"})
+    for is_there in (False, True):
+        if is_there:
+            checkpoint.write({})
+        with pytest.raises(type(error)), checkpoint.explained():
+            raise error
+        assert ("the same command with --resume goes on there" in capsys.readouterr().err) == is_there
 
 
 @pytest.mark.parametrize(

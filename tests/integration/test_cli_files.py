@@ -460,11 +460,13 @@ def test_a_line_without_an_end_is_one_refused_row(cli: CommandLine) -> None:
         (("export", THINGS, "--to", "there.jsonl"), "there already"),
         (("export", THINGS, "--to", "folder"), "there already"),
         (("export", THINGS, "--to", "-", "--resume"), "no checkpoint"),
-        (("export", THINGS, "--to", "no/folder/x.jsonl"), "cannot be written"),
+        (("export", THINGS, "--to", "no/folder/x.jsonl"), "no folder no/folder"),
         (("import", THINGS, "--from", "missing.jsonl"), "no file missing.jsonl"),
         (("import", THINGS, "--from", "folder"), "manifest-summary.json"),
         (("import", THINGS, "--from", "there.jsonl", "--resume", "--restart"), "opposites"),
         (("import", THINGS, "--from", "there.jsonl", "--rejected", "folder/../there.jsonl"), "name another one"),
+        (("import", THINGS, "--from", "there.jsonl", "--rejected", "/dev/null"), "is no file"),
+        (("import", THINGS, "--from", "there.jsonl", "--rejected", "folder"), "is no file"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_done(
