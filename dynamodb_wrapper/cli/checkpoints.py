@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sys
+import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from dynamodb_wrapper.cli.failures import CommandError, ExitCode, say
 from dynamodb_wrapper.exceptions import InvalidCursorError
@@ -91,25 +94,42 @@ class CheckpointFile:
 
     @contextmanager
     def explained(self) -> Iterator[None]:
-        """Say how to go on when the block is ended before it is done.
+        """Keep other runs away while the block runs, and say how to go on when it is ended before it is done.
 
         Raises:
-            CommandError: What the file says is of no use to the work.
+            CommandError: Another run is at work; or what the file says is of no use to the work.
         """
+        with self._held():
+            try:
+                yield
+            except InvalidCursorError as error:
+                raise CommandError(f"{self.path} is of no use, --restart begins anew: {error.message}") from error
+            except BaseException:  # Ctrl-C, a full disk, a model's own error: each can be mended
+                if self.path.exists():
+                    say(f"what is done is noted in {self.path}; the same command with --resume goes on there")
+                raise
+
+    @contextmanager
+    def _held(self) -> Iterator[None]:
+        """Keep others away from the work while the block runs; the system does so, so a kill leaves nothing locked."""
+        place = Path(f"{self.path}.lock")
         try:
-            yield
-        except InvalidCursorError as error:
-            raise CommandError(f"{self.path} is of no use, --restart begins anew: {error.message}") from error
-        except BaseException:  # Ctrl-C, a full disk, a model's own error: each can be mended
-            if self.path.exists():
-                say(f"what is done is noted in {self.path}; the same command with --resume goes on there")
-            raise
+            file = place.open("wb")
+        except OSError as error:
+            raise self._unwritable(error) from error
+        with file:
+            if not _is_locked(file, place):
+                raise CommandError(f"another run is at work with {self.path}; nothing was done")
+            try:
+                yield
+            finally:
+                with suppress(OSError):
+                    place.unlink()
 
     def _check_place(self) -> None:
         """Make sure, before anything is done, that the file can be written."""
         try:
-            self._beside.touch()
-            self._beside.unlink()
+            tempfile.TemporaryFile(dir=self.path.parent).close()
         except OSError as error:
             raise self._unwritable(error) from error
 
@@ -127,3 +147,18 @@ def _digest(work: Mapping[str, object], state: Mapping[str, object]) -> str:
     """Return what tells that nobody else has written a file: what it says is not looked at again."""
     content = json.dumps([_FORM, dict(work), dict(state)], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()
+
+
+def _is_locked(file: IO[bytes], place: Path) -> bool:
+    """Lock a file until it is closed, and return whether nobody else has it; True where the system has no locks."""
+    if sys.platform == "win32":
+        return True
+    import fcntl
+
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return os.path.samestat(os.fstat(file.fileno()), place.stat())
+    except (BlockingIOError, FileNotFoundError):  # or it was deleted just now, by who had it
+        return False
+    except OSError:
+        return True

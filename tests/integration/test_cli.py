@@ -762,6 +762,22 @@ def test_a_checkpoint_that_was_changed_is_not_gone_on_with(tmp_path: Path, writt
     assert checkpoint.begin(resume=False, restart=True) is None
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such locks")
+def test_two_runs_are_kept_apart(tmp_path: Path) -> None:
+    checkpoint = CheckpointFile(tmp_path / "there", {"command": "x"})
+    again = CheckpointFile(checkpoint.path, checkpoint.work)
+    (tmp_path / "there.lock").touch()  # of a run that was killed
+    with checkpoint.explained():
+        with pytest.raises(CommandError, match="another run is at work") as refused, again.explained():
+            pass
+        assert refused.value.code is ExitCode.USAGE
+        with pytest.raises(CommandError, match="another run"), again.explained():
+            pass
+    with again.explained():
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     "error", [OSError(28, "No space left on device"), RuntimeError("a model's own"), KeyboardInterrupt()]
 )
@@ -819,6 +835,8 @@ def test_a_policy_of_several_repositories(cli: CommandLine, server: Server) -> N
     keys = json.loads(cli("iam-policy", names[0], "--leading-key", "T#1#*", "--admin").out)
     assert keys["Statement"][0]["Condition"]["ForAllValues:StringLike"] == {"dynamodb:LeadingKeys": ["T#1#*"]}
     assert cli("iam-policy", names[0], "--leading-key", "*").code == ExitCode.USAGE
+    assert cli("iam-policy", names[0], "--account", "12345").code == ExitCode.USAGE
+    assert cli("iam-policy", names[0], "--partition", "mars").code == ExitCode.USAGE
 
 
 def test_templates(cli: CommandLine, server: Server) -> None:
@@ -918,6 +936,7 @@ def test_watching_goes_on_when_dynamodb_does_not_answer_for_a_while(
         ["list", "--hours", "1e300"],
         ["list", "--limit", "0"],
         ["watch", "r1", "--every", "0"],
+        ["watch", "r1", "--every", "inf"],
         ["watch"],
     ],
 )

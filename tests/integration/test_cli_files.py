@@ -198,7 +198,7 @@ def test_a_pipe_is_read_once(cli: CommandLine, form: str) -> None:
 
 def test_progress_is_drawn_where_there_is_a_terminal(cli: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
     filled(cli, 20)
-    assert cli.run("export", THINGS, "--to", "quiet.jsonl").stderr == ""
+    assert cli.run("export", THINGS, "--to", "quiet.jsonl", "--rate", "inf").stderr == ""
     monkeypatch.setenv("FORCE_COLOR", "1")
     drawn = cli.run("export", THINGS, "--to", "things.jsonl").stderr
     assert "things" in drawn
