@@ -669,6 +669,14 @@ def test_with_yes_everything_is_rewritten_and_no_checkpoint_is_left(cli: Command
     assert cli("migrate", f"{SHOP}:Notes", "--yes", "--json").lines[0]["current"] == 5
 
 
+def test_the_progress_of_a_migration_is_drawn(
+    cli: CommandLine, config: DynamoDBConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_notes(config, 3)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert "3 items, 3 rewritten, 0 failed" in cli("migrate", f"{SHOP}:Notes", "--yes").err
+
+
 def test_items_that_cannot_be_migrated_end_with_1(cli: CommandLine, config: DynamoDBConfig) -> None:
     notes = add_notes(config, 3)
     notes.table.put_item(Item={"id": "wrong", "text": "bad", "schema_version": 1})

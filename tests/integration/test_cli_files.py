@@ -250,6 +250,13 @@ def folder_of(path: Path, files: dict[str, list[Any]], **summary: Any) -> None:
     (path / "manifest-summary.json").write_text(json.dumps({**whole, **summary}))
 
 
+def test_the_folder_that_we_are_in_is_imported(cli: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    filled(cli, 3)
+    cli.ok("export", THINGS, "--to", "backup", "--format", "s3-export")
+    monkeypatch.chdir("backup")
+    assert cli.ok("import", THINGS, "--from", ".")["items"] == 3
+
+
 def test_a_folder_of_aws_is_imported(cli: CommandLine) -> None:
     table = cli.raw_table()
     stored: list[Any] = [{"pk": {"S": f"{number}"}, "n": {"N": f"{number}"}} for number in range(30)]
@@ -466,6 +473,11 @@ def test_a_line_without_an_end_is_one_refused_row(cli: CommandLine) -> None:
         (("import", THINGS, "--from", "there.jsonl", "--resume", "--restart"), "opposites"),
         (("import", THINGS, "--from", "there.jsonl", "--rejected", "folder/../there.jsonl"), "name another one"),
         (("import", THINGS, "--from", "there.jsonl", "--rejected", "/dev/null"), "is no file"),
+        (("import", THINGS, "--from", "there.jsonl", "--rejected", "x", "--checkpoint", "x"), "name another one"),
+        (("export", THINGS, "--to", "x.jsonl", "--checkpoint", "folder/../x.jsonl"), "name another one"),
+        (("export", THINGS, "--to", "x.jsonl", "--rejected", "x.jsonl.part"), "name another one"),
+        (("export", THINGS, "--to", "x.jsonl", "--rejected", "x.jsonl.checkpoint"), "name another one"),
+        (("export", THINGS, "--to", ""), "names no file"),
         (("import", THINGS, "--from", "there.jsonl", "--rejected", "folder"), "is no file"),
     ],
 )
