@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 import typer
 
 from dynamodb_wrapper.cli import configuration, health, items, migrate, policies, runs, tables, transfer
+from dynamodb_wrapper.cli.failures import boundary
 from dynamodb_wrapper.cli.invocation import connected, group, root, with_shared_options
 
 _CONTEXT = {"help_option_names": ["-h", "--help"]}
@@ -72,4 +73,11 @@ def run() -> None:
         sys.stdin, sys.stdout, sys.stderr = (each or nowhere for each in (sys.stdin, sys.stdout, sys.stderr))
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal without a letter still shows the others
-    app(prog_name="dynamodb-wrapper")
+    try:
+        with boundary():  # --help and --version are answers of no command
+            try:
+                app(prog_name="dynamodb-wrapper")
+            finally:
+                sys.stdout.flush()
+    except typer.Exit as ended:
+        sys.exit(ended.exit_code)

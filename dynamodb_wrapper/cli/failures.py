@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from enum import IntEnum
+from typing import TextIO
 
 import typer
 
@@ -88,10 +89,10 @@ def boundary() -> Iterator[None]:
     except (KeyboardInterrupt, typer.Abort) as error:
         raise _ended("stopped", ExitCode.INTERRUPTED) from error
     except BrokenPipeError as error:
-        _abandon_output()
+        _abandon(sys.stdout)
         raise typer.Exit(ExitCode.BROKEN_PIPE) from error
     except OSError as error:
-        _abandon_output()
+        _abandon(sys.stdout)
         raise _ended(f"cannot read or write: {error}", ExitCode.OUTPUT) from error
     except typer.Exit:
         raise
@@ -103,10 +104,10 @@ def boundary() -> Iterator[None]:
         raise _ended(text, ExitCode.BUG) from error
 
 
-def _abandon_output() -> None:
+def _abandon(stream: TextIO) -> None:
     """Send what is still to be written nowhere: Python writes it when it ends, and would complain."""
-    with suppress(OSError, ValueError):  # a stdout that is no file has no number
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    with suppress(OSError, ValueError):  # a stream that is no file has no number
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _said(error: DynamoDBWrapperError) -> str:
@@ -123,8 +124,11 @@ def _ended(message: str, code: ExitCode) -> typer.Exit:
 
 
 def say(message: str) -> None:
-    """Write one line to stderr, whatever stands in the message."""
-    print(one_line(message), file=sys.stderr, flush=True)  # noqa: T201 - this is where the command line talks
+    """Write one line to stderr, whatever stands in the message; where it cannot be written, the exit code says it."""
+    try:
+        print(one_line(message), file=sys.stderr, flush=True)  # noqa: T201 - this is where the command line talks
+    except OSError:
+        _abandon(sys.stderr)
 
 
 def one_line(text: str) -> str:

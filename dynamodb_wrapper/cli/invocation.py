@@ -183,7 +183,8 @@ def root(
 ) -> None:
     """Look at, manage and move what your repositories keep in Amazon DynamoDB."""
     if version:
-        sys.stdout.write(f"{dynamodb_wrapper.__version__}\n")
+        with boundary():
+            sys.stdout.write(f"{dynamodb_wrapper.__version__}\n")
         raise typer.Exit(ExitCode.OK)
     context.obj = shared_options(**shared)
     if context.invoked_subcommand is None and (text := context.get_help()):  # with rich, it is printed already

@@ -12,13 +12,11 @@ from typing import Annotated, Any
 import typer
 
 from dynamodb_wrapper.cli.checkpoints import CheckpointFile
-from dynamodb_wrapper.cli.failures import CommandError, ExitCode
+from dynamodb_wrapper.cli.failures import ExitCode
 from dynamodb_wrapper.cli.invocation import Invocation, RepositoryName
 from dynamodb_wrapper.cli.output import shown
 from dynamodb_wrapper.cli.progress import shown_progress
-from dynamodb_wrapper.operations import named_tables
 from dynamodb_wrapper.operations.migrations import MigrationReport
-from dynamodb_wrapper.transport import connection_for
 
 _COUNTS = ("scanned", "rewritten", "current", "newer", "gone", "failed", "read_units", "write_units")
 
@@ -53,12 +51,12 @@ def migrate(
     )
     job = _Job(file if yes else None, segments)
     job.begin(invocation, resume=resume, restart=restart)
-    size = connection_for(invocation.config).driver.run(named_tables.summary(items.table_name))
-    with job.explained(), shown_progress(items.table_name, total=size.items if size else None) as told:
+    with job.explained(), shown_progress(items.table_name) as told:
 
         def note(report: MigrationReport) -> None:
             counts = job.note(report)
-            told(counts["scanned"], f"items, {counts['rewritten']:,} rewritten, {counts['failed']:,} failed")
+            words = f"items, {counts['rewritten']:,} rewritten, {counts['failed']:,} failed"
+            told(report.evaluated, words, report.estimated_total)
 
         report = items.migrate(
             dry_run=not yes,
@@ -96,14 +94,11 @@ class _Job:
             CommandError: The file is not one of this work, cannot be written, or nobody said what to do about it.
         """
         state: Any = None if self.file is None else self.file.begin(resume=resume, restart=restart)
-        if state is None or self.file is None:
+        if state is None:
             return
-        try:
-            self.checkpoint, self.segments, self.before = state["checkpoint"], state["segments"], state["counts"]
-            noted, scanned = datetime.fromisoformat(state["noted_at"]), self.before["scanned"]
-        except (KeyError, TypeError, ValueError) as error:
-            raise CommandError(f"{self.file.path} is damaged: --restart begins anew") from error
-        invocation.output.say(f"going on after {scanned:,} items, as of {shown(invocation.in_users_zone(noted))}")
+        self.checkpoint, self.segments, self.before = state["checkpoint"], state["segments"], state["counts"]
+        noted = invocation.in_users_zone(datetime.fromisoformat(state["noted_at"]))
+        invocation.output.say(f"going on after {self.before['scanned']:,} items, as of {shown(noted)}")
 
     def note(self, report: MigrationReport) -> dict[str, Any]:
         """Note what a report says, and return the counts over all calls."""

@@ -23,6 +23,18 @@ _UNBOUNDED = 100_000
 """Columns of what is no terminal: nothing is cut off where nothing has a width."""
 
 
+class _Console(Console):
+    """What draws, and leaves it to the command line how a process ends that nobody reads from."""
+
+    def on_broken_pipe(self) -> None:
+        """Raise the error, instead of ending the process with 1.
+
+        Raises:
+            BrokenPipeError: Always.
+        """
+        raise BrokenPipeError
+
+
 @dataclass(frozen=True, slots=True)
 class Output:
     """Where a command's answer goes.
@@ -103,8 +115,8 @@ def record_lines(values: Mapping[str, object]) -> str:
 
 def console(*, stderr: bool = False) -> Console:
     """Return what draws on stdout or stderr as they are now; NO_COLOR is heeded."""
-    drawn = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
-    return drawn if drawn.is_terminal else Console(stderr=stderr, highlight=False, width=_UNBOUNDED)
+    drawn = _Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+    return drawn if drawn.is_terminal else _Console(stderr=stderr, highlight=False, width=_UNBOUNDED)
 
 
 def to_json(value: object, *, indent: int | None = None) -> str:

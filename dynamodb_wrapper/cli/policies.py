@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import Annotated
 
 import typer
 
+from dynamodb_wrapper.cli.failures import CommandError
 from dynamodb_wrapper.cli.invocation import Invocation, RepositoryNames
 from dynamodb_wrapper.repositories import cloudformation_template, iam_policy, terraform_configuration
 
@@ -37,6 +39,10 @@ def policy(
 
     The region is that of --region, of the environment, or any.
     """
+    if not re.fullmatch(r"[0-9]{12}|\*", account):
+        raise CommandError(f"--account is a number of 12 digits; not {account!r}")
+    if not re.fullmatch(r"aws(-[a-z]+)*", partition):
+        raise CommandError(f"--partition is aws, aws-cn or aws-us-gov; not {partition!r}")
     invocation.output.document(
         iam_policy(
             *invocation.declared(repositories),

@@ -9,17 +9,16 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from dynamodb_wrapper.cli.output import console
 
-Told = Callable[[float, str], None]
-"""Is told how much is done, and a few words about it."""
+Told = Callable[[float, str, float | None], None]
+"""Is told how much is done, a few words about it, and about how much there is to do; None where that is not known."""
 
 
 @contextmanager
-def shown_progress(about: str, *, total: float | None) -> Iterator[Told]:
+def shown_progress(about: str) -> Iterator[Told]:
     """Show a bar while the block runs; it is gone at the end, also of a block that fails.
 
     Args:
         about: What is being done.
-        total: About how much there is to do; None or 0 where that is not known.
     """
     if not console(stderr=True).is_terminal:
         yield _untold
@@ -33,14 +32,14 @@ def shown_progress(about: str, *, total: float | None) -> Iterator[Told]:
         transient=True,
     )
     with bar:
-        task = bar.add_task(about, total=total or None, words="")
+        task = bar.add_task(about, total=None, words="")
 
-        def told(done: float, words: str) -> None:
+        def told(done: float, words: str, total: float | None) -> None:
             # What DynamoDB says of a table's size is up to six hours old.
             bar.update(task, completed=done, total=max(done, total) if total else None, words=words)
 
         yield told
 
 
-def _untold(done: float, words: str) -> None:
+def _untold(done: float, words: str, total: float | None) -> None:
     """Show nothing: there is no terminal."""

@@ -82,7 +82,7 @@ def watch(
     invocation: Invocation,
     run_id: RunId,
     *,
-    every: Annotated[float, typer.Option(help="Seconds between two looks.", min=0.1)] = 2.0,
+    every: Annotated[float, typer.Option(help="Seconds between two looks.", min=0.1, max=86_400.0)] = 2.0,
 ) -> None:
     """Show a run as it goes, until it ends; exit code 1 if it did not end well.
 

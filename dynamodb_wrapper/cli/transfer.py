@@ -82,11 +82,14 @@ def export(
     form = format_of(to, form)
     rows = kept.rows(form, lossy=lossy)
     work = kept.work("export", to=str(to.absolute()), format=form, segments=segments, lossy=lossy)
+    if not to.name or not to.parent.is_dir():
+        raise CommandError(f"there is no folder {to.parent}" if to.name else f"--to {to} names no file")
     place = None if to == STANDARD else CheckpointFile(checkpoint or to.with_name(f"{to.name}.checkpoint"), work)
+    _check_apart(to, place, rejected)
     state = _begun(place, resume=resume, restart=restart)
     if state is None and to != STANDARD and to.exists():
         _make_room(to, overwrite=overwrite)
-    refused = _rejects(rejected, max_rejected, besides=to)
+    refused = _rejects(rejected, max_rejected)
     job = Export(
         connection_for(invocation.config).driver,
         kept.entity,
@@ -143,12 +146,14 @@ def import_(
     identity = given.identity()
     work = kept.work("import", file=identity, format=form, create_only=create_only)
     table_name = kept.entity.table_name.replace(":", "_").replace("/", "_")  # it may be an ARN
-    beside = source.with_name(f"{source.name}.{table_name}.checkpoint")
+    named = source if source.name else source.resolve()  # the folder that we are in
+    beside = named.with_name(f"{named.name}.{table_name}.checkpoint")
     place = None if identity is None or dry_run else CheckpointFile(checkpoint or beside, work)
+    _check_apart(source, place, rejected)
     state = _begun(place, resume=resume, restart=restart)
     if isinstance(given, FolderInput):
         given.verify()
-    refused = _rejects(rejected, max_rejected, besides=source)
+    refused = _rejects(rejected, max_rejected)
     job = Import(
         connection_for(invocation.config).driver,
         kept.entity,
@@ -206,9 +211,19 @@ def _make_room(to: Path, *, overwrite: bool) -> None:
         raise CommandError(f"{to} is there already: say --overwrite to replace it")
 
 
-def _rejects(path: Path | None, at_most: int | None, *, besides: Path) -> Rejects:
-    if path is not None and path.resolve() == besides.resolve():
-        raise CommandError(f"--rejected is {path}, which is the file that is read or written; name another one")
+def _check_apart(file: Path, place: CheckpointFile | None, rejected: Path | None) -> None:
+    """Make sure that no file is two things: one would be written over, or deleted, for the other."""
+    checkpoint = None if place is None else place.path
+    used = {each.resolve() for each in (file, Path(f"{file}.part"), Path(f"{file}.new"))}
+    for option, path in (("--checkpoint", checkpoint), ("--rejected", rejected)):
+        if path is not None and path.resolve() in used:
+            raise CommandError(f"{option} is {path}, which is a file that this command uses; name another one")
+        used |= {Path(f"{checkpoint}{end}").resolve() for end in ("", ".new", ".lock", ".keys")}
+
+
+def _rejects(path: Path | None, at_most: int | None) -> Rejects:
+    if path is not None and path.exists() and not path.is_file():
+        raise CommandError(f"--rejected is {path}, which is no file, and cannot be gone on with; name another one")
     return Rejects(path, at_most=at_most)
 
 
@@ -217,8 +232,8 @@ def _told(
     place: CheckpointFile | None, about: str, total: int | None, words: Callable[[Moved], tuple[int, str]]
 ) -> Iterator[Callable[[Moved], None]]:
     """Show how far it has come, and say how to go on when it is ended before it is done."""
-    with nullcontext() if place is None else place.explained(), shown_progress(about, total=total) as told:
-        yield lambda moved: told(*words(moved))
+    with nullcontext() if place is None else place.explained(), shown_progress(about) as told:
+        yield lambda moved: told(*words(moved), total)
 
 
 def _tell(invocation: Invocation, summary: Mapping[str, object], *, to_stdout: bool = True) -> None:

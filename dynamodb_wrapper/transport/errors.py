@@ -23,7 +23,7 @@ from dynamodb_wrapper.exceptions import (
     error_class_for,
 )
 from dynamodb_wrapper.operations.effects import Call
-from dynamodb_wrapper.transport.failures import Hint, Verdict, context_of, hinted, table_of
+from dynamodb_wrapper.transport.failures import BAD_KEYS, Hint, Verdict, context_of, hinted, table_of
 
 if TYPE_CHECKING:
     from botocore.exceptions import BotoCoreError, ClientError
@@ -154,6 +154,8 @@ def from_botocore(error: BotoCoreError, call: Call | None, endpoint: Endpoint) -
     if "NoRegionError" in names:
         message = "no AWS region is known: set AWS_REGION or pass region_name"
         return ValidationError(message, {"region_name": "missing"}, error, context=context)
+    if "Invalid header value" in str(error):  # http.client shows the value, and only credentials can be such
+        return CredentialsError(BAD_KEYS, None, context)
     if "HTTPClientError" in names or "ConnectionError" in names:
         return _unanswered(error, names, context, endpoint)
     if {"ValidationError", "ParamValidationError", "EndpointProviderError", "BaseEndpointResolverError"} & set(names):

@@ -15,6 +15,8 @@ from dynamodb_wrapper.operations.effects import Call
 
 E = TypeVar("E", bound=BaseException)
 
+BAD_KEYS = "the AWS access key or session token has characters that no key has, such as a line break"
+
 
 class Verdict(Enum):
     """What a failed attempt says about sending the same request again."""

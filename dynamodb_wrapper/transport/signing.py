@@ -13,6 +13,7 @@ from hashlib import sha256
 from typing import Protocol
 
 from dynamodb_wrapper.exceptions import CredentialsError
+from dynamodb_wrapper.transport.failures import BAD_KEYS
 from dynamodb_wrapper.transport.http import CONTENT_TYPE
 
 _ALGORITHM = "AWS4-HMAC-SHA256"
@@ -90,8 +91,7 @@ class Signer:
 
     def _new_day(self, date: str, keys: Keys) -> _Day:
         if not _HEADER_TEXT.fullmatch(f"{keys.access_key}{keys.token or ''}"):
-            message = "the AWS access key or session token has characters that no key has, such as a line break"
-            raise CredentialsError(message)
+            raise CredentialsError(BAD_KEYS)
         key = f"AWS4{keys.secret_key}".encode()
         for part in (date, self._region, self._service, "aws4_request"):
             key = hmac.digest(key, part.encode(), "sha256")

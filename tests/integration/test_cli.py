@@ -34,7 +34,8 @@ from dynamodb_wrapper import (
     __version__,
 )
 from dynamodb_wrapper.cli import failures, main, output
-from dynamodb_wrapper.cli.failures import ExitCode
+from dynamodb_wrapper.cli.checkpoints import CheckpointFile
+from dynamodb_wrapper.cli.failures import CommandError, ExitCode
 from dynamodb_wrapper.transport import drop_embedded, reset_connection
 from tests.integration.cli_shop import MONDAY, Address, Order, Orders, Readings, Status, Tickets, add_notes
 from tests.integration.command_line import ROOT, SHOP, CommandLine
@@ -668,6 +669,14 @@ def test_with_yes_everything_is_rewritten_and_no_checkpoint_is_left(cli: Command
     assert cli("migrate", f"{SHOP}:Notes", "--yes", "--json").lines[0]["current"] == 5
 
 
+def test_the_progress_of_a_migration_is_drawn(
+    cli: CommandLine, config: DynamoDBConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_notes(config, 3)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert "3 items, 3 rewritten, 0 failed" in cli("migrate", f"{SHOP}:Notes", "--yes").err
+
+
 def test_items_that_cannot_be_migrated_end_with_1(cli: CommandLine, config: DynamoDBConfig) -> None:
     notes = add_notes(config, 3)
     notes.table.put_item(Item={"id": "wrong", "text": "bad", "schema_version": 1})
@@ -732,10 +741,64 @@ def test_a_file_that_is_no_checkpoint_is_left_alone(
     add_notes(config, 1)
     file = tmp_path / "mine.json"
     file.write_text(content)
-    answer = cli("migrate", f"{SHOP}:Notes", "--yes", "--checkpoint", str(file))
-    assert answer.code == ExitCode.USAGE
-    assert "mine.json" in answer.err
-    assert file.read_text() == content
+    for more in ([], ["--resume"], ["--restart"]):
+        answer = cli("migrate", f"{SHOP}:Notes", "--yes", "--checkpoint", str(file), *more)
+        assert answer.code == ExitCode.USAGE
+        assert "mine.json" in answer.err
+        assert file.read_text() == content
+
+
+@pytest.mark.parametrize(
+    ("written", "instead"),
+    [
+        ('"offset": 7', '"offset": "7"'),
+        ('"offset": 7', '"offset": -7'),
+        ('"x"', '"y"'),
+        ('"state": {', '"state": {"z": 1, '),
+    ],
+)
+def test_a_checkpoint_that_was_changed_is_not_gone_on_with(tmp_path: Path, written: str, instead: str) -> None:
+    checkpoint = CheckpointFile(tmp_path / "there", {"command": "x"})
+    checkpoint.write({"offset": 7, "files": [["a", 1]], "rate": 1.5})
+    text = checkpoint.path.read_text()
+    assert checkpoint.begin(resume=True, restart=False) == {"offset": 7, "files": [["a", 1]], "rate": 1.5}
+    checkpoint.path.write_text(text.replace(written, instead))
+    assert checkpoint.path.read_text() != text
+    with pytest.raises(CommandError, match=r"was changed.* --restart begins anew") as refused:
+        checkpoint.begin(resume=True, restart=False)
+    assert refused.value.code is ExitCode.USAGE
+    assert checkpoint.begin(resume=False, restart=True) is None
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such locks")
+def test_two_runs_are_kept_apart(tmp_path: Path) -> None:
+    checkpoint = CheckpointFile(tmp_path / "there", {"command": "x"})
+    again = CheckpointFile(checkpoint.path, checkpoint.work)
+    (tmp_path / "there.lock").touch()  # of a run that was killed
+    with checkpoint.explained():
+        with pytest.raises(CommandError, match="another run is at work") as refused, again.explained():
+            pass
+        assert refused.value.code is ExitCode.USAGE
+        with pytest.raises(CommandError, match="another run"), again.explained():
+            pass
+    with again.explained():
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(28, "No space left on device"), RuntimeError("a model's own"), KeyboardInterrupt()]
+)
+def test_whatever_ends_it_how_to_go_on_is_said(
+    tmp_path: Path, error: BaseException, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint = CheckpointFile(tmp_path / "there", {"command": "x"})
+    for is_there in (False, True):
+        if is_there:
+            checkpoint.write({})
+        with pytest.raises(type(error)), checkpoint.explained():
+            raise error
+        assert ("the same command with --resume goes on there" in capsys.readouterr().err) == is_there
 
 
 @pytest.mark.parametrize(
@@ -780,6 +843,8 @@ def test_a_policy_of_several_repositories(cli: CommandLine, server: Server) -> N
     keys = json.loads(cli("iam-policy", names[0], "--leading-key", "T#1#*", "--admin").out)
     assert keys["Statement"][0]["Condition"]["ForAllValues:StringLike"] == {"dynamodb:LeadingKeys": ["T#1#*"]}
     assert cli("iam-policy", names[0], "--leading-key", "*").code == ExitCode.USAGE
+    assert cli("iam-policy", names[0], "--account", "12345").code == ExitCode.USAGE
+    assert cli("iam-policy", names[0], "--partition", "mars").code == ExitCode.USAGE
 
 
 def test_templates(cli: CommandLine, server: Server) -> None:
@@ -879,6 +944,7 @@ def test_watching_goes_on_when_dynamodb_does_not_answer_for_a_while(
         ["list", "--hours", "1e300"],
         ["list", "--limit", "0"],
         ["watch", "r1", "--every", "0"],
+        ["watch", "r1", "--every", "inf"],
         ["watch"],
     ],
 )

@@ -198,7 +198,7 @@ def test_a_pipe_is_read_once(cli: CommandLine, form: str) -> None:
 
 def test_progress_is_drawn_where_there_is_a_terminal(cli: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
     filled(cli, 20)
-    assert cli.run("export", THINGS, "--to", "quiet.jsonl").stderr == ""
+    assert cli.run("export", THINGS, "--to", "quiet.jsonl", "--rate", "inf").stderr == ""
     monkeypatch.setenv("FORCE_COLOR", "1")
     drawn = cli.run("export", THINGS, "--to", "things.jsonl").stderr
     assert "things" in drawn
@@ -248,6 +248,13 @@ def folder_of(path: Path, files: dict[str, list[Any]], **summary: Any) -> None:
     count = sum(map(len, files.values()))
     whole = {"version": "2020-06-30", "itemCount": count, "outputFormat": "DYNAMODB_JSON", "exportType": "FULL_EXPORT"}
     (path / "manifest-summary.json").write_text(json.dumps({**whole, **summary}))
+
+
+def test_the_folder_that_we_are_in_is_imported(cli: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    filled(cli, 3)
+    cli.ok("export", THINGS, "--to", "backup", "--format", "s3-export")
+    monkeypatch.chdir("backup")
+    assert cli.ok("import", THINGS, "--from", ".")["items"] == 3
 
 
 def test_a_folder_of_aws_is_imported(cli: CommandLine) -> None:
@@ -361,7 +368,8 @@ def test_too_many_refused_rows_stop_it_where_it_can_go_on(cli: CommandLine) -> N
     Path("in.jsonl").write_text("\n".join(rows))
     command = ("import", "--table", table, "--from", "in.jsonl", "--rejected", "bad.jsonl", "--max-rejected")
     result = cli.run(*command, 3)
-    assert (result.exit_code, "--max-rejected is 3" in result.stderr, "--resume" in result.stderr) == (1, True, True)
+    assert (result.exit_code, "--resume" in result.stderr) == (1, True)
+    assert "4 were refused, and --max-rejected is 3: line 1501 key 'pk'" in result.stderr
     assert 0 < len(cli.items(table)) < 2495
     assert cli.run(*command, 5).exit_code == 2, "there is a checkpoint, and neither --resume nor --restart"
     again = cli.run("--json", *command, 5, "--resume")
@@ -460,11 +468,18 @@ def test_a_line_without_an_end_is_one_refused_row(cli: CommandLine) -> None:
         (("export", THINGS, "--to", "there.jsonl"), "there already"),
         (("export", THINGS, "--to", "folder"), "there already"),
         (("export", THINGS, "--to", "-", "--resume"), "no checkpoint"),
-        (("export", THINGS, "--to", "no/folder/x.jsonl"), "cannot be written"),
+        (("export", THINGS, "--to", "no/folder/x.jsonl"), "no folder no/folder"),
         (("import", THINGS, "--from", "missing.jsonl"), "no file missing.jsonl"),
         (("import", THINGS, "--from", "folder"), "manifest-summary.json"),
         (("import", THINGS, "--from", "there.jsonl", "--resume", "--restart"), "opposites"),
         (("import", THINGS, "--from", "there.jsonl", "--rejected", "folder/../there.jsonl"), "name another one"),
+        (("import", THINGS, "--from", "there.jsonl", "--rejected", "/dev/null"), "is no file"),
+        (("import", THINGS, "--from", "there.jsonl", "--rejected", "x", "--checkpoint", "x"), "name another one"),
+        (("export", THINGS, "--to", "x.jsonl", "--checkpoint", "folder/../x.jsonl"), "name another one"),
+        (("export", THINGS, "--to", "x.jsonl", "--rejected", "x.jsonl.part"), "name another one"),
+        (("export", THINGS, "--to", "x.jsonl", "--rejected", "x.jsonl.checkpoint"), "name another one"),
+        (("export", THINGS, "--to", ""), "names no file"),
+        (("import", THINGS, "--from", "there.jsonl", "--rejected", "folder"), "is no file"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_done(

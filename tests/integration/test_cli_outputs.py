@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from dynamodb_wrapper.cli.failures import CommandError
+from dynamodb_wrapper.cli.failures import CommandError, ExitCode
+from dynamodb_wrapper.cli.files.importing import Keys
 from dynamodb_wrapper.cli.files.inputs import LinesInput, Place
 from dynamodb_wrapper.cli.files.outputs import FileOutput, Output
 from dynamodb_wrapper.cli.files.s3_layout import FolderInput, FolderOutput
@@ -108,3 +109,28 @@ def test_what_is_gone_or_shorter_is_not_gone_on_with(tmp_path: Path) -> None:
         FolderOutput(tmp_path / "folder", table=TABLE).begin(state)
     with pytest.raises(CommandError, match="cannot be made"):
         FolderOutput(tmp_path / "rows.part" / "folder", table=TABLE).begin(None)
+
+
+def test_a_full_disk_says_which_file_it_is(tmp_path: Path) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("there is no /dev/full here")
+    (tmp_path / "out.jsonl.part").symlink_to("/dev/full")
+    output = FileOutput(tmp_path / "out.jsonl")
+    output.begin(None)
+    output.write(b"row\n")
+    with pytest.raises(CommandError, match=r"out.jsonl.part cannot be written: No space left") as refused:
+        output.commit()
+    assert refused.value.code is ExitCode.OUTPUT
+    output.close()
+    output.discard()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_keys_that_cannot_be_read_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "in.jsonl.checkpoint.keys"
+    path.write_text("no database")
+    with pytest.raises(CommandError, match="is not a database; if you delete it") as refused:
+        Keys(path, is_new=False)
+    assert refused.value.code is ExitCode.OUTPUT
+    Keys(path, is_new=True).remove()
+    assert not path.exists()

@@ -64,6 +64,23 @@ class Started:
             check=False,
         )
 
+    def run_to(self, descriptor: int, *arguments: str) -> tuple[int, str]:
+        """Return how a command ended that writes to a descriptor, which is closed, and what it said on stderr."""
+        try:
+            done = subprocess.run(
+                process_of(*arguments),
+                env=self.environment,
+                cwd=self.folder,
+                stdout=descriptor,
+                stderr=subprocess.PIPE,
+                text=True,
+                timeout=SECONDS,
+                check=False,
+            )
+        finally:
+            os.close(descriptor)
+        return done.returncode, done.stderr.replace("a module may print\n", "")
+
     def begin(self, *arguments: str, **more: str) -> subprocess.Popen[str]:
         """Start a command."""
         return subprocess.Popen(
@@ -173,23 +190,41 @@ def test_a_reader_that_has_enough_is_no_error(started: Started, server: Server) 
     process.stderr.close()
 
 
-def test_an_answer_that_cannot_be_written_is_an_error(started: Started, server: Server) -> None:
+@pytest.mark.parametrize("command", [("get", f"{SHOP}:Orders", "c1", "1"), ("tables", "list"), ("--version",)])
+def test_a_reader_that_is_gone_is_told_by_the_exit_code(
+    started: Started, server: Server, command: tuple[str, ...]
+) -> None:
+    orders_on(server)
+    reader, writer = os.pipe()
+    os.close(reader)
+    assert started.run_to(writer, *command) == (ExitCode.BROKEN_PIPE, "")
+
+
+@pytest.mark.parametrize("command", [("tables", "list"), ("--version",), ("--help",)])
+def test_an_answer_that_cannot_be_written_is_an_error(
+    started: Started, server: Server, command: tuple[str, ...]
+) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("there is no /dev/full here")
     orders_on(server)
+    code, said = started.run_to(os.open("/dev/full", os.O_WRONLY), *command)
+    assert code == ExitCode.OUTPUT
+    assert "No space left" in said
+    assert len(said.splitlines()) == 1
+
+
+def test_a_message_that_cannot_be_written_changes_no_exit_code(started: Started) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("there is no /dev/full here")
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
-            process_of("tables", "list"),
+            process_of("tables", "diff", "no_module:Orders"),
             env=started.environment,
-            stdout=full,
-            stderr=subprocess.PIPE,
-            text=True,
+            stderr=full,
             timeout=SECONDS,
             check=False,
         )
-    assert done.returncode == ExitCode.OUTPUT
-    assert "No space left" in done.stderr
-    assert len(done.stderr.splitlines()) == 1
+    assert done.returncode == ExitCode.USAGE
 
 
 # --- terminals ------------------------------------------------------------------------------------------------------

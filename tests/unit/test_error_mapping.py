@@ -178,6 +178,13 @@ def test_errors_survive_pickling() -> None:
 URL = {"endpoint_url": "http://there"}
 
 
+def test_a_session_token_that_is_none_is_not_shown() -> None:
+    original = botocore_errors.HTTPClientError(error=ValueError("Invalid header value b'secret\\ntoken'"))
+    error = from_botocore(original, CALL, ENDPOINT)
+    assert type(error) is CredentialsError
+    assert "secret" not in f"{error} {error!r} {error.original_error}"
+
+
 @pytest.mark.parametrize(
     ("original", "verdict", "says"),
     [

@@ -169,4 +169,4 @@ class Export:
 
 def _page_size(rate: float | None, at_once: int) -> int | None:
     """Return how many items to read in a request: with a limit, what is read at a time is to be about a second's."""
-    return None if rate is None else max(1, min(_LARGEST_PAGE, int(2 * rate / at_once)))
+    return None if rate is None else int(max(1, min(_LARGEST_PAGE, 2 * rate / at_once)))

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 from dynamodb_wrapper.cli.checkpoints import CheckpointFile
-from dynamodb_wrapper.cli.failures import CommandError
+from dynamodb_wrapper.cli.failures import CommandError, ExitCode
 from dynamodb_wrapper.cli.files.inputs import Input, Place, Record
 from dynamodb_wrapper.cli.files.rejects import Rejects, reason_of, shown_row
 from dynamodb_wrapper.cli.files.rows import Rows
@@ -95,8 +95,8 @@ class Import:
         except BaseException:  # Ctrl-C too: what is done is written down, and the error goes on
             self._rejects.forget()
             if self.moved.rows:
-                self._note(keys)
-                keys.close()
+                with closing(keys):
+                    self._note(keys)
             else:
                 keys.remove()
             raise
@@ -234,23 +234,27 @@ class Keys:
         self.are_all = is_new or (path is not None and path.exists())
         if path is not None and is_new:
             path.unlink(missing_ok=True)
-        # Without a name, SQLite makes a temporary file of what does not fit into its cache.
-        self._database = sqlite3.connect("" if path is None else path)
-        self._database.execute("PRAGMA synchronous = OFF")
-        self._database.execute("CREATE TABLE IF NOT EXISTS seen (digest BLOB PRIMARY KEY) WITHOUT ROWID")
+        with self._writable():
+            # Without a name, SQLite makes a temporary file of what does not fit into its cache.
+            self._database = sqlite3.connect("" if path is None else path)
+            self._database.execute("PRAGMA synchronous = OFF")
+            self._database.execute("CREATE TABLE IF NOT EXISTS seen (digest BLOB PRIMARY KEY) WITHOUT ROWID")
 
     def add(self, keys: Iterable[Sequence[object]]) -> None:
         """Note keys; one that was seen is noted already."""
         digests = ((hashlib.blake2b(repr(key).encode(), digest_size=16).digest(),) for key in keys)
-        self._database.executemany("INSERT OR IGNORE INTO seen VALUES (?)", digests)
+        with self._writable():
+            self._database.executemany("INSERT OR IGNORE INTO seen VALUES (?)", digests)
 
     def count(self) -> int:
         """Return how many different ones there were."""
-        return int(self._database.execute("SELECT count(*) FROM seen").fetchone()[0])
+        with self._writable():
+            return int(self._database.execute("SELECT count(*) FROM seen").fetchone()[0])
 
     def commit(self) -> None:
         """Keep what was noted."""
-        self._database.commit()
+        with self._writable():
+            self._database.commit()
 
     def close(self) -> None:
         """Close the file."""
@@ -261,3 +265,19 @@ class Keys:
         self.close()
         if self._path is not None:
             self._path.unlink(missing_ok=True)
+
+    @contextmanager
+    def _writable(self) -> Iterator[None]:
+        """Say which file it is that cannot be used.
+
+        Raises:
+            CommandError: The disk is full, or the file is damaged.
+        """
+        try:
+            yield
+        except sqlite3.Error as error:
+            if self._path is None:
+                message = f"the temporary file of the keys cannot be written: {error}"
+            else:
+                message = f"{self._path} cannot be used: {error}; if you delete it, duplicates are not counted"
+            raise CommandError(message, ExitCode.OUTPUT) from error

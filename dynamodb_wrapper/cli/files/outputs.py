@@ -6,10 +6,11 @@ import os
 import sys
 import zlib
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, Protocol
 
-from dynamodb_wrapper.cli.failures import CommandError
+from dynamodb_wrapper.cli.failures import CommandError, ExitCode
 
 _GZIP = 31
 """What zlib calls the format of gzip."""
@@ -115,10 +116,8 @@ class GrowingFile:
         Raises:
             CommandError: The file cannot be written, or is not there or shorter.
         """
-        try:
+        with writable(self.path, ExitCode.USAGE):
             self._file = self.path.open("wb" if offset is None else "r+b")
-        except OSError as error:
-            raise CommandError(f"{self.path} cannot be written: {error.strerror}") from error
         if offset is None:
             return
         size = self._file.seek(0, os.SEEK_END)
@@ -131,26 +130,37 @@ class GrowingFile:
         self._file.seek(offset)
 
     def write(self, row: bytes) -> None:
-        """Write a row."""
+        """Write a row.
+
+        Raises:
+            CommandError: The disk is full, or fails.
+        """
         assert self._file is not None
         if self._packed and self._packer is None:
             self._packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP)
-        self._file.write(row if self._packer is None else self._packer.compress(row))
+        with writable(self.path):
+            self._file.write(row if self._packer is None else self._packer.compress(row))
 
     def commit(self) -> int:
-        """Bring all to the disk, and return how many bytes that is."""
+        """Bring all to the disk, and return how many bytes that is.
+
+        Raises:
+            CommandError: The disk is full, or fails.
+        """
         assert self._file is not None
-        if self._packer is not None:
-            self._file.write(self._packer.flush())
-            self._packer = None
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        with writable(self.path):
+            if self._packer is not None:
+                self._file.write(self._packer.flush())
+                self._packer = None
+            self._file.flush()
+            os.fsync(self._file.fileno())
         return self._file.tell()
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file; what is not committed may be lost, and is cut off in any case."""
         if self._file is not None:
-            self._file.close()
+            with suppress(OSError):
+                self._file.close()
             self._file = None
 
 
@@ -224,6 +234,19 @@ class FileOutput:
     def discard(self) -> None:
         """Delete what was written."""
         self._part.unlink(missing_ok=True)
+
+
+@contextmanager
+def writable(path: Path, code: ExitCode = ExitCode.OUTPUT) -> Iterator[None]:
+    """Say which file it is that cannot be written.
+
+    Raises:
+        CommandError: It cannot.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise CommandError(f"{path} cannot be written: {error.strerror or error}", code) from error
 
 
 def on_disk(path: Path) -> None:

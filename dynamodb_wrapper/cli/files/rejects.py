@@ -58,11 +58,12 @@ class Rejects:
             TooManyRefusedError: These are more than there may be.
         """
         self._held.append({**where, "reason": reason, "row": row})
+        told = " ".join((*(f"{name} {value}" for name, value in where.items()), reason))
         if len(self.first) < _SHOWN:
-            self.first.append(" ".join((*(f"{name} {value}" for name, value in where.items()), reason)))
+            self.first.append(told)
         if self._at_most is not None and self.count + len(self._held) > self._at_most:
             raise TooManyRefusedError(
-                f"{self.count + len(self._held):,} were refused, and --max-rejected is {self._at_most:,}"
+                f"{self.count + len(self._held):,} were refused, and --max-rejected is {self._at_most:,}: {told}"
             )
 
     def keep(self) -> None:
