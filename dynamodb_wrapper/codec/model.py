@@ -257,7 +257,7 @@ class ModelCodec(ItemPlaces[T]):
             data = self.shape.read(item)
         except (AttributeError, TypeError, ValueError, ArithmeticError) as error:
             reason = f"it has an attribute value that DynamoDB does not send ({error})"
-            raise ValidationError(f"a stored item is no valid {self.model_class.__name__}: {reason}") from error
+            raise StoredItemError(f"a stored item is no valid {self.model_class.__name__}: {reason}") from error
         for attribute, (member, value) in self._filled.items():
             if attribute not in item:
                 member.place(data, None if value is None else member.shape.read({"L": []}))
@@ -317,7 +317,7 @@ class ModelCodec(ItemPlaces[T]):
                 Other attributes are given as they are.
 
         Raises:
-            ValidationError: An attribute does not validate.
+            StoredItemError: An attribute does not validate.
         """
         whole = set(self.shape.by_name if names is None else names)
         values: dict[str, Any] = {}
