@@ -16,8 +16,8 @@ from dynamodb_wrapper.testing.clock import Clock
 from dynamodb_wrapper.testing.faults import Faults
 from dynamodb_wrapper.testing.requests import Requests, SentRequest
 from dynamodb_wrapper.testing.tables import Tables
-from dynamodb_wrapper.transport.connection import connections_made_by
 from dynamodb_wrapper.transport.embedded import drop_embedded
+from dynamodb_wrapper.transport.sharing import connections_made_by
 from dynamodb_wrapper.transport.surroundings import Attempt, SurroundedConnection, Surroundings
 
 _is_off_stage: ContextVar[bool] = ContextVar("dynamodb_wrapper_off_stage", default=False)

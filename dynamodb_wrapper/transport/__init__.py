@@ -12,7 +12,7 @@ from dynamodb_wrapper.utils.lazy import exported
 if TYPE_CHECKING:
     from dynamodb_wrapper.transport.async_driver import AsyncDriver
     from dynamodb_wrapper.transport.caching import Cache
-    from dynamodb_wrapper.transport.connection import Connection, connection_for
+    from dynamodb_wrapper.transport.connection import Connection
     from dynamodb_wrapper.transport.drivers import Lane, SyncDriver
     from dynamodb_wrapper.transport.embedded import drop_embedded
     from dynamodb_wrapper.transport.execution import Driver
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         get_s3_client,
     )
     from dynamodb_wrapper.transport.retry import RetryPolicy, RetryQuota, retried
+    from dynamodb_wrapper.transport.sharing import connection_for
     from dynamodb_wrapper.transport.singleton import (
         DynamoDBSingleton,
         configure,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
         register_tables,
         reset_connection,
     )
+
 else:
     __getattr__, __dir__ = exported(
         __name__,
@@ -48,7 +50,8 @@ else:
             """,
             "dynamodb_wrapper.transport.async_driver": "AsyncDriver",
             "dynamodb_wrapper.transport.caching": "Cache",
-            "dynamodb_wrapper.transport.connection": "Connection connection_for",
+            "dynamodb_wrapper.transport.connection": "Connection",
+            "dynamodb_wrapper.transport.sharing": "connection_for",
             "dynamodb_wrapper.transport.drivers": "Lane SyncDriver",
             "dynamodb_wrapper.transport.embedded": "drop_embedded",
             "dynamodb_wrapper.transport.execution": "Driver",

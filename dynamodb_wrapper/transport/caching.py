@@ -19,10 +19,10 @@ from dynamodb_wrapper.config import DynamoDBConfig
 from dynamodb_wrapper.exceptions import DeclarationError
 from dynamodb_wrapper.operations.effects import Flow
 from dynamodb_wrapper.operations.recalling import NO_ITEM, Bodies, CacheInfo, Kind, LedReading, LookedUp, Name
-from dynamodb_wrapper.transport.connection import connection_for
 from dynamodb_wrapper.transport.execution import LONGEST_JOIN_SECONDS
 from dynamodb_wrapper.transport.forks import ForkSafeLock, generation
 from dynamodb_wrapper.transport.invalidation import Changed, watch
+from dynamodb_wrapper.transport.sharing import connection_for
 
 WEIGHT_BYTES = 4096
 """As much of an answer counts as one item."""

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from dynamodb_wrapper.config import DynamoDBConfig
 from dynamodb_wrapper.exceptions import DynamoDBWrapperError, ValidationError
-from dynamodb_wrapper.transport.connection import Connection, connection_for, reset_connections
+from dynamodb_wrapper.transport.connection import Connection
 from dynamodb_wrapper.transport.forks import ForkSafeLock
 from dynamodb_wrapper.transport.health import HealthReport, not_asked
+from dynamodb_wrapper.transport.sharing import connection_for, reset_connections
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.service_resource import Table

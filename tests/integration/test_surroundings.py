@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from dynamodb_wrapper import AsyncBaseDynamoRepository, BaseDynamoRepository, ConnectionError, DynamoDBConfig
 from dynamodb_wrapper.testing import Stage
 from dynamodb_wrapper.transport import Connection, connection_for, reset_connection
-from dynamodb_wrapper.transport.connection import connections_made_by
+from dynamodb_wrapper.transport.sharing import connections_made_by
 from dynamodb_wrapper.transport.surroundings import SurroundedConnection
 from tests.servers import RunningServer, Server
 
