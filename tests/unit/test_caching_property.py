@@ -243,7 +243,11 @@ class Toy:
         self.kept[key] = (value, self.clock() + options[-1] / 1000 if "PX" in options else inf)
         return True
 
-    def close(self) -> None: ...
+    @property
+    def connection_pool(self) -> Toy:
+        return self
+
+    def disconnect(self, *, inuse_connections: bool) -> None: ...
 
     def pipeline(self, *, transaction: bool) -> Pipeline:
         assert not transaction
