@@ -233,7 +233,7 @@ def test_what_aws_refuses_has_a_class_of_its_own(
     refusing: Refusing, code: str, kind: type[DynamoDBWrapperError], advice: str
 ) -> None:
     refusing.answer = (code, "User is not authorized to perform this")
-    orders = Orders(configured(endpoint_url=refusing.url))
+    orders = Orders(configured(endpoint_url=refusing.url, timeout_seconds=20))
     model = order()
     for attempt in (lambda: orders.get("c1", "o1"), lambda: orders.create(model), lambda: orders.query("c1").all()):
         with pytest.raises(kind) as caught:
