@@ -24,6 +24,8 @@ from io import BufferedReader
 from typing import Any
 from urllib.parse import urlsplit
 
+from tests.timing import PATIENCE
+
 Body = dict[str, Any]
 
 _HOP_BY_HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "content-length", "x-amz-crc32"})
@@ -344,6 +346,6 @@ class Proxy:
 
 
 def _wait_until(is_so: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + PATIENCE
     while not is_so() and time.monotonic() < deadline:
         time.sleep(0.002)

@@ -7,7 +7,6 @@ import gc
 import multiprocessing
 import socket
 import threading
-import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, asynccontextmanager
 from contextvars import ContextVar
@@ -42,6 +41,7 @@ from dynamodb_wrapper.repositories import (
     transact_write,
 )
 from dynamodb_wrapper.transport import connection_for, drop_embedded, reset_connection
+from tests.timing import PATIENCE, in_time
 
 
 class Order(BaseModel):
@@ -372,7 +372,7 @@ def silent(request: pytest.FixtureRequest) -> Iterator[DynamoDBConfig]:
             region_name="us-east-1",
             aws_access_key_id="a",
             aws_secret_access_key="b",
-            timeout_seconds=1,
+            timeout_seconds=2 * PATIENCE,
             retries=0,
             transport=request.param,
         )
@@ -383,12 +383,10 @@ def test_a_time_limit_is_kept_where_no_answer_comes(silent: DynamoDBConfig) -> N
     async def main() -> None:
         orders = AsyncOrders(silent).with_options(timeout=0.3)
         await orders.health_check(timeout_seconds=0.1)  # the client is made
-        started = time.perf_counter()
-        with pytest.raises(DeadlineExceededError):
+        with in_time(), pytest.raises(DeadlineExceededError):
             await orders.get("c1", "o1")
-        with pytest.raises(WriteOutcomeUnknownError):
+        with in_time(), pytest.raises(WriteOutcomeUnknownError):
             await orders.put(order(1))
-        assert time.perf_counter() - started < 0.9
         report = await orders.health_report(timeout_seconds=0.1)
         assert not report.healthy
         assert not await orders.health_check(timeout_seconds=0.1)
@@ -402,11 +400,9 @@ def test_a_write_cancelled_on_its_way_is_unknown(silent: DynamoDBConfig) -> None
         await orders.health_check(timeout_seconds=0.1)
         task = asyncio.create_task(orders.put(order(1)))
         await asyncio.sleep(0.3)
-        started = time.perf_counter()
         task.cancel()
-        with pytest.raises(asyncio.CancelledError) as caught:
+        with in_time(), pytest.raises(asyncio.CancelledError) as caught:
             await task
-        assert time.perf_counter() - started < 0.2
         return caught.value.__notes__
 
     (note,) = asyncio.run(main())

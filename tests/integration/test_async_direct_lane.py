@@ -48,6 +48,7 @@ from tests.integration.test_direct_lane import (
     requests,
 )
 from tests.integration.test_direct_lane import secure as secure  # a fixture
+from tests.timing import PATIENCE, in_time
 
 PUT = Call("PutItem", {"TableName": "t", "Item": {"p": {"S": "x"}}}, key={"p": "x"})
 WHOLE = http(ITEM)
@@ -65,7 +66,7 @@ def pool_of(lane: AsyncDirectLane) -> AsyncPool:
 
 
 async def until(holds: Callable[[], object]) -> None:
-    end = time.monotonic() + 10
+    end = time.monotonic() + PATIENCE
     while not holds():
         assert time.monotonic() < end
         await asyncio.sleep(0.001)
@@ -368,17 +369,15 @@ def test_an_answer_before_the_request_has_gone_out(listen: Listen) -> None:
 @pytest.mark.parametrize("how", ["closes", "does nothing"])
 def test_a_peer_that_does_not_take_the_request(listen: Listen, how: str) -> None:
     go_on = threading.Event()
-    listener = listen(lambda accepted: accepted.recv(1000) if how == "closes" else go_on.wait(10))
+    listener = listen(lambda accepted: accepted.recv(1000) if how == "closes" else go_on.wait(2 * PATIENCE))
     large = Call("PutItem", {"TableName": "t", "Item": {"p": {"S": "x" * 20_000_000}}})
 
     async def main() -> None:
         lane = lane_of(connect(listener.url))
-        started = time.monotonic()
-        with pytest.raises(ConnectionError) as caught:
+        with in_time(), pytest.raises(ConnectionError) as caught:
             await lane.send(large, 1.0)
         assert hint_of(caught.value).verdict is Verdict.LOST
         assert isinstance(caught.value, DeadlineExceededError) is (how == "does nothing")
-        assert time.monotonic() - started < 3
         assert pool_of(lane)._open == 0
         go_on.set()
 
@@ -432,7 +431,7 @@ def test_the_time_is_for_the_whole_call(listen: Listen, piece: bytes) -> None:
         started = time.monotonic()
         with pytest.raises(DeadlineExceededError, match="no answer came within the") as caught:
             await lane.send(PUT, 0.6)
-        assert 0.5 < time.monotonic() - started < 4
+        assert time.monotonic() - started > 0.5
         assert hint_of(caught.value).verdict is Verdict.LOST
         assert caught.value.context == {"table_name": "t", "key": {"p": "x"}}
         with pytest.raises(DeadlineExceededError, match=r"no time was left|did not accept") as caught:
@@ -444,7 +443,7 @@ def test_the_time_is_for_the_whole_call(listen: Listen, piece: bytes) -> None:
 
 def test_a_limit_after_a_longer_one_and_a_longer_one_after_it(listen: Listen) -> None:
     """One timer serves the exchanges of a connection: it must hold for each of them."""
-    turns: list[float] = [0, 0.8, 0, 2]
+    turns: list[float] = [0, 4.0, 0, 2]
 
     def act(accepted: socket.socket) -> None:
         while accepted.recv(65536):
@@ -455,13 +454,11 @@ def test_a_limit_after_a_longer_one_and_a_longer_one_after_it(listen: Listen) ->
 
     async def main() -> None:
         lane = lane_of(connect(listener.url, timeout_seconds=30))
-        await lane.send(GET, 0.7)
+        await lane.send(GET, 3)
         await lane.send(GET, 20)  # longer than the timer that the last one has left behind
         await lane.send(GET)
-        started = time.monotonic()
-        with pytest.raises(DeadlineExceededError):
+        with pytest.raises(DeadlineExceededError):  # or the answer would come
             await lane.send(GET, 0.2)
-        assert time.monotonic() - started < 1.8
         assert len(listener.accepted) == 1
 
     asyncio.run(main())

@@ -49,6 +49,7 @@ from dynamodb_wrapper.transport import (
     register_tables,
     reset_connection,
 )
+from tests.timing import PATIENCE, in_time
 
 Script = bytes | Callable[[socket.socket], None]
 
@@ -519,11 +520,9 @@ def test_a_service_of_credentials_that_does_not_answer(server: CannedServer) -> 
 
 
 def test_no_answer_within_the_timeout(server: CannedServer) -> None:
-    server.script = [lambda _: time.sleep(1)]
-    started = time.monotonic()
-    with pytest.raises(ConnectionError, match=r"did not answer at http://127.* within 0.2 s"):
+    server.script = [silent]
+    with in_time(), pytest.raises(ConnectionError, match=r"did not answer at http://127.* within 0.2 s"):
         get(connection_for(config(server.url, timeout_seconds=0.2, retries=0)))
-    assert time.monotonic() - started < 1
 
 
 def test_a_closed_port_is_reported_with_its_address() -> None:
@@ -542,10 +541,8 @@ def test_an_unreachable_endpoint_is_given_up_within_the_connect_timeout() -> Non
             waiting.setblocking(False)
             waiting.connect_ex(full.getsockname())
         url = f"http://127.0.0.1:{full.getsockname()[1]}"
-        started = time.monotonic()
-        with pytest.raises(ConnectionError, match=r"within 0.2 s"):
+        with in_time(), pytest.raises(ConnectionError, match=r"within 0.2 s"):
             get(connection_for(config(url, connect_timeout_seconds=0.2, retries=0)))
-        assert time.monotonic() - started < 2
 
 
 # --- what cannot even be tried ---------------------------------------------------------------------------------------
@@ -595,11 +592,10 @@ def test_health(server: CannedServer) -> None:
 
 def test_health_of_a_server_that_never_answers() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        connection = connection_for(config(f"http://127.0.0.1:{silent.getsockname()[1]}", timeout_seconds=1))
+        connection = connection_for(config(f"http://127.0.0.1:{silent.getsockname()[1]}", timeout_seconds=2 * PATIENCE))
         assert isinstance(connection.client, object)
-        started = time.monotonic()
-        assert connection.health_check(timeout_seconds=0.2) is False
-        assert time.monotonic() - started < 0.9
+        with in_time():
+            assert connection.health_check(timeout_seconds=0.2) is False
     for thread in threading.enumerate():
         if thread.name == "dynamodb-attempt":
             thread.join(5)
@@ -728,7 +724,7 @@ def test_bad_arguments_of_the_default_configuration_are_refused() -> None:
 
 def silent(connection: socket.socket) -> None:
     """Never answer; the client hangs up."""
-    connection.settimeout(30)
+    connection.settimeout(3 * PATIENCE)
     with contextlib.suppress(OSError):
         while connection.recv(65536):
             pass
@@ -743,15 +739,14 @@ def settled() -> None:
 
 def test_a_call_is_over_when_its_time_is(server: CannedServer) -> None:
     server.script = [silent]
-    connection = connection_for(config(server.url, timeout_seconds=2, deadline_seconds=0.3))
+    connection = connection_for(config(server.url, timeout_seconds=2 * PATIENCE, deadline_seconds=0.3))
     _ = connection.client
-    started = time.monotonic()
-    with pytest.raises(DeadlineExceededError, match="no answer came within"):
+    with in_time(), pytest.raises(DeadlineExceededError, match="no answer came within"):
         get(connection)
-    with pytest.raises(WriteOutcomeUnknownError) as caught:
+    with in_time(), pytest.raises(WriteOutcomeUnknownError) as caught:
         increment(connection)
-    assert time.monotonic() - started < 1.9
     assert caught.value.key == {"p": "x"}
+    server.hang_up_all()
     settled()
 
 
@@ -759,17 +754,16 @@ def test_a_name_that_is_never_resolved_does_not_hold_a_call(monkeypatch: pytest.
     release = threading.Event()
 
     def resolve(*args: Any, **kwargs: Any) -> Any:
-        release.wait(30)
+        release.wait(2 * PATIENCE)
         raise socket.gaierror("no such host")
 
     connection = connection_for(config("http://dynamodb.example:8000", retries=0))
     _ = connection.client
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
-    started = time.monotonic()
-    with pytest.raises(DeadlineExceededError):
+    with in_time(), pytest.raises(DeadlineExceededError):
         connection.driver.limited(timeout=0.2).run(call("GetItem", {"TableName": "t", "Key": {"p": {"S": "x"}}}))
-    assert connection.health_check(timeout_seconds=0.2) is False
-    assert time.monotonic() - started < 5
+    with in_time():
+        assert connection.health_check(timeout_seconds=0.2) is False
     release.set()
     settled()
 
