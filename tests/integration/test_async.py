@@ -10,6 +10,7 @@ import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, asynccontextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
@@ -363,11 +364,28 @@ def test_a_scan_left_by_an_error_leaves_no_task(config: DynamoDBConfig) -> None:
 # --- limits, cancellation, observers, context -----------------------------------------------------------------------
 
 
-@pytest.fixture(params=["botocore", "direct"])
-def silent(request: pytest.FixtureRequest) -> Iterator[DynamoDBConfig]:
+@dataclass
+class Silent:
     """A server that takes requests and never answers."""
+
+    listener: socket.socket
+    config: DynamoDBConfig
+    kept: list[socket.socket] = field(default_factory=list)
+
+    def receive(self, text: bytes) -> None:
+        """Wait for a request with that text in it."""
+        self.listener.settimeout(PATIENCE)
+        while True:
+            connection, _ = self.listener.accept()
+            self.kept.append(connection)
+            if text in connection.recv(65536):
+                return
+
+
+@pytest.fixture(params=["botocore", "direct"])
+def silent(request: pytest.FixtureRequest) -> Iterator[Silent]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        yield DynamoDBConfig(
+        config = DynamoDBConfig(
             endpoint_url=f"http://127.0.0.1:{listener.getsockname()[1]}",
             region_name="us-east-1",
             aws_access_key_id="a",
@@ -376,13 +394,17 @@ def silent(request: pytest.FixtureRequest) -> Iterator[DynamoDBConfig]:
             retries=0,
             transport=request.param,
         )
+        _ = connection_for(config).client  # making it takes a while
+        silent = Silent(listener, config)
+        yield silent
+        for connection in silent.kept:
+            connection.close()
         reset_connection()
 
 
-def test_a_time_limit_is_kept_where_no_answer_comes(silent: DynamoDBConfig) -> None:
+def test_a_time_limit_is_kept_where_no_answer_comes(silent: Silent) -> None:
     async def main() -> None:
-        orders = AsyncOrders(silent).with_options(timeout=0.3)
-        await orders.health_check(timeout_seconds=0.1)  # the client is made
+        orders = AsyncOrders(silent.config).with_options(timeout=1)
         with in_time(), pytest.raises(DeadlineExceededError):
             await orders.get("c1", "o1")
         with in_time(), pytest.raises(WriteOutcomeUnknownError):
@@ -394,12 +416,10 @@ def test_a_time_limit_is_kept_where_no_answer_comes(silent: DynamoDBConfig) -> N
     asyncio.run(main())
 
 
-def test_a_write_cancelled_on_its_way_is_unknown(silent: DynamoDBConfig) -> None:
+def test_a_write_cancelled_on_its_way_is_unknown(silent: Silent) -> None:
     async def main() -> list[str]:
-        orders = AsyncOrders(silent)
-        await orders.health_check(timeout_seconds=0.1)
-        task = asyncio.create_task(orders.put(order(1)))
-        await asyncio.sleep(0.3)
+        task = asyncio.create_task(AsyncOrders(silent.config).put(order(1)))
+        await asyncio.to_thread(silent.receive, b"PutItem")
         task.cancel()
         with in_time(), pytest.raises(asyncio.CancelledError) as caught:
             await task

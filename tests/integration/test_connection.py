@@ -787,10 +787,10 @@ def test_a_write_that_waits_for_credentials_is_not_sent_after_its_time(server: C
 def test_an_outage_does_not_pile_up_threads(server: CannedServer) -> None:
     server.script = [silent]
     connection = connection_for(
-        config(server.url, max_pool_connections=2, timeout_seconds=2, retries=0, transport="botocore")
+        config(server.url, max_pool_connections=2, timeout_seconds=2 * PATIENCE, retries=0, transport="botocore")
     )
     _ = connection.client  # making it takes a while
-    hasty = connection.driver.limited(timeout=0.3)
+    hasty = connection.driver.limited(timeout=1)
     errors: list[DynamoDBWrapperError] = []
     before = threading.active_count()
     for _ in range(10):
@@ -802,6 +802,7 @@ def test_an_outage_does_not_pile_up_threads(server: CannedServer) -> None:
     assert threading.active_count() <= before + 4, "two of ours, and two of this server's"
     assert [type(error) for error in errors[:2]] == [WriteOutcomeUnknownError] * 2
     assert {type(error) for error in errors[2:]} == {ConnectionError}, "not sent, so not unknown"
+    server.hang_up_all()
     settled()
     server.script = [ok({})]
     patient = hasty.limited(timeout=20)
@@ -859,7 +860,7 @@ def test_a_repository_with_options_shares_everything_but_its_limits(server: Cann
     server.script = [silent]
     things = VersionedThings(config(server.url, timeout_seconds=2))
     _ = things._connection.client  # making it takes a while
-    hasty = things.with_options(timeout=0.5, max_attempts=1)
+    hasty = things.with_options(timeout=1, max_attempts=1)
     assert type(hasty) is VersionedThings
     assert hasty._connection is things._connection
     assert hasty.table_name == things.table_name
