@@ -25,7 +25,7 @@ from tests.contract.shop import Orders, PlainOrders, order
 from tests.faults import rules
 from tests.faults.bench import SHORT, Bench, Counter, Counters
 from tests.faults.proxy import Fault
-from tests.timing import in_time
+from tests.timing import in_time, until
 
 THREADS = 8
 
@@ -131,12 +131,11 @@ def test_threads_write_on_while_the_server_comes_and_goes(bench: Bench) -> None:
             time.sleep(0.05)
             bench.proxy.come_back()
         before = len(acknowledged)
-        deadline = time.monotonic() + 10
-        while len(acknowledged) < before + 10 and time.monotonic() < deadline:
-            time.sleep(0.01)
-        stop.set()
+        try:
+            until(lambda: len(acknowledged) >= before + 10)  # it is written to again
+        finally:
+            stop.set()
     assert [writer.result() for writer in writers] == [None] * 4
-    assert len(acknowledged) >= before + 10, "nothing was written after the server had come back"
     bench.proxy.settle()
     stored = {entry.order_id for entry in bench.behind(Orders).query(customer)}
     assert set(acknowledged) <= stored

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from tests.integration.cli_shop import Notes, Orders, add_notes
 from tests.integration.command_line import ROOT, SHOP, environment, process_of
 from tests.integration.test_cli import filled
 from tests.servers import RunningServer, Server
+from tests.timing import until
 
 SECONDS = 30.0
 """How long anything here may take at most."""
@@ -142,13 +143,6 @@ def orders_on(server: Server) -> Orders:
 
 def notes_on(server: Server, count: int) -> Notes:
     return add_notes(server.config(environment="prod"), count)
-
-
-def wait_for(happened: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + SECONDS
-    while not happened():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 # --- what is missing ------------------------------------------------------------------------------------------------
@@ -278,7 +272,7 @@ def test_a_migration_that_is_stopped_or_killed_goes_on(
     command = ("migrate", f"{SHOP}:Notes", "--yes", "--segments", "1", "--json")
     in_second_round = notes.table.scan()["Items"][150]["text"]
     process = started.begin(*command, TEST_WAIT_AT=str(in_second_round))
-    wait_for(lambda: file.exists() or process.poll() is not None)
+    until(lambda: file.exists() or process.poll() is not None)
     process.send_signal(number)
     out, err = process.communicate(timeout=SECONDS)
     assert out == ""

@@ -357,14 +357,14 @@ def test_a_process_that_ends_in_the_middle_of_a_write_leaves_nothing_outdated(
     orders.create(Order(customer="c", number=Decimal(1)))
     orders.get("c", 1)
     table: RedisTable = orders._entity.cache
-    monkeypatch.setattr("dynamodb_wrapper.integrations.redis._WRITING_MS", 700)
+    monkeypatch.setattr("dynamodb_wrapper.integrations.redis._WRITING_MS", 3000)
     flow = table.begin([orders._entity.key("c", 1)])
     orders._driver.run(flow)  # and here it ends: nobody ends the write
     with requests() as sent:
         for _ in range(3):
             orders.get("c", 1)
     assert sent == ["GetItem"] * 3
-    time.sleep(0.8)
+    time.sleep(3.1)
     with requests() as sent:
         for _ in range(3):
             orders.get("c", 1)

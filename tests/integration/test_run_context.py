@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -19,6 +17,7 @@ from dynamodb_wrapper.spark.integration import SparkDynamoDBIntegration, log_pip
 from dynamodb_wrapper.spark.run_context import error_fields, recorded_run, redacted
 from dynamodb_wrapper.spark.run_metrics import destination, note_task, summed
 from tests.servers import Embedded
+from tests.timing import until
 
 
 @pytest.fixture
@@ -30,13 +29,6 @@ def integration() -> SparkDynamoDBIntegration:
         "p1", "Pipeline 1", "csv", "parquet", source_config={"path": "s3://a", "password": "TOP"}, version="2.1.0"
     )
     return made
-
-
-def until(true: Callable[[], bool]) -> None:
-    limit = time.monotonic() + 10
-    while not true():
-        assert time.monotonic() < limit
-        time.sleep(0.01)
 
 
 class Silent(PipelineRunLogsRepository):

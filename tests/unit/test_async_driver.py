@@ -357,8 +357,9 @@ def test_a_stream_closed_early_reads_no_more_and_leaves_nothing(together: bool) 
             break
         del reading
         gc.collect()
-        await asyncio.sleep(0.05)
-        assert len(asyncio.all_tasks()) == 1
+        async with asyncio.timeout(PATIENCE):
+            while len(asyncio.all_tasks()) > 1:
+                await asyncio.sleep(0.01)
         assert len(lane.sent) <= 2 * sent + 3
 
     run(main())
@@ -508,7 +509,7 @@ class BlockingLane:
             assert time_left is None
             begin_sending()
             self.sent.append(call)
-            self.let.wait(10)
+            self.let.wait(2 * PATIENCE)
             time.sleep(0.0005)
         finally:
             with self._lock:

@@ -10,7 +10,6 @@ import pickle
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
@@ -40,7 +39,7 @@ from dynamodb_wrapper.transport.async_driver import AsyncDriver
 from dynamodb_wrapper.transport.caching import Cache, server_of
 from dynamodb_wrapper.transport.failures import Hint, Verdict, hinted
 from dynamodb_wrapper.transport.invalidation import watchers
-from tests.timing import PATIENCE, in_time
+from tests.timing import PATIENCE, in_time, until
 
 CONFIG = DynamoDBConfig(
     environment="prod", region_name="us-east-1", aws_access_key_id="k", aws_secret_access_key="s", profile_name=None
@@ -559,10 +558,7 @@ class Gate:
 
 
 def waited_for(bench: Bench, callers: int) -> None:
-    ends = time.monotonic() + 30
-    while bench.orders.cache_info().shared < callers:
-        assert time.monotonic() < ends
-        time.sleep(0.002)
+    until(lambda: bench.orders.cache_info().shared >= callers)
 
 
 def test_many_threads_take_one_request() -> None:
@@ -898,7 +894,6 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel
 from dynamodb_wrapper import BaseDynamoRepository
 from dynamodb_wrapper.operations import recalling
-from tests.timing import PATIENCE, in_time
 
 class Strange:
     pass

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -38,7 +37,7 @@ from dynamodb_wrapper.operations.effects import (
 from dynamodb_wrapper.transport import RetryPolicy, SyncDriver
 from dynamodb_wrapper.transport.deadlines import Abandonable, begin_sending
 from dynamodb_wrapper.transport.failures import Verdict, hint_of
-from tests.timing import in_time
+from tests.timing import in_time, until
 
 
 class ScriptedLane:
@@ -560,9 +559,7 @@ def test_only_so_much_is_left_behind() -> None:
     assert hint_of(caught.value).verdict is Verdict.SAFE
     assert begun == []
     release.set()
-    deadline = time.monotonic() + 10
-    while any(thread.name == "dynamodb-attempt" for thread in threading.enumerate()) and time.monotonic() < deadline:
-        time.sleep(0.001)
+    until(lambda: all(thread.name != "dynamodb-attempt" for thread in threading.enumerate()))
     abandonable.run(lambda: begun.append(1), 5)
     assert begun == [1], "there is room again"
 

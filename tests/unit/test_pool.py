@@ -24,7 +24,7 @@ from dynamodb_wrapper.transport.failures import Verdict, hint_of
 from dynamodb_wrapper.transport.forks import ForkSafeLock
 from dynamodb_wrapper.transport.pool import Pool
 from dynamodb_wrapper.transport.sockets import MOST_AGE_SECONDS, MOST_IDLE_SECONDS
-from tests.timing import PATIENCE, in_time
+from tests.timing import PATIENCE, in_time, until
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 REQUEST = b"POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}"
@@ -168,13 +168,6 @@ def failure(pool: Pool, **options: Any) -> ConnectionError:
     with pytest.raises(ConnectionError) as caught:
         pool.exchange(REQUEST, **options)
     return caught.value
-
-
-def until(holds: Callable[[], object]) -> None:
-    end = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.001)
 
 
 # --- reuse -----------------------------------------------------------------------------------------------------------
