@@ -245,7 +245,6 @@ import json, sys
 from decimal import Decimal
 from dynamodb_wrapper import Add, DynamoDBConfig
 from tests.integration.test_redis_cache import Order, orders_class
-from tests.timing import in_time  # noqa: E402
 url, settings = sys.argv[1], json.loads(sys.argv[2])
 orders = orders_class(url)(DynamoDBConfig(**settings))
 for line in sys.stdin:
