@@ -18,9 +18,14 @@ from tests.faults.proxy import Exchange, Fault, Proxy
 from tests.servers import Server
 from tests.spark.conftest import ROOT, environment, put, stored
 from tests.spark.test_spark_tables import items, read, reports, wire, write
+from tests.timing import PATIENCE
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
+
+
+ON_ITS_WAY = 200
+"""Two tasks, four requests each, 25 items: what may arrive together where the machine was busy."""
 
 
 @pytest.fixture
@@ -106,9 +111,9 @@ def test_the_rate_limit_is_held_by_all_tasks_together(
     arrived.sort()
     seconds = arrived[-1][0] - arrived[0][0]
     # An item consumes one unit here; the first requests and the last ones are no whole intervals.
-    assert 900 / rate * 0.9 < seconds < 900 / rate * 1.35
+    assert 900 / rate * 0.9 < seconds < 900 / rate + PATIENCE
     for start, _ in arrived:
-        assert sum(units for moment, units in arrived if start <= moment < start + 2) <= 2 * rate * 1.1 + 100
+        assert sum(units for moment, units in arrived if start <= moment < start + 2) <= 2 * rate * 1.1 + ON_ITS_WAY
 
 
 def test_the_rate_limit_is_held_while_the_server_throttles(
@@ -135,7 +140,7 @@ def test_the_rate_limit_is_held_while_the_server_throttles(
     # Without throttling it takes 4 seconds.
     assert applied[-1][0] - applied[0][0] > 800 / rate * 1.15
     for start, _ in applied:
-        assert sum(units for moment, units in applied if start <= moment < start + 2) <= 2 * rate * 1.1 + 100
+        assert sum(units for moment, units in applied if start <= moment < start + 2) <= 2 * rate * 1.1 + ON_ITS_WAY
     assert totals(tmp_path, "throttles") == 8
 
 
@@ -159,7 +164,7 @@ def test_the_rate_limit_of_a_read_is_held_by_all_tasks_together(
     units = sum(consumed for _, consumed in arrived)
     assert units >= 30  # 60 pages of half a unit: otherwise nothing was limited
     # The first requests are taken to consume much more than they do, until their answers say so.
-    assert units / rate * 0.8 < arrived[-1][0] - arrived[0][0] < units / rate * 1.35 + 4
+    assert units / rate * 0.8 < arrived[-1][0] - arrived[0][0] < units / rate + PATIENCE
     reported = sum(report["counts"]["capacity"] for report in reports(tmp_path, "read"))
     assert reported == units
 
