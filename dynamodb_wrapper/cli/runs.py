@@ -133,7 +133,7 @@ def _summary(run: PipelineRunLog) -> dict[str, object]:
         "pipeline_id": run.pipeline_id,
         "status": run.status.value,
         "start_time": run.start_time,
-        "seconds": run.duration_seconds,
+        "seconds": None if run.duration_seconds is None else round(run.duration_seconds, 3),
         "records": run.total_records_processed,
         "stage": run.current_stage or ", ".join(open_stages) or None,
         "error": run.error_message,

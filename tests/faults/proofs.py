@@ -46,7 +46,9 @@ class Proof:
         return places
 
     def _counters(self) -> None:
-        told = {place: Tally(entry.told for entry in entries) for place, entries in self._by_place("increment").items()}
+        told: dict[str, Tally] = defaultdict(Tally)
+        for entry in self._entries("increment"):
+            told[entry.place][entry.told] += 1
         for counter in self._bench.behind(Counters).scan().consistent():
             least = told[counter.name][Told.ACKNOWLEDGED]
             most = least + told[counter.name][Told.UNKNOWN]

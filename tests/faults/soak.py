@@ -98,8 +98,8 @@ class Soak:
         self._values = itertools.count()
         self._stop = threading.Event()
 
-    def run(self, *, seconds: float, threads: int, seed: int, fault_rate: float) -> Report:
-        """Write for so long, then read everything back."""
+    def run(self, *, seconds: float, threads: int, seed: int, fault_rate: float, at_least: int = 0) -> Report:
+        """Write for so long, and so often at least; then read everything back."""
         proxy = self._bench.proxy
         for number in range(COUNTERS):
             self._bench.behind(Counters).create(Counter(name=f"n{number}"))
@@ -114,7 +114,7 @@ class Soak:
         started = time.monotonic()
         for thread in writers:
             thread.start()
-        while time.monotonic() < started + seconds and not errors:
+        while (time.monotonic() < started + seconds or len(self._ledger) < at_least) and not errors:
             time.sleep(min(1.0, seconds / 5))
             proxy.close_idle()
             proxy.injected["idle connections closed"] += 1
@@ -300,6 +300,7 @@ def soak(
     threads: int,
     seed: int,
     fault_rate: float,
+    at_least: int = 0,
 ) -> Report:
     """Run on a server, through a proxy of its own, and clean up.
 
@@ -312,7 +313,9 @@ def soak(
         bench.make_tables()
         with pytest.MonkeyPatch.context() as patch:
             skins.use(skin, loop, sys.modules[__name__], patch)
-            return Soak(bench).run(seconds=seconds, threads=threads, seed=seed, fault_rate=fault_rate)
+            return Soak(bench).run(
+                seconds=seconds, threads=threads, seed=seed, fault_rate=fault_rate, at_least=at_least
+            )
     finally:
         bench.proxy.calm()
         bench.server.clean_up()

@@ -150,6 +150,7 @@ def test_runs_are_logged(repositories: Repositories, rows: list[Row]) -> None:
     assert repositories.runs.get_failed_runs(PIPELINE) == [failed]
 
 
+@pytest.mark.timeout(600)
 def test_again_and_away(monkeypatch: pytest.MonkeyPatch) -> None:
     """A second run stores nothing twice; `--drop` deletes the tables."""
     monkeypatch.setattr(source, "airports", list)
