@@ -30,19 +30,9 @@ class TemplateEntity(Entity[T]):
     by field; where it is none, nothing. A mapping of all the fields as ``pk`` is a key, too.
     """
 
-    @cached_property
-    def key_groups(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """The fields that the first half of a key gives, and the second."""
-        partition, *sort = (self._asked_of(name) for name in self.declaration.table_key.fields)
-        return partition, tuple(name for names in sort for name in names if name not in partition)
-
     def _made_of(self, name: str) -> tuple[str, ...]:
         template = self.declaration.templates.get(name)
         return (name,) if template is None else template.names
-
-    def _asked_of(self, name: str) -> tuple[str, ...]:
-        template = self.declaration.templates.get(name)
-        return (name,) if template is None else template.asked
 
     def key(self, pk: object, sk: object = None) -> Item:
         """Return the wire key for field values as the caller has them.
@@ -105,7 +95,7 @@ class TemplateEntity(Entity[T]):
         return f"key of table {self.table_name!r}"
 
     def _named(self, pk: object, sk: object) -> dict[str, object]:
-        first, second = self.key_groups
+        first, second = self.declaration.key_groups
         if sk is None and isinstance(pk, Mapping) and pk.keys() == {*first, *second}:
             return dict(pk)
         return {**self._group(first, pk), **self._group(second, sk)}
@@ -123,8 +113,10 @@ class TemplateEntity(Entity[T]):
 
     @property
     def _expected_key(self) -> str:
-        halves = [names[0] if len(names) == 1 else f"({', '.join(names)})" for names in self.key_groups if names]
-        fields = ", ".join(name for names in self.key_groups for name in names)
+        halves = [
+            names[0] if len(names) == 1 else f"({', '.join(names)})" for names in self.declaration.key_groups if names
+        ]
+        fields = ", ".join(name for names in self.declaration.key_groups for name in names)
         return f"a key of table {self.table_name!r} is {' and '.join(halves)}, or a mapping of {fields}"
 
     def key_values(self, key: object) -> tuple[object, object]:
@@ -133,7 +125,7 @@ class TemplateEntity(Entity[T]):
         Raises:
             ValidationError: It has another form.
         """
-        if not self.key_groups[1] or isinstance(key, Mapping):
+        if not self.declaration.key_groups[1] or isinstance(key, Mapping):
             return key, None
         if isinstance(key, tuple | list) and len(key) == 2:
             return key[0], key[1]
@@ -234,7 +226,7 @@ class TemplateEntity(Entity[T]):
 
     def partition_fields(self, index: Index) -> tuple[str, ...]:
         """Return the fields whose values name one partition of a key."""
-        return tuple(dict.fromkeys(name for part in index.partition for name in self._asked_of(part)))
+        return tuple(dict.fromkeys(name for part in index.partition for name in self.declaration.asked_of(part)))
 
     def partition(self, index: Index, values: Sequence[object]) -> Partition:
         """Return what reads one partition, or all of its shards, given a value for each of `partition_fields`.

@@ -66,11 +66,6 @@ class NamedKeys:
     def _in_table(self, table: SingleTable, pattern: AccessPattern) -> tuple[str, str]:
         """Return the attributes that a shared table has for the key of a pattern."""
         name = pattern.index.name
-        if isinstance(pattern, ParentPattern):
-            raise DeclarationError(
-                f"{self.owner}: a parent pattern, on index {name!r}, is of plain fields, and keys in {table!r} are "
-                "templates: keep a tree in a table of its own"
-            )
         try:
             attributes = table.key_of(name)
         except DeclarationError as error:
@@ -80,7 +75,7 @@ class NamedKeys:
         if len(pattern.keys) != len(parts) or len(parts) != len(attributes):
             raise DeclarationError(
                 f"{self.owner}: the key of index {name!r} of {table!r} is {', '.join(attributes)}, and a pattern on it "
-                "has a Key for each"
+                f"has a Key for each{_example(pattern)}"
             )
         if pattern.index.local != (name in table.local_indexes):
             is_local = "local" if name in table.local_indexes else "global"
@@ -118,3 +113,11 @@ class NamedKeys:
                 if isinstance(entry, Template)
                 else f"{self.owner}: derived attribute {entry.attribute!r} is declared twice, differently"
             )
+
+
+def _example(pattern: AccessPattern) -> str:
+    """Return, for a pattern of a tree, how its partition is made, as the end of a sentence."""
+    if not isinstance(pattern, ParentPattern):
+        return ""
+    fields = "#".join(f"{{{name}}}" for name in (*pattern.within, pattern.parent))
+    return f': partition=Key("{fields}"), and sort=Key(...) where it has a sort key'

@@ -373,9 +373,9 @@ def test_the_root_is_read_strongly_and_the_children_of_each_node_with_one_query(
         {
             "TableName": "table",
             "IndexName": "by_parent",
-            "KeyConditionExpression": "#p0 = :p0",
-            "ExpressionAttributeNames": {"#p0": "parent"},
-            "ExpressionAttributeValues": {":p0": {"S": name}},
+            "KeyConditionExpression": "#n0 = :v0",
+            "ExpressionAttributeNames": {"#n0": "parent"},
+            "ExpressionAttributeValues": {":v0": {"S": name}},
         }
         for name in ("a", "b")
     ]
@@ -399,9 +399,9 @@ def test_a_scope_is_part_of_the_question() -> None:
     lane = Answers({"Items": []})
     lane.run(family.children_of({"shop": {"S": "s"}, "id": {"S": "a"}, "parent": {"S": "x"}}))
     params = lane.sent[0].params
-    assert params["KeyConditionExpression"] == "#p0 = :p0 AND #p1 = :p1"
-    assert params["ExpressionAttributeNames"] == {"#p0": "shop", "#p1": "parent"}
-    assert params["ExpressionAttributeValues"] == {":p0": {"S": "s"}, ":p1": {"S": "a"}}
+    assert params["KeyConditionExpression"] == "#n0 = :v0 AND #n1 = :v1"
+    assert params["ExpressionAttributeNames"] == {"#n0": "shop", "#n1": "parent"}
+    assert params["ExpressionAttributeValues"] == {":v0": {"S": "s"}, ":v1": {"S": "a"}}
 
 
 def test_an_item_without_its_scope_has_no_children() -> None:
@@ -452,7 +452,8 @@ def test_a_node_is_named_by_key_pair_or_model() -> None:
     family = family_of(declared(("shop", "id"), tree=ParentPattern("tree", parent="parent", id="id", within="shop")))
     assert family.key_values(("s", "a")) == family.key_values(Part(shop="s", id="a")) == ("s", "a")
     assert FAMILY.key_values("a") == FAMILY.key_values(Note(id="a")) == ("a", None)
-    for wrong in ("a", ("a",), ["s", "a"], None, ("a", "b", "c")):
+    assert family.key_values({"shop": "s", "id": "a"}) == family.key_values(["s", "a"]) == ("s", "a")
+    for wrong in ("a", ("a",), None, ("a", "b", "c"), {"shop": "s"}):
         with pytest.raises(ValidationError, match="pair"):
             family.key_values(wrong)
     with pytest.raises(ValidationError, match="Part"):
