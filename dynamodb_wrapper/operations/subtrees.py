@@ -200,9 +200,10 @@ def _unmoved(family: Family[T], above: _Above) -> Write[T]:
     entity = family.entity
     values = family.values_of(above.key)
     if above.item is None:
-        there = writes.check(entity, values, None)
-        absent = writes.is_absent(entity) if entity.only_ours is None else ~entity.only_ours
-        return replace(there, request=replace(there.request, condition=absent))
+        gone = writes.is_absent(entity) if entity.only_ours is None else ~entity.only_ours
+        check = writes.check(entity, values, gone)
+        # What is another model's is no node, and may be there.
+        return replace(check, request=replace(check.request, condition=gone))
     placed = entity.codec.decode_partial(above.item)
     names = [name for name in (family.link.parent, *family.link.within) if name not in entity.declaration.key_fields]
     condition = every(writes.is_present(entity), *(_is(name, placed.get(name)) for name in names))

@@ -297,20 +297,7 @@ def test_what_a_newer_program_added_survives_an_older_one(make: Make) -> None:
     assert raw["schema_version"] == 1
 
 
-@pytest.mark.parametrize(
-    "way",
-    [
-        "get",
-        "get_many",
-        "scan",
-        "scan in pages",
-        "scan lazily",
-        "query",
-        "pattern",
-        "first of a pattern",
-        "parallel_scan",
-    ],
-)
+@pytest.mark.parametrize("way", READS)
 def test_older_items_are_written_back_when_asked(make: Make, plans: Plans, way: str) -> None:
     back = make(WritingBack)
     before = {key: back.get_raw(key) for key in "abc"}
