@@ -46,7 +46,8 @@ class AccessPattern:
         partition: The field of the partition key, or up to four fields (all are given, by equality).
         sort: The field of the sort key, or up to four (given left to right). A part may be a `Derived` attribute. Each
             half may be a `Key` instead: a template, whose fields are then given as if they were the parts.
-        projection: What the index carries: ``"ALL"`` (default), ``"KEYS_ONLY"``, or the keys and these fields.
+        projection: What the index carries: ``"ALL"`` (default), ``"KEYS_ONLY"``, or the keys and these fields. That of
+            a `SingleTable` is said there; here then, what this repository counts on.
         local: Whether it is a local index (same partition key as the table; exists from the table's creation on).
         cached: Whether its pages are read through the `Cache` of the repository; any write to the table takes them out.
     """
