@@ -31,9 +31,12 @@ from dynamodb_wrapper import (
     VersionConflictError,
 )
 from dynamodb_wrapper.codec import SchemaOptions
-from dynamodb_wrapper.exceptions import SchemaVersionError, UniqueViolationError
+from dynamodb_wrapper.exceptions import AccessDeniedError, SchemaVersionError, UniqueViolationError
+from dynamodb_wrapper.operations import evolving, trees
+from dynamodb_wrapper.operations.effects import Call, Flow, Response
 from dynamodb_wrapper.repositories.patterns import ParentPattern
 from dynamodb_wrapper.repositories.transactions import transact_get, transact_write
+from dynamodb_wrapper.transport import RetryPolicy, SyncDriver
 from tests import servers
 from tests.contract.shop import Make, requests, stored
 from tests.servers import Server
@@ -318,6 +321,86 @@ def test_what_a_loader_has_read_is_written_back_when_asked(make: Make, plans: Pl
     assert seen([handle.result() for handle in handles if handle.result()]) == WANTED
     assert [(back.get_raw(key) or {})["schema_version"] for key in "abc"] == [3, 3, 3]
     assert seen([handle.result() for handle in handles if handle.result()]) == WANTED
+
+
+def test_orphans_are_written_back_when_asked(make: Make, plans: Plans) -> None:
+    back = make(WritingBack)
+    back.table.put_item(Item={"id": "lost", "parent": "gone", "name": "Lost"})
+    assert [orphan.title for orphan in back.find_orphans()] == ["Lost"]
+    assert (back.get_raw("lost") or {})["title"] == "Lost"
+
+
+def test_a_whole_tree_is_written_back_when_asked(make: Make, plans: Plans) -> None:
+    back = make(WritingBack)
+    for number in range(20):
+        back.table.put_item(Item={"id": f"n{number}", "parent": f"n{(number - 1) // 3}", "name": str(number)})
+    back.table.update_item(Key={"id": "n0"}, UpdateExpression="REMOVE parent")
+    tree = back.read_tree("n0")
+    assert [node.item.title for node in tree.walk()] == [node.item.id[1:] for node in tree.walk()]
+    assert {(back.get_raw(f"n{number}") or {})["schema_version"] for number in range(20)} == {3}
+    assert [(back.get_raw(key) or {}).get("schema_version") for key in "ab"] == [None, 2], "others were not read"
+    with requests() as sent:
+        assert back.read_tree("n0") == tree
+    assert "UpdateItem" not in sent
+
+
+WAYS: dict[str, Callable[[Any], Flow[Any]]] = {
+    "transaction": lambda plans: evolving.get([plans.get_request("a").read]),
+    "tree": lambda plans: trees.read(plans._family, "a", max_depth=9, include_metadata=False, concurrency=1),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("meddle", ["change", "delete", "upgrade", "fail"])
+def test_writing_back_loses_no_update_and_never_harms_the_reading(
+    make: Make, plans: Plans, server: Server, way: str, meddle: str
+) -> None:
+    back = make(WritingBack)
+
+    class Meddling:
+        """Another writer is faster than the writing back; or that is refused."""
+
+        def __init__(self, lane: Any) -> None:
+            self._lane = lane
+
+        def send(self, call: Call) -> Response:
+            if call.operation == "UpdateItem":
+                if meddle == "fail":
+                    raise AccessDeniedError("not authorized")
+                if meddle == "change":
+                    server.client.update_item(
+                        TableName=back.table_name,
+                        Key={"id": {"S": "a"}},
+                        UpdateExpression="SET hits = :h",
+                        ExpressionAttributeValues={":h": {"N": "41"}},
+                    )
+                if meddle == "delete":
+                    server.client.delete_item(TableName=back.table_name, Key={"id": {"S": "a"}})
+                if meddle == "upgrade":
+                    plans.patch("a", title="Better")
+            response: Response = self._lane.send(call)
+            return response
+
+    driver = SyncDriver(Meddling(back._connection._lane), RetryPolicy(max_attempts=1))
+    found = driver.run(WAYS[way](back))
+    found = found[0] if way == "transaction" else found.item
+    assert (found.title, found.price.cents, found.hits) == ("Alpha", 150, 0)
+    now = back.get_raw("a")
+    if meddle == "delete":
+        assert now is None
+    else:
+        assert now is not None
+        assert (now.get("hits"), now.get("title")) == {
+            "change": (41, None),
+            "upgrade": (0, "Better"),
+            "fail": (0, None),
+        }[meddle]
+
+
+def test_attributes_that_a_transaction_reads_are_not_written_back(make: Make, plans: Plans) -> None:
+    back = make(WritingBack)
+    assert transact_get([back.get_request("a", attributes=["title"])]) == [{"title": "Alpha"}]
+    assert "title" not in (back.get_raw("a") or {})
 
 
 def test_the_version_of_an_item_that_cannot_be_read_is_no_secret(plans: Plans) -> None:

@@ -22,6 +22,9 @@ from dynamodb_wrapper import (
     Derived,
     DynamoDBConfig,
     ItemNotFoundError,
+    Key,
+    Sharded,
+    SingleTable,
     TransactionCanceledError,
     ValidationError,
     WriteOutcomeUnknownError,
@@ -224,7 +227,7 @@ class Part(BaseModel):
     name: str = ""
 
 
-def declared(key: tuple[str, ...], **attributes: Any) -> type[BaseDynamoRepository[Part]]:
+def declared(key: tuple[Any, ...], **attributes: Any) -> type[BaseDynamoRepository[Part]]:
     names = dict(zip(("primary_key", "sort_key"), key, strict=False))
     return type("Parts", (BaseDynamoRepository,), {"model_class": Part, "table_name": "parts", **names, **attributes})
 
@@ -270,6 +273,85 @@ def test_a_tree_that_cannot_work_is_refused_when_the_class_is_made(
 ) -> None:
     with pytest.raises(DeclarationError, match=reason):
         declared(key, tree=pattern)
+
+
+SHOP, PART = Key("SHOP#{shop}"), Key("PART#{id}")
+BELOW = Key("BELOW#{shop}#{parent}")
+
+
+def templated(partition: Any, **options: Any) -> ParentPattern:
+    return ParentPattern(
+        "tree", **{"parent": "parent", "id": "id", "within": "shop", "partition": partition, **options}
+    )
+
+
+@pytest.mark.parametrize(
+    ("key", "pattern"),
+    [
+        ((SHOP, PART), templated(BELOW)),
+        ((SHOP, PART), templated(None)),
+        (("shop", "id"), templated(BELOW, sort=Key("{name}"))),
+        ((Key("SHOP#{shop}#PART#{id}"),), templated(Key("{parent}#{shop}"))),
+        ((Key("PART#{id}"),), ParentPattern("tree", parent="parent")),
+        ((Sharded(SHOP, shards=4, by="id"), PART), templated(Sharded(BELOW, shards=4, by="name"), sort="name")),
+        (
+            (Key("{number:04d}"),),
+            ParentPattern("tree", parent="parent_number", partition=Key("N#{parent_number:04d}")),
+        ),
+        ((Key("{number:d}"),), ParentPattern("tree", parent="parent_number")),
+    ],
+)
+def test_a_tree_is_declared_with_templates(key: tuple[Any, ...], pattern: ParentPattern) -> None:
+    declaration = declared(key, tree=pattern)._declaration
+    assert declaration is not None
+    link = pattern.link(declaration)
+    assert link.index == declaration.index("tree")
+    assert set(declaration.key_fields) <= {link.id, *link.within}
+
+
+@pytest.mark.parametrize(
+    ("key", "pattern", "reason"),
+    [
+        ((SHOP, PART), templated(Key("{shop}")), "partition key is made of shop, and the children .* shop, parent"),
+        ((SHOP, PART), templated(Key("{shop}#{parent}#{name}")), "and by nothing else"),
+        ((SHOP, PART), templated(Key("ALL")), "made of nothing"),
+        ((SHOP, PART), templated(Key("{shop}#{parent}", case="lower")), "does not tell parent, shop exactly"),
+        (
+            (SHOP, PART),
+            templated(Key("{shop}#{parent}", when=lambda part: part.name, fields=("name",))),
+            "has when=, and a child",
+        ),
+        (
+            (SHOP, PART),
+            templated(BELOW, sort=Key("{name}", when=lambda part: part.number, fields=("number",))),
+            "has when=, and a child",
+        ),
+        ((Key("SHOP#{shop}", case="upper"), PART), templated(BELOW), "the table's key does not tell shop exactly"),
+        ((SHOP, Key("{id}#{name}")), templated(BELOW), "the key of a parent is told from its child"),
+        ((SHOP, PART), templated(BELOW, id=None), "needs id="),
+        ((Key("{shop}#{id}"),), templated(BELOW, id=None), "needs id="),
+        ((Key("{number:04d}"),), ParentPattern("tree", parent="parent_number"), "4 digits .* must have as many"),
+        (
+            (Key("{number:04d}"),),
+            ParentPattern("tree", parent="parent_number", partition=Key("{parent_number:06d}")),
+            "4 digits .* must have as many",
+        ),
+    ],
+)
+def test_templates_that_do_not_tell_nodes_apart_are_refused(
+    key: tuple[Any, ...], pattern: ParentPattern, reason: str
+) -> None:
+    with pytest.raises(DeclarationError, match=reason):
+        declared(key, tree=pattern)
+
+
+def test_in_a_shared_table_the_index_of_a_tree_needs_templates_and_the_error_has_one() -> None:
+    table = SingleTable("t", indexes={"tree": ("tpk", "tsk")})
+    body = {"model_class": Part, "single_table": table, "primary_key": SHOP, "sort_key": PART}
+    for wrong in (templated(None), templated(BELOW)):
+        with pytest.raises(DeclarationError, match=r'partition=Key\("\{shop\}#\{parent\}"\), and sort=Key'):
+            type("Parts", (BaseDynamoRepository,), {**body, "tree": wrong})
+    type("Parts", (BaseDynamoRepository,), {**body, "tree": templated(BELOW, sort=Key("{name}"))})
 
 
 def test_a_repository_has_one_tree() -> None:
