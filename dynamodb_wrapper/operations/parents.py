@@ -152,8 +152,11 @@ class Family(Generic[T]):
         return self.entity.key_values(node)
 
     def named(self, key: Item) -> object:
-        """Return a key (or the key of an item) as the caller writes it."""
-        known, groups = self._known_by(key), self.entity.declaration.key_groups
+        """Return a key (or the key of an item) as the caller writes it; as it is stored where no caller could."""
+        key = self.entity.key_of(key)
+        known, groups = self.entity.known_by_key(key), self.entity.declaration.key_groups
+        if any(name not in known for names in groups for name in names):
+            return tuple(self.entity.readable_key(key).values())
         halves = [tuple(known[name] for name in names) for names in groups]
         first, second = (half[0] if len(half) == 1 else half or None for half in halves)
         return (first, second) if groups[1] else first
@@ -194,18 +197,13 @@ class Family(Generic[T]):
         Raises:
             StoredItemError: It is not made as this repository makes keys.
         """
-        return self.entity.key_values(self._known_by(key))
-
-    def _known_by(self, key: Item) -> Mapping[str, object]:
-        """Return the fields that a key (or the key of an item) is made of."""
-        entity = self.entity
-        known = entity.known_by_key(entity.key_of(key))
-        if missing := [name for name in entity.declaration.key_fields if name not in known]:
+        known, names = self.entity.known_by_key(key), self.entity.declaration.key_fields
+        if missing := [name for name in names if name not in known]:
             raise StoredItemError(
                 f"the key of an item does not tell its {', '.join(missing)}: it is not made as this repository does it",
-                context=entity.located(key),
+                context=self.entity.located(key),
             )
-        return known
+        return self.entity.key_values(known)
 
     def told(self, item: Item) -> Item:
         """Return an item, or the key of one, with what says who are its children, as far as its keys tell it."""
