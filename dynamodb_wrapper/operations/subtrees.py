@@ -246,7 +246,7 @@ def _delete(family: Family[T], root: object, deleted: list[Item], concurrency: i
     entity = family.entity
     key = entity.key(*family.key_values(root))
     item = yield from family.stored(key, placed_only=True)
-    above: list[Item] = [family.told(key) if item is None else item]
+    above: list[Item] = [key if item is None else item]
     for _ in range(_DELETE_PASSES):
         levels = yield from _below(family, above, concurrency)
         if not any(levels):

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_serializer
 
 from dynamodb_wrapper import (
     AccessPattern,
@@ -25,6 +25,9 @@ from dynamodb_wrapper import (
     InvalidCursorError,
     ItemAlreadyExistsError,
     ItemNotFoundError,
+    Key,
+    Sharded,
+    SingleTable,
     TransactionCanceledError,
     Unique,
     ValidationError,
@@ -395,6 +398,75 @@ def test_writing_back_loses_no_update_and_never_harms_the_reading(
             "upgrade": (0, "Better"),
             "fail": (0, None),
         }[meddle]
+
+
+class Leaf(BaseModel):
+    id: str
+    parent: str | None = None
+    name: str
+
+
+class LeafNow(BaseModel):
+    id: str
+    parent: str | None = None
+    title: str
+
+    @field_serializer("title")
+    def _written(self, title: str) -> str:
+        if title == "unwritable":
+            raise TypeError("no way to write it")
+        return title
+
+
+LEAVES = SingleTable("leaves", indexes={"below": ("below_pk", "below_sk")})
+
+
+class LeavesOnce(BaseDynamoRepository[Leaf]):
+    single_table = LEAVES
+    kind = "leaf"
+    primary_key = Sharded(Key("LEAF"), shards=3, by="id")
+    sort_key = Key("LEAF#{id}")
+    schema_version = 1
+    below = ParentPattern("below", parent="parent", id="id", partition=Key("UP#{parent}"), sort=Key("{id}"))
+
+
+class LeavesNow(BaseDynamoRepository[LeafNow]):
+    single_table = LEAVES
+    kind = "leaf"
+    primary_key = LeavesOnce.primary_key
+    sort_key = LeavesOnce.sort_key
+    schema_version = 2
+    schema_options = SchemaOptions(write_back=True)
+    below = ParentPattern("below", parent="parent", id="id", partition=Key("UP#{parent}"), sort=Key("{id}"))
+
+    @staticmethod
+    def upcast_v1_v2(item: dict[str, Any]) -> dict[str, Any]:
+        item["title"] = item.pop("name")
+        return item
+
+
+SHARED_READS: dict[str, Callable[[Any], Any]] = {
+    "tree": lambda leaves: [node.item for node in leaves.read_tree((None, "1")).walk()],
+    "transaction": lambda leaves: transact_get([leaves.get_request(None, id_) for id_ in "123"]),
+    "shards": lambda leaves: leaves.query().all(),
+    "pages of shards": lambda leaves: leaves.query().page(9).items,
+}
+
+
+@pytest.mark.parametrize("way", SHARED_READS)
+@pytest.mark.parametrize("title", ["fine", "unwritable"])
+def test_in_a_shared_table_ours_alone_are_written_back(make: Make, server: Server, way: str, title: str) -> None:
+    once, now = make(LeavesOnce), make(LeavesNow)
+    for id_, parent in (("1", None), ("2", "1"), ("3", "1")):
+        once.create(Leaf(id=id_, parent=parent, name=title if id_ == "2" else id_))
+    stranger = {"below_pk": {"S": "UP#1"}, "below_sk": {"S": "4"}, "name": {"S": "x"}, **now._entity.key(None, "4")}
+    server.client.put_item(TableName=now.table_name, Item=stranger)
+    assert [leaf.title for leaf in SHARED_READS[way](now)] == ["1", title, "3"]
+    assert transact_get([now.get_request(None, "4")]) == [None]
+    versions = {id_: (now.get_raw(None, id_) or {})["schema_version"] for id_ in "123"}
+    assert versions == {"1": 2, "2": 2 if title == "fine" else 1, "3": 2}
+    key = now._entity.key(None, "4")
+    assert server.client.get_item(TableName=now.table_name, Key=key)["Item"] == stranger
 
 
 def test_attributes_that_a_transaction_reads_are_not_written_back(make: Make, plans: Plans) -> None:
