@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from dynamodb_wrapper.codec import Item, TimeRules
 from dynamodb_wrapper.exceptions import DeclarationError, ItemNotFoundError, StoredItemError, ValidationError
+from dynamodb_wrapper.expressions import Condition, Path, Stored
 from dynamodb_wrapper.operations import queries
 from dynamodb_wrapper.operations.declaration import Declaration
 from dynamodb_wrapper.operations.effects import Flow
@@ -18,6 +19,8 @@ from dynamodb_wrapper.operations.indexes import Index
 from dynamodb_wrapper.operations.items import Projection
 from dynamodb_wrapper.operations.requests import Get
 from dynamodb_wrapper.operations.selection import Selection
+from dynamodb_wrapper.operations.sort_conditions import Partition
+from dynamodb_wrapper.operations.template_entity import partition_texts
 from dynamodb_wrapper.operations.writes import KeyValues
 
 T = TypeVar("T", bound=BaseModel)
@@ -232,10 +235,27 @@ class Family(Generic[T]):
         sources = {link.parent: self.attribute(link.id)} | {name: self.attribute(name) for name in link.within}
         if any(source not in known for source in sources.values()):
             return None
-        wires = {self.attribute(name): known[source] for name, source in sources.items()}
-        shared = self.entity.codec.decode_partial(wires, ())
-        asked = (shared[name] for name in self.entity.partition_fields(link.index))
-        return Selection(self.entity, link.index, dict).from_key(*asked)
+        conditions: list[Condition] = []
+        shards: tuple[Condition, ...] = ()
+        for name in link.index.partition:
+            template = self.entity.declaration.templates.get(name)
+            if template is None:
+                conditions.append(Stored(self.attribute(name), known[sources[name]]))
+                continue
+            texts = partition_texts(self.entity, template, [known[sources[field]] for field in template.asked])
+            of_shards = tuple(Stored(name, {"S": text}) for text in texts)
+            conditions.append(of_shards[0])
+            shards = of_shards if len(texts) > 1 else ()
+        chosen = Partition(tuple(conditions), None, shards)
+        return Selection(self.entity, link.index, dict, key_conditions=(*conditions, *self._ours_only), chosen=chosen)
+
+    @property
+    def _ours_only(self) -> Iterable[Condition]:
+        """The condition that keeps out items of other models, as far as the index's sort key tells them apart."""
+        for name in self.link.index.sort:
+            template = self.entity.declaration.templates.get(name)
+            if template is not None and template.literals[0]:
+                yield Path(name).begins_with(template.literals[0])
 
     def children_of(self, parent: Item, *, placed_only: bool = False) -> Flow[list[Item]]:
         """Read all children of an item; with ``placed_only``, just what places them in the tree."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
@@ -92,7 +92,7 @@ class TemplateEntity(Entity[T]):
 
     @property
     def _owner(self) -> str:
-        return f"key of table {self.table_name!r}"
+        return _owner(self)
 
     def _named(self, pk: object, sk: object) -> dict[str, object]:
         first, second = self.declaration.key_groups
@@ -241,7 +241,7 @@ class TemplateEntity(Entity[T]):
         for name in index.partition:
             template = self.declaration.templates.get(name)
             if template is not None:
-                texts = self._partition_texts(template, [wires[field] for field in template.asked])
+                texts = partition_texts(self, template, [wires[field] for field in template.asked])
                 conditions.append(Path(name) == texts[0])
                 shards = tuple(Path(name) == text for text in texts) if len(texts) > 1 else ()
             else:
@@ -253,14 +253,6 @@ class TemplateEntity(Entity[T]):
             sort_key = SortTemplate(made, known, self.field_wire, self.codec.times, self._owner)
         return Partition(tuple(conditions), sort_key, shards)
 
-    def _partition_texts(self, template: Template, wires: Sequence[Wire]) -> list[str]:
-        """Return the key of a partition, or of each of its shards."""
-        with fitting(self._owner):
-            text = template.prefix(wires, self.codec.times)
-        texts = [text + shard_text(number) for number in range(template.shards)] or [text]
-        self._check_key_part(template.attribute, {"S": texts[0]})
-        return texts
-
     def _is_known(self, name: str, index: Index, made: Template) -> bool:
         """Whether one partition has one value of a field, as far as a sort key's template tells values apart."""
         template = self.declaration.templates.get(index.partition[0])
@@ -268,3 +260,20 @@ class TemplateEntity(Entity[T]):
             return True
         part = template.parts[template.names.index(name)]
         return part.is_exact and (part.form != "text" or template.case in (None, made.case))
+
+
+def partition_texts(entity: Entity[Any], template: Template, wires: Sequence[Wire]) -> list[str]:
+    """Return the key of a partition, or of each of its shards, for stored values of what is asked for.
+
+    Raises:
+        ValidationError: A value cannot stand in a key.
+    """
+    with fitting(_owner(entity)):
+        text = template.prefix(wires, entity.codec.times)
+    texts = [text + shard_text(number) for number in range(template.shards)] or [text]
+    entity.check_key_attribute(template.attribute, {"S": texts[0]})
+    return texts
+
+
+def _owner(entity: Entity[Any]) -> str:
+    return f"key of table {entity.table_name!r}"
