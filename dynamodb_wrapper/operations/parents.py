@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 from pydantic import BaseModel
 
-from dynamodb_wrapper.codec import Item, TimeRules
+from dynamodb_wrapper.codec import Item, PartialItem, TimeRules
 from dynamodb_wrapper.exceptions import DeclarationError, ItemNotFoundError, StoredItemError, ValidationError
 from dynamodb_wrapper.expressions import Condition, Path, Stored
 from dynamodb_wrapper.operations import queries
@@ -174,10 +174,10 @@ class Family(Generic[T]):
         Raises:
             StoredItemError: It lacks a part of the key that it shares with its parent, or names what is no id.
         """
+        entity, item = self.entity, self.told(item)
         parent = item.get(self.attribute(self.link.parent))
         if parent is None or "NULL" in parent:
             return None
-        entity = self.entity
         shared = [name for name in entity.declaration.key_fields if name != self.link.id]
         wires = {self.attribute(name): item[self.attribute(name)] for name in shared if self.attribute(name) in item}
         try:
@@ -209,9 +209,17 @@ class Family(Generic[T]):
         return self.entity.key_values(known)
 
     def told(self, item: Item) -> Item:
-        """Return an item, or the key of one, with what says who are its children, as far as its keys tell it."""
+        """Return an item, or the key of one, in the current schema version, with what its keys tell of its lineage."""
+        entity = self.entity
+        if entity.has_older_forms and len(item) > len(entity.table_key_attributes):
+            item = dict(entity.current_item(item))
         sources = (self.attribute(name) for name in (self.link.id, *self.link.within))
-        return item if all(source in item for source in sources) else self.entity.with_told(item)
+        return item if all(source in item for source in sources) else entity.with_told(item)
+
+    def lineage_of(self, item: Item) -> PartialItem:
+        """Return what places an item in its tree, typed as the model's fields."""
+        known = self.told(item)
+        return self.entity.codec.decode_partial({name: known[name] for name in self.lineage if name in known})
 
     def scope(self, item: Item) -> tuple[object, ...]:
         """Return what an item shares with its parent and its children."""
@@ -220,7 +228,7 @@ class Family(Generic[T]):
 
     def placement(self, item: Item) -> tuple[object, ...]:
         """Return what says under which parent an item is."""
-        return (item.get(self.attribute(self.link.parent)), *self.scope(item))
+        return (self.told(item).get(self.attribute(self.link.parent)), *self.scope(item))
 
     def is_child(self, item: Item, parent: Item | None) -> bool:
         """Whether an item is a child of another one, as the two are given; False when there is no other one."""
@@ -262,12 +270,16 @@ class Family(Generic[T]):
         selection = self.children(parent)
         if selection is None:
             return []
-        if placed_only:
-            selection = self.placed(selection)
-        return (yield from queries.collected(selection))
+        found = yield from queries.collected(self.placed(selection) if placed_only else selection)
+        if not self.entity.declaration.templates:
+            return found
+        # A program that did not know of the index may have changed the fields, and not the key that is made of them.
+        return [item for item in found if self.is_child(item, parent)]
 
     def placed(self, selection: Selection[Item]) -> Selection[Item]:
-        """Return a selection that reads only what places items in the tree."""
+        """Return a selection that reads only what places items in the tree; of older schema versions, that is all."""
+        if self.entity.has_older_forms:
+            return selection
         return replace(selection, projection=Projection(self.entity, self.lineage, has_whole=False))
 
     def stored(self, key: Item, *, placed_only: bool = False) -> Flow[Item | None]:
@@ -276,7 +288,8 @@ class Family(Generic[T]):
         What is another model's is not there.
         """
         entity = self.entity
-        names = [*((name,) for name in self.lineage), *entity.told_by] if placed_only else None
+        is_partial = placed_only and not entity.has_older_forms
+        names = [*((name,) for name in self.lineage), *entity.told_by] if is_partial else None
         request = Get(entity.table_name, entity.codec, entity.readable_key(key), key, True, names)
         item: Item | None = (yield from request.send()).get("Item")
         return None if item is None or not entity.is_ours(item) else item

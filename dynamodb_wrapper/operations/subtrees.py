@@ -204,7 +204,7 @@ def _unmoved(family: Family[T], above: _Above) -> Write[T]:
         check = writes.check(entity, values, gone)
         # What is another model's is no node, and may be there.
         return replace(check, request=replace(check.request, condition=gone))
-    placed = entity.codec.decode_partial(above.item)
+    placed = family.lineage_of(above.item)
     names = [name for name in (family.link.parent, *family.link.within) if name not in entity.declaration.key_fields]
     condition = every(writes.is_present(entity), *(_is(name, placed.get(name)) for name in names))
     assert condition is not None
@@ -310,7 +310,7 @@ def _delete_levels(
 def _delete_node(family: Family[T], node: Item, deleted: list[Item]) -> Flow[bool]:
     """Delete a node, and note it if it was there; False if it was moved since it was read, and so is left alone."""
     entity, name = family.entity, family.link.parent
-    in_place = _is(name, entity.codec.decode_partial(node).get(name))
+    in_place = _is(name, family.lineage_of(node).get(name))
     values = family.values_of(entity.key_of(node))
     try:
         if (yield from items.delete(entity, values, when=writes.is_absent(entity) | in_place)):

@@ -401,8 +401,10 @@ def test_writing_back_loses_no_update_and_never_harms_the_reading(
 
 
 class Leaf(BaseModel):
+    """Names its parent by another field than the next version does."""
+
     id: str
-    parent: str | None = None
+    up: str | None = None
     name: str
 
 
@@ -427,7 +429,7 @@ class LeavesOnce(BaseDynamoRepository[Leaf]):
     primary_key = Sharded(Key("LEAF"), shards=3, by="id")
     sort_key = Key("LEAF#{id}")
     schema_version = 1
-    below = ParentPattern("below", parent="parent", id="id", partition=Key("UP#{parent}"), sort=Key("{id}"))
+    below = ParentPattern("below", parent="up", id="id", partition=Key("UP#{up}"), sort=Key("{id}"))
 
 
 class LeavesNow(BaseDynamoRepository[LeafNow]):
@@ -442,6 +444,8 @@ class LeavesNow(BaseDynamoRepository[LeafNow]):
     @staticmethod
     def upcast_v1_v2(item: dict[str, Any]) -> dict[str, Any]:
         item["title"] = item.pop("name")
+        if "up" in item:
+            item["parent"] = item.pop("up")
         return item
 
 
@@ -458,7 +462,7 @@ SHARED_READS: dict[str, Callable[[Any], Any]] = {
 def test_in_a_shared_table_ours_alone_are_written_back(make: Make, server: Server, way: str, title: str) -> None:
     once, now = make(LeavesOnce), make(LeavesNow)
     for id_, parent in (("1", None), ("2", "1"), ("3", "1")):
-        once.create(Leaf(id=id_, parent=parent, name=title if id_ == "2" else id_))
+        once.create(Leaf(id=id_, up=parent, name=title if id_ == "2" else id_))
     stranger = {"below_pk": {"S": "UP#1"}, "below_sk": {"S": "4"}, "name": {"S": "x"}, **now._entity.key(None, "4")}
     server.client.put_item(TableName=now.table_name, Item=stranger)
     assert [leaf.title for leaf in SHARED_READS[way](now)] == ["1", title, "3"]
@@ -467,6 +471,23 @@ def test_in_a_shared_table_ours_alone_are_written_back(make: Make, server: Serve
     assert versions == {"1": 2, "2": 2 if title == "fine" else 1, "3": 2}
     key = now._entity.key(None, "4")
     assert server.client.get_item(TableName=now.table_name, Key=key)["Item"] == stranger
+
+
+def test_trees_of_older_nodes_whose_parents_have_another_field(make: Make) -> None:
+    once, now = make(LeavesOnce), make(LeavesNow)
+    for id_, up in (("1", None), ("2", "1"), ("3", "2"), ("4", "2"), ("5", "1"), ("6", "gone")):
+        once.create(Leaf(id=id_, up=up, name=id_))
+    assert [leaf.id for leaf in now.find_orphans()] == ["6"]
+    assert now.move_subtree((None, "3"), (None, "5")).parent == "5"
+    with pytest.raises(ValidationError, match="below it"):
+        now.move_subtree((None, "1"), (None, "3"))
+    once.create(Leaf(id="7", up="4", name="7"))
+    assert now.delete_subtree((None, "2")) == 3
+    result = now.read_tree((None, "1"), include_metadata=True)
+    assert [node.item.id for node in result.tree.walk()] == ["1", "5", "3"]
+    assert result.metadata.orphans == ()
+    assert now.delete_subtree((None, "1")) == 3
+    assert [leaf.id for leaf in now.scan()] == ["6"]
 
 
 def test_attributes_that_a_transaction_reads_are_not_written_back(make: Make, plans: Plans) -> None:

@@ -344,6 +344,27 @@ def test_an_item_whose_key_tells_other_fields_than_it_has_is_an_error_and_is_not
     assert len(everything(server, plants)) == 2
 
 
+def test_an_item_that_the_index_has_under_another_parent_than_it_names_is_not_read(make: Make, server: Server) -> None:
+    """As a program leaves it behind that changes fields, and knows nothing of the keys that are made of them."""
+    plants = make(Plants)
+    for wood, id_, above in (
+        ("a", "root", None),
+        ("a", "kept", "root"),
+        ("a", "moved", "root"),
+        ("b", "other", "root"),
+    ):
+        plants.create(Tree(wood=wood, id=id_, above=above))
+    change = {"ExpressionAttributeNames": {"#n": "above"}, "ExpressionAttributeValues": {":v": {"S": "kept"}}}
+    key = plants._entity.key("a", "moved")
+    server.client.update_item(TableName=plants.table_name, Key=key, UpdateExpression="SET #n = :v", **change)  # type: ignore[arg-type]
+    change = {"ExpressionAttributeNames": {"#n": "gsi1pk"}, "ExpressionAttributeValues": {":v": {"S": "WOOD#a#root"}}}
+    key = plants._entity.key("b", "other")
+    server.client.update_item(TableName=plants.table_name, Key=key, UpdateExpression="SET #n = :v", **change)  # type: ignore[arg-type]
+    assert [child.item.id for child in plants.read_tree(("a", "root")).children] == ["kept"]
+    assert plants.delete_subtree(("a", "root")) == 2
+    assert {(plant.wood, plant.id) for plant in plants.scan()} == {("a", "moved"), ("b", "other")}
+
+
 def test_a_collection_and_a_tree_read_the_same_partition(make: Make) -> None:
     """What one table is good for: the chat, its messages and their tree."""
     plants = make(Plants)
