@@ -144,6 +144,20 @@ class Declaration:
         names = (self.templates[name].names if name in self.templates else (name,) for name in self.table_key.fields)
         return tuple(dict.fromkeys(name for part in names for name in part))
 
+    @cached_property
+    def key_groups(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The fields that the first half of a caller's key gives, and the second."""
+        partition, *sort = (self.asked_of(name) for name in self.table_key.fields)
+        return partition, tuple(name for names in sort for name in names if name not in partition)
+
+    def asked_of(self, part: str) -> tuple[str, ...]:
+        """Return the fields whose values name a part of a key; all of its shards, where there are several."""
+        return self.templates[part].asked if part in self.templates else (part,)
+
+    def told_of(self, part: str) -> tuple[str, ...]:
+        """Return the fields whose values can be read back from a part of a key."""
+        return self.templates[part].told if part in self.templates else (part,)
+
     def codec_for(self, model_class: type[T], times: TimeRules) -> ModelCodec[T]:
         """Return the codec of the declared model; made once for each way of treating times."""
         codec: ModelCodec[Any] | None = self._codecs.get((model_class, times))

@@ -28,7 +28,7 @@ from dynamodb_wrapper.operations import transactions, unique, writes
 from dynamodb_wrapper.operations.capacity import ConsumedCapacity
 from dynamodb_wrapper.operations.effects import Flow, Response, sleep, together
 from dynamodb_wrapper.operations.entity import Entity
-from dynamodb_wrapper.operations.requests import Update
+from dynamodb_wrapper.operations.requests import Read, Update
 from dynamodb_wrapper.operations.versions import stored_place
 from dynamodb_wrapper.operations.writes import Guarding, Write
 
@@ -204,9 +204,30 @@ def results(entity: Entity[Any], decode: Callable[[Any], R], items: Sequence[Any
 
 def write_back(entity: Entity[Any], items: Sequence[Any]) -> Flow[None]:
     """Bring items that were read up to date, where that is asked for; each is tried once, and no failure is raised."""
-    found = older(entity, items)
-    if found:
-        yield from together((_written_back(entity, item) for item in found), at_most=_AT_ONCE)
+    yield from _all_written_back((entity, item) for item in older(entity, items))
+
+
+def get(reads: Sequence[Read[Any]]) -> Flow[list[Any]]:
+    """Read items as they are at one moment; None where there is none. Older ones are written back after that moment.
+
+    Raises:
+        TransactionCanceledError: Writes to the items did not end.
+        ValidationError: There is too much for one transaction, or two are about one item; nothing was sent.
+    """
+    response = yield from transactions.read([entry.request.as_action() for entry in reads])
+    answers = response["Responses"]
+    results = [entry.result(answer) for entry, answer in zip(reads, answers, strict=True)]
+    found = ((entry.whole, answer.get("Item")) for entry, answer in zip(reads, answers, strict=True))
+    yield from _all_written_back(
+        (entity, item) for entity, item in found if entity is not None and older(entity, [item])
+    )
+    return results
+
+
+def _all_written_back(found: Iterable[tuple[Entity[Any], Item]]) -> Flow[None]:
+    flows = [_written_back(entity, item) for entity, item in found]
+    if flows:
+        yield from together(flows, at_most=_AT_ONCE)
 
 
 def _written_back(entity: Entity[Any], item: Item) -> Flow[None]:

@@ -150,7 +150,7 @@ def get_attributes(
 
 def whole(entity: Entity[T], key: KeyValues, *, consistent: bool = False) -> Read[T]:
     """Return the reading of an item as a model."""
-    return Read(_get_request(entity, key, consistent=consistent, read=entity.item_reader), entity.found)
+    return Read(_get_request(entity, key, consistent=consistent, read=entity.item_reader), entity.found, entity)
 
 
 def partial(

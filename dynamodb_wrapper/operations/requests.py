@@ -18,6 +18,7 @@ from dynamodb_wrapper.operations.effects import AnswerReader, Call, Flow, Params
 
 if TYPE_CHECKING:
     from dynamodb_wrapper.expressions import Condition, ExpressionWriter, Resolver
+    from dynamodb_wrapper.operations.entity import Entity
 
 R_co = TypeVar("R_co", covariant=True)
 
@@ -85,10 +86,12 @@ class Read(Generic[R_co]):
     Attributes:
         request: What is sent.
         decode: From the item to the result; None for an item that is not there for the caller.
+        whole: What reads whole models of it; None where it is some attributes that are read.
     """
 
     request: Get
     decode: Callable[[Item], R_co | None]
+    whole: Entity[Any] | None = None
 
     def send(self) -> Flow[R_co | None]:
         """Read it alone; None when there is no item."""

@@ -195,7 +195,8 @@ def collected(selection: Selection[R]) -> Flow[list[R]]:
     shards = _Shards(selection, None)
     results: list[R] = []
     while (yield from shards.fill(None)):
-        results += map(selection.decode, shards.merged())
+        found = list(shards.merged())
+        results += yield from evolving.results(selection.entity, selection.decode, found)
     return results
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from pydantic import BaseModel
@@ -23,6 +23,7 @@ from dynamodb_wrapper.exceptions import (
 from dynamodb_wrapper.expressions import Condition, Path, every
 from dynamodb_wrapper.operations import evolving, items, patches, writes
 from dynamodb_wrapper.operations.effects import Flow, call, emit, together
+from dynamodb_wrapper.operations.key_parts import KeyParts
 from dynamodb_wrapper.operations.parents import Family
 from dynamodb_wrapper.operations.selection import Selection
 from dynamodb_wrapper.operations.sizes import positive
@@ -66,11 +67,9 @@ def _orphans_among(family: Family[T], children: Iterable[Item], concurrency: int
     stored = yield from together(
         (family.stored(family.entity.key_of(child)) for child in suspects), at_most=concurrency
     )
-    return [
-        family.entity.decode(now)
-        for child, now in zip(suspects, stored, strict=True)
-        if now is not None and family.placement(now) == family.placement(child)
-    ]
+    pairs_now = zip(suspects, stored, strict=True)
+    there = [now for child, now in pairs_now if now is not None and family.placement(now) == family.placement(child)]
+    return (yield from evolving.results(family.entity, family.entity.decode, there))
 
 
 # --- move -----------------------------------------------------------------------------------------------------------
@@ -180,31 +179,36 @@ def _moving(family: Family[T], values: KeyValues, item: Item, parent: Item | Non
     entity, link = family.entity, family.link
     value: object = None
     if parent is not None:
-        renamed = {family.attribute(link.parent): parent[family.attribute(link.id)]}
+        renamed = {family.attribute(link.parent): family.told(parent)[family.attribute(link.id)]}
         value = entity.codec.decode_partial(renamed)[link.parent]
-    beside = {name for entry in entity.declaration.derived if link.parent in entry.fields for name in entry.fields}
-    beside -= {link.parent, *entity.declaration.key_fields}
+    moved = {link.parent, entity.declaration.updated_at}
+    made = [entry.fields for entry in entity.declaration.derived if moved & set(entry.fields)]
+    beside = {name for fields in made for name in fields} - moved - {*entity.declaration.key_fields}
     model = entity.decode(item)
-    changes: dict[str | Path, object] = {name: getattr(model, name) for name in sorted(beside)}
-    unchanged = every(*(_is(str(name), old) for name, old in changes.items()))
-    changes[link.parent] = value
-    return (yield from patches.patch_write(entity, values, changes, {}, when=unchanged, upsert=False))
+    # What is derived from the parent is made anew, over those other parts of it that were read.
+    parts = KeyParts(
+        {family.attribute(name): item.get(family.attribute(name)) for name in sorted(beside)},
+        {name: getattr(model, name) for name in sorted(beside)},
+    )
+    return (
+        yield from patches.patch_write(entity, values, {link.parent: value}, {}, when=None, upsert=False, parts=parts)
+    )
 
 
 def _unmoved(family: Family[T], above: _Above) -> Write[T]:
     """Return the check that a node still is where it was read; or, if there was none, that there still is none."""
     entity = family.entity
-    condition: Condition | None = writes.is_absent(entity)
-    if above.item is not None:
-        placed = entity.codec.decode_partial(above.item)
-        names = [
-            name
-            for name in (family.link.parent, *family.link.within)
-            if name not in entity.declaration.table_key.fields
-        ]
-        condition = every(writes.is_present(entity), *(_is(name, placed.get(name)) for name in names))
+    values = family.values_of(above.key)
+    if above.item is None:
+        gone = writes.is_absent(entity) if entity.only_ours is None else ~entity.only_ours
+        check = writes.check(entity, values, gone)
+        # What is another model's is no node, and may be there.
+        return replace(check, request=replace(check.request, condition=gone))
+    placed = family.lineage_of(above.item)
+    names = [name for name in (family.link.parent, *family.link.within) if name not in entity.declaration.key_fields]
+    condition = every(writes.is_present(entity), *(_is(name, placed.get(name)) for name in names))
     assert condition is not None
-    return writes.check(entity, family.values_of(above.key), condition)
+    return writes.check(entity, values, condition)
 
 
 def _is(name: str, value: object) -> Condition:
@@ -306,7 +310,7 @@ def _delete_levels(
 def _delete_node(family: Family[T], node: Item, deleted: list[Item]) -> Flow[bool]:
     """Delete a node, and note it if it was there; False if it was moved since it was read, and so is left alone."""
     entity, name = family.entity, family.link.parent
-    in_place = _is(name, entity.codec.decode_partial(node).get(name))
+    in_place = _is(name, family.lineage_of(node).get(name))
     values = family.values_of(entity.key_of(node))
     try:
         if (yield from items.delete(entity, values, when=writes.is_absent(entity) | in_place)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
@@ -30,19 +30,9 @@ class TemplateEntity(Entity[T]):
     by field; where it is none, nothing. A mapping of all the fields as ``pk`` is a key, too.
     """
 
-    @cached_property
-    def key_groups(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """The fields that the first half of a key gives, and the second."""
-        partition, *sort = (self._asked_of(name) for name in self.declaration.table_key.fields)
-        return partition, tuple(name for names in sort for name in names if name not in partition)
-
     def _made_of(self, name: str) -> tuple[str, ...]:
         template = self.declaration.templates.get(name)
         return (name,) if template is None else template.names
-
-    def _asked_of(self, name: str) -> tuple[str, ...]:
-        template = self.declaration.templates.get(name)
-        return (name,) if template is None else template.asked
 
     def key(self, pk: object, sk: object = None) -> Item:
         """Return the wire key for field values as the caller has them.
@@ -102,10 +92,10 @@ class TemplateEntity(Entity[T]):
 
     @property
     def _owner(self) -> str:
-        return f"key of table {self.table_name!r}"
+        return _owner(self)
 
     def _named(self, pk: object, sk: object) -> dict[str, object]:
-        first, second = self.key_groups
+        first, second = self.declaration.key_groups
         if sk is None and isinstance(pk, Mapping) and pk.keys() == {*first, *second}:
             return dict(pk)
         return {**self._group(first, pk), **self._group(second, sk)}
@@ -123,8 +113,10 @@ class TemplateEntity(Entity[T]):
 
     @property
     def _expected_key(self) -> str:
-        halves = [names[0] if len(names) == 1 else f"({', '.join(names)})" for names in self.key_groups if names]
-        fields = ", ".join(name for names in self.key_groups for name in names)
+        halves = [
+            names[0] if len(names) == 1 else f"({', '.join(names)})" for names in self.declaration.key_groups if names
+        ]
+        fields = ", ".join(name for names in self.declaration.key_groups for name in names)
         return f"a key of table {self.table_name!r} is {' and '.join(halves)}, or a mapping of {fields}"
 
     def key_values(self, key: object) -> tuple[object, object]:
@@ -133,7 +125,7 @@ class TemplateEntity(Entity[T]):
         Raises:
             ValidationError: It has another form.
         """
-        if not self.key_groups[1] or isinstance(key, Mapping):
+        if not self.declaration.key_groups[1] or isinstance(key, Mapping):
             return key, None
         if isinstance(key, tuple | list) and len(key) == 2:
             return key[0], key[1]
@@ -234,7 +226,7 @@ class TemplateEntity(Entity[T]):
 
     def partition_fields(self, index: Index) -> tuple[str, ...]:
         """Return the fields whose values name one partition of a key."""
-        return tuple(dict.fromkeys(name for part in index.partition for name in self._asked_of(part)))
+        return tuple(dict.fromkeys(name for part in index.partition for name in self.declaration.asked_of(part)))
 
     def partition(self, index: Index, values: Sequence[object]) -> Partition:
         """Return what reads one partition, or all of its shards, given a value for each of `partition_fields`.
@@ -249,7 +241,7 @@ class TemplateEntity(Entity[T]):
         for name in index.partition:
             template = self.declaration.templates.get(name)
             if template is not None:
-                texts = self._partition_texts(template, [wires[field] for field in template.asked])
+                texts = partition_texts(self, template, [wires[field] for field in template.asked])
                 conditions.append(Path(name) == texts[0])
                 shards = tuple(Path(name) == text for text in texts) if len(texts) > 1 else ()
             else:
@@ -261,14 +253,6 @@ class TemplateEntity(Entity[T]):
             sort_key = SortTemplate(made, known, self.field_wire, self.codec.times, self._owner)
         return Partition(tuple(conditions), sort_key, shards)
 
-    def _partition_texts(self, template: Template, wires: Sequence[Wire]) -> list[str]:
-        """Return the key of a partition, or of each of its shards."""
-        with fitting(self._owner):
-            text = template.prefix(wires, self.codec.times)
-        texts = [text + shard_text(number) for number in range(template.shards)] or [text]
-        self._check_key_part(template.attribute, {"S": texts[0]})
-        return texts
-
     def _is_known(self, name: str, index: Index, made: Template) -> bool:
         """Whether one partition has one value of a field, as far as a sort key's template tells values apart."""
         template = self.declaration.templates.get(index.partition[0])
@@ -276,3 +260,20 @@ class TemplateEntity(Entity[T]):
             return True
         part = template.parts[template.names.index(name)]
         return part.is_exact and (part.form != "text" or template.case in (None, made.case))
+
+
+def partition_texts(entity: Entity[Any], template: Template, wires: Sequence[Wire]) -> list[str]:
+    """Return the key of a partition, or of each of its shards, for stored values of what is asked for.
+
+    Raises:
+        ValidationError: A value cannot stand in a key.
+    """
+    with fitting(_owner(entity)):
+        text = template.prefix(wires, entity.codec.times)
+    texts = [text + shard_text(number) for number in range(template.shards)] or [text]
+    entity.check_key_attribute(template.attribute, {"S": texts[0]})
+    return texts
+
+
+def _owner(entity: Entity[Any]) -> str:
+    return f"key of table {entity.table_name!r}"

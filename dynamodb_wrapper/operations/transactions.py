@@ -21,7 +21,7 @@ from dynamodb_wrapper.exceptions import (
 from dynamodb_wrapper.operations import cancellations, unique, writes
 from dynamodb_wrapper.operations.cancellations import TRIES
 from dynamodb_wrapper.operations.effects import Flow, Params, Response, call, new_token, sleep, together
-from dynamodb_wrapper.operations.requests import Read, Update
+from dynamodb_wrapper.operations.requests import Update
 from dynamodb_wrapper.operations.unique import Known, Plan, StaleReadError
 from dynamodb_wrapper.operations.writes import Guarding, Write
 
@@ -273,17 +273,6 @@ def _after_patch(plan: Plan[Any]) -> Flow[Item]:
         missing.message = f"the patch was applied, but then another writer deleted the item: {missing.message}"
         raise missing
     return stored
-
-
-def get(reads: Sequence[Read[Any]]) -> Flow[list[Any]]:
-    """Read items as they are at one moment; None where there is none.
-
-    Raises:
-        TransactionCanceledError: Writes to the items did not end.
-        ValidationError: There is too much for one transaction, or two are about one item; nothing was sent.
-    """
-    response = yield from read([entry.request.as_action() for entry in reads])
-    return [entry.result(answer) for entry, answer in zip(reads, response["Responses"], strict=True)]
 
 
 def until_as_read(attempt: Callable[[Known], Flow[R]]) -> Flow[R]:

@@ -14,6 +14,7 @@ from typing import Generic, TypeVar
 from pydantic import BaseModel
 
 from dynamodb_wrapper.codec import Item
+from dynamodb_wrapper.operations import evolving
 from dynamodb_wrapper.operations.effects import Flow, together
 from dynamodb_wrapper.operations.parents import Family
 from dynamodb_wrapper.operations.sizes import positive
@@ -237,6 +238,7 @@ def read(
         raise (yield from family.missing(key))
     grown = yield from grow([item], family.children_of, family.identity, max_depth=max_depth, at_most=concurrency)
     tree = grown.nested(lambda item, children: TreeNode(family.entity.decode(item), children))
+    yield from evolving.write_back(family.entity, [item for level in grown.levels for item in level])
     if include_metadata:
         orphans = yield from _orphaned(family, item)
         return TreeWithMetadata(tree, grown.metadata(family.named, orphans))

@@ -61,6 +61,10 @@ class CollectionFoundation(RepositoryFoundation[T]):
     def _partition(self, partition: Sequence[object], index: str | None) -> selection.Selection[Item]:
         table = self._table_entity
         key = table.declaration.table_key if index is None else table.declaration.index(index)
+        if key.projection != "ALL":
+            raise DeclarationError(
+                f"{type(self).__name__}: a collection has whole items, which {index!r} does not carry"
+            )
         chosen = self._selection(index).from_key(*partition)
         if chosen.shards:
             raise DeclarationError(f"{type(self).__name__}: a collection is read from one partition, not from shards")

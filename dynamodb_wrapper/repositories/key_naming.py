@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from pydantic import BaseModel
 
-from dynamodb_wrapper.codec import Derived, Key, Template
+from dynamodb_wrapper.codec import Derived, Key, ModelCodec, Template
 from dynamodb_wrapper.exceptions import DeclarationError
 from dynamodb_wrapper.operations import key_templates
-from dynamodb_wrapper.operations.indexes import Index
+from dynamodb_wrapper.operations.indexes import Index, Projection
 from dynamodb_wrapper.repositories.patterns import AccessPattern, ParentPattern, Part
 from dynamodb_wrapper.repositories.single_table import SingleTable
 
@@ -55,10 +56,13 @@ class NamedKeys:
         """
         name = pattern.index.name
         partition, sort = ("pk", "sk") if name is None else (f"{name}_pk", f"{name}_sk")
+        projection = pattern.index.projection
         if self.table is not None:
             partition, sort = self._in_table(self.table, pattern)
+            projection = projection if name is None else self._carried(self.table, name, projection)
         return replace(
             pattern.index,
+            projection=projection,
             partition=self._parts(pattern.partition, partition, is_sorted=False),
             sort=self._parts(pattern.sort, sort, is_sorted=True),
         )
@@ -66,11 +70,6 @@ class NamedKeys:
     def _in_table(self, table: SingleTable, pattern: AccessPattern) -> tuple[str, str]:
         """Return the attributes that a shared table has for the key of a pattern."""
         name = pattern.index.name
-        if isinstance(pattern, ParentPattern):
-            raise DeclarationError(
-                f"{self.owner}: a parent pattern, on index {name!r}, is of plain fields, and keys in {table!r} are "
-                "templates: keep a tree in a table of its own"
-            )
         try:
             attributes = table.key_of(name)
         except DeclarationError as error:
@@ -80,16 +79,37 @@ class NamedKeys:
         if len(pattern.keys) != len(parts) or len(parts) != len(attributes):
             raise DeclarationError(
                 f"{self.owner}: the key of index {name!r} of {table!r} is {', '.join(attributes)}, and a pattern on it "
-                "has a Key for each"
+                f"has a Key for each{_example(pattern)}"
             )
         if pattern.index.local != (name in table.local_indexes):
             is_local = "local" if name in table.local_indexes else "global"
             raise DeclarationError(
                 f"{self.owner}: index {name!r} of {table!r} is {is_local}: local={not pattern.index.local}"
             )
-        if pattern.index.projection != "ALL":
-            raise DeclarationError(f"{self.owner}: the indexes of {table!r} carry whole items: leave out projection")
         return attributes[0], attributes[-1]
+
+    def _carried(self, table: SingleTable, index: str, wanted: Projection) -> Projection:
+        """Return what of the model an index of a shared table carries; its pattern may say what it counts on.
+
+        Raises:
+            DeclarationError: It counts on more, or on less than everything where everything is carried.
+        """
+        codec: ModelCodec[Any] = ModelCodec.shared(self.model_class)
+        carried = table.carried_by(index)
+        if carried is None and wanted != "ALL":
+            raise DeclarationError(
+                f"{self.owner}: index {index!r} is one for all that is in {table!r}, and carries whole items; what it "
+                f"carries instead is said there, as in projections={{{index!r}: ...}}"
+            )
+        if carried is None:
+            return "ALL"
+        named = wanted if isinstance(wanted, tuple) else ()
+        if missing := [name for name in named if codec.attribute(name) not in carried]:
+            raise DeclarationError(
+                f"{self.owner}: index {index!r} of {table!r} does not carry {', '.join(missing)}; it carries "
+                f"{', '.join(sorted(carried)) or 'keys only'}, as projections={{{index!r}: ...}} says"
+            )
+        return tuple(name for name in self.model_class.model_fields if codec.attribute(name) in carried) or "KEYS_ONLY"
 
     def _attribute(self, part: Key, default: str) -> str:
         if self.table is not None and part.attribute not in (None, default):
@@ -118,3 +138,11 @@ class NamedKeys:
                 if isinstance(entry, Template)
                 else f"{self.owner}: derived attribute {entry.attribute!r} is declared twice, differently"
             )
+
+
+def _example(pattern: AccessPattern) -> str:
+    """Return, for a pattern of a tree, how its partition is made, as the end of a sentence."""
+    if not isinstance(pattern, ParentPattern):
+        return ""
+    fields = "#".join(f"{{{name}}}" for name in (*pattern.within, pattern.parent))
+    return f': partition=Key("{fields}"), and sort=Key(...) where it has a sort key'

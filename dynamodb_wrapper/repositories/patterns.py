@@ -46,7 +46,8 @@ class AccessPattern:
         partition: The field of the partition key, or up to four fields (all are given, by equality).
         sort: The field of the sort key, or up to four (given left to right). A part may be a `Derived` attribute. Each
             half may be a `Key` instead: a template, whose fields are then given as if they were the parts.
-        projection: What the index carries: ``"ALL"`` (default), ``"KEYS_ONLY"``, or the keys and these fields.
+        projection: What the index carries: ``"ALL"`` (default), ``"KEYS_ONLY"``, or the keys and these fields. That of
+            a `SingleTable` is said there; here then, what this repository counts on.
         local: Whether it is a local index (same partition key as the table; exists from the table's creation on).
         cached: Whether its pages are read through the `Cache` of the repository; any write to the table takes them out.
     """
@@ -103,11 +104,13 @@ class ParentPattern(AccessPattern):
     Args:
         index: The index's name. Its partition key is ``within`` and ``parent``.
         parent: The field that holds the parent's id; a root has none.
-        id: The field by which parents are named; the table's ``primary_key`` by default. It must be given where the
-            table has a sort key.
+        id: The field by which parents are named; the field of the table's key by default. It must be given where the
+            table has a sort key, or a key of several fields.
         within: The fields that a child shares with its parent: ``"chat_id"``, where a message replies to one of the
             same chat. The table's key is made of these and ``id``.
-        sort: The field, or up to four, by which children are ordered. A part may be a `Derived` attribute.
+        partition: A `Key` made of ``within`` and ``parent``, instead of the fields: always so in a `SingleTable`.
+        sort: The field, or up to four, by which children are ordered. A part may be a `Derived` attribute, and the half
+            a `Key`.
         cached: Whether pages of a query for children are read through the `Cache` of the repository; trees never are.
     """
 
@@ -118,13 +121,14 @@ class ParentPattern(AccessPattern):
         parent: str,
         id: str | None = None,  # the field's own word, and keyword-only
         within: str | Sequence[str] = (),
+        partition: Key | None = None,
         sort: Part | Sequence[Part] = (),
         cached: bool = False,
     ) -> None:
         self.parent = parent
         self.id = id
         self.within = (within,) if isinstance(within, str) else tuple(within)
-        super().__init__(index, partition=(*self.within, parent), sort=sort, cached=cached)
+        super().__init__(index, partition=partition or (*self.within, parent), sort=sort, cached=cached)
 
     def link(self, declaration: Declaration) -> parents.ParentLink:
         """Return what the pattern says of a table, checked.
@@ -132,12 +136,13 @@ class ParentPattern(AccessPattern):
         Raises:
             DeclarationError: It cannot work there.
         """
-        if self.id is None and declaration.sort_key is not None:
+        if self.id is None and (declaration.sort_key is not None or len(declaration.key_fields) != 1):
             raise DeclarationError(
                 f"{declaration.owner}: the parent pattern on {self.index.name!r} needs id=: the field by which parents "
-                "are named, because the table has a sort key"
+                "are named, because the table has a sort key, or a key of several fields"
             )
-        link = parents.ParentLink(self.index, self.parent, self.id or declaration.partition_key, self.within)
+        index = declaration.index(str(self.index.name))
+        link = parents.ParentLink(index, self.parent, self.id or declaration.key_fields[0], self.within)
         link.check(declaration)
         return link
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import zip_longest
@@ -14,7 +14,7 @@ from dynamodb_wrapper.codec import Template, TimeRules
 from dynamodb_wrapper.codec.templates import DELIMITER
 from dynamodb_wrapper.exceptions import DeclarationError
 from dynamodb_wrapper.operations.declaration import Declaration
-from dynamodb_wrapper.operations.indexes import Index
+from dynamodb_wrapper.operations.indexes import Index, Projection
 from dynamodb_wrapper.operations.table_options import TableOptions
 
 
@@ -41,10 +41,12 @@ class SingleTable:
         partition_key: The attribute of the partition key.
         sort_key: The attribute of the sort key; None for a table without one.
         kind: The attribute that says what an item is.
-        indexes: Global indexes by name, each with its partition attribute and, if it has one, its sort attribute. They
-            carry whole items; a repository uses those it declares access patterns on.
+        indexes: Global indexes by name, each with its partition attribute and, if it has one, its sort attribute. A
+            repository uses those it declares access patterns on.
         local_indexes: Local indexes by name, each with its sort attribute; they exist from the table's creation on, and
             the items under one partition key take at most 10 GB then.
+        projections: What indexes carry, by name: ``"ALL"`` (the default), ``"KEYS_ONLY"``, or the keys and these
+            attributes, up to 19. The kind comes along always.
         ttl: The attribute by which DynamoDB expires items (a repository's ``ttl_attribute`` is stored there).
         table_options: Billing, stream and deletion protection for `create_table`.
 
@@ -58,6 +60,7 @@ class SingleTable:
     kind: str = field(default="_kind", kw_only=True)
     indexes: Mapping[str, tuple[str] | tuple[str, str]] = field(default_factory=dict, kw_only=True)
     local_indexes: Mapping[str, str] = field(default_factory=dict, kw_only=True)
+    projections: Mapping[str, Projection | Sequence[str]] = field(default_factory=dict, kw_only=True)
     ttl: str | None = field(default=None, kw_only=True)
     table_options: TableOptions = field(default=TableOptions(), kw_only=True)
     _declared: dict[str, Declaration] = field(default_factory=dict, init=False, repr=False)
@@ -80,7 +83,32 @@ class SingleTable:
             )
         if both := sorted(self.indexes.keys() & self.local_indexes.keys()):
             raise DeclarationError(f"{self!r}: {', '.join(both)} cannot be a global and a local index")
+        for name, carried in self.projections.items():
+            self._check_projection(name, carried, {*self.key_of(None), *self.key_of(name)})
         _ = self.declaration
+
+    def _check_projection(self, name: str, carried: object, keys: set[str]) -> None:
+        if carried in ("ALL", "KEYS_ONLY"):
+            return
+        if isinstance(carried, str | bytes) or not isinstance(carried, Sequence) or not carried:
+            raise DeclarationError(
+                f'{self!r}: index {name!r} carries "ALL", "KEYS_ONLY" or a tuple of attributes, not {carried!r:.80}'
+            )
+        for attribute in carried:
+            if not isinstance(attribute, str) or not attribute:
+                raise DeclarationError(f"{self!r}: an attribute is named by a text, not {attribute!r:.80}")
+            if attribute in keys or attribute == self.kind:
+                raise DeclarationError(f"{self!r}: index {name!r} carries {attribute!r} anyway: leave it out")
+
+    def carried_by(self, index: str) -> frozenset[str] | None:
+        """Return the attributes that an index carries beside keys and kind; None for all.
+
+        Raises:
+            DeclarationError: There is no such index.
+        """
+        self.key_of(index)
+        carried = self.projections.get(index, "ALL")
+        return None if carried == "ALL" else frozenset(() if carried == "KEYS_ONLY" else carried)
 
     @property
     def declarations(self) -> Mapping[str, Declaration]:
@@ -105,6 +133,12 @@ class SingleTable:
         fields: dict[str, Any] = {name: (str, Field(alias=attribute)) for attribute, name in names.items()}
         if self.ttl is not None:
             fields["expiry"] = (int | None, Field(default=None, alias=self.ttl))
+            names[self.ttl] = "expiry"
+        carried = [found for index in self.projections if (found := self.carried_by(index)) is not None]
+        for attribute in (self.kind, *sorted({name for found in carried for name in found})) if carried else ():
+            if attribute not in names:
+                names[attribute] = f"carried_{len(names)}"
+                fields[names[attribute]] = (Any, Field(default=None, alias=attribute))
         item: type[BaseModel] = create_model("Item", **fields)
         return Declaration(
             owner=f"SingleTable({self.table_name!r})",
@@ -113,17 +147,23 @@ class SingleTable:
             sort_key=names[self.sort_key] if self.sort_key is not None else None,
             indexes=(
                 *(
-                    Index(name, (names[key[0]],), tuple(names[part] for part in key[1:]))
+                    Index(name, (names[key[0]],), tuple(names[part] for part in key[1:]), self._projection(name, names))
                     for name, key in self.indexes.items()
                 ),
                 *(
-                    Index(name, (names[self.partition_key],), (names[sort],), local=True)
+                    Index(name, (names[self.partition_key],), (names[sort],), self._projection(name, names), local=True)
                     for name, sort in self.local_indexes.items()
                 ),
             ),
             ttl="expiry" if self.ttl is not None else None,
             options=self.table_options,
         )
+
+    def _projection(self, index: str, names: Mapping[str, str]) -> Projection:
+        carried = self.projections.get(index, "ALL")
+        if carried == "ALL":
+            return "ALL"
+        return tuple(names[attribute] for attribute in (self.kind, *(() if carried == "KEYS_ONLY" else carried)))
 
     def key_of(self, index: str | None) -> tuple[str, ...]:
         """Return the attributes of an index's key, or of the table's own.

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from dynamodb_wrapper import expressions
 from dynamodb_wrapper.codec import PartialItem
 from dynamodb_wrapper.exceptions import UniqueViolationError, ValidationError
-from dynamodb_wrapper.operations import adoption, evolving, items, patches, requests, transactions, writes
+from dynamodb_wrapper.operations import adoption, evolving, items, patches, requests, writes
 from dynamodb_wrapper.operations.effects import Flow
 from dynamodb_wrapper.repositories.foundation import RepositoryFoundation
 from dynamodb_wrapper.transport import Connection, SyncDriver
@@ -266,7 +266,7 @@ def written(requests: Sequence[WriteRequest[M]]) -> Flow[list[M | None]]:
 
 def found(requests: Sequence[GetRequest[R]]) -> Flow[list[R | None]]:
     """Return the flow of `transact_get`."""
-    return transactions.get([request.read for request in requests])
+    return evolving.get([request.read for request in requests])
 
 
 class TransactionQueue:

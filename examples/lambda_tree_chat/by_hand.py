@@ -19,7 +19,7 @@ from botocore.config import Config
 _PREFIX = os.environ.get("DYNAMODB_TABLE_PREFIX", "") + "_dev_"
 _CONFIG = Config(connect_timeout=1, read_timeout=3, retries={"total_max_attempts": 3, "mode": "standard"})
 _dynamodb = boto3.resource("dynamodb", endpoint_url=os.environ.get("DYNAMODB_ENDPOINT_URL"), config=_CONFIG)
-_chats, _messages = _dynamodb.Table(f"{_PREFIX}chats"), _dynamodb.Table(f"{_PREFIX}chat_messages")
+_table = _dynamodb.Table(f"{_PREFIX}chats")
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
@@ -27,7 +27,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     path = event["rawPath"].split("/")
     if event["requestContext"]["http"]["method"] == "POST":
         return _answer(201, _created(user_id, json.loads(event["body"])))
-    chat = _chats.get_item(Key={"pk": f"USER#{user_id}", "sk": f"CHAT#{path[-1]}"}, ConsistentRead=True).get("Item")
+    chat = _table.get_item(Key={"pk": f"USER#{user_id}", "sk": f"CHAT#{path[-1]}"}, ConsistentRead=True).get("Item")
     if chat is None:
         return _answer(404, {"error": "there is no such chat"})
     return _answer(200, _tree(path[-1], str(chat["root_id"]), int(event["queryStringParameters"]["depth"])))
@@ -50,24 +50,26 @@ def _created(user_id: str, body: dict[str, str]) -> dict[str, Any]:
         "role": "user",
         "depth": 1,
     }
-    keys = {"pk": f"USER#{user_id}", "sk": f"CHAT#{chat_id}", "newest_sk": now}
+    user = f"USER#{user_id}"
+    keys = {"pk": user, "sk": f"CHAT#{chat_id}", "gsi1pk": user, "gsi1sk": f"{now}#{chat_id}", "_kind": "Chat"}
+    message_keys = {"pk": f"CHAT#{chat_id}", "sk": f"MESSAGE#{root_id}", "_kind": "Message"}
     _dynamodb.meta.client.transact_write_items(
         TransactItems=[
             {
                 "Put": {
-                    "TableName": _chats.name,
+                    "TableName": _table.name,
                     "Item": {**chat, **keys},
                     "ConditionExpression": "attribute_not_exists(pk)",
                 }
             },
-            {"Put": {"TableName": _messages.name, "Item": {**message, "created_at": now}}},
+            {"Put": {"TableName": _table.name, "Item": {**message, **message_keys, "created_at": now}}},
         ]
     )
     return {"chat": chat, "message": message}
 
 
 def _tree(chat_id: str, root_id: str, depth: int) -> dict[str, Any]:
-    root = _messages.get_item(Key={"chat_id": chat_id, "message_id": root_id}, ConsistentRead=True)["Item"]
+    root = _table.get_item(Key={"pk": f"CHAT#{chat_id}", "sk": f"MESSAGE#{root_id}"}, ConsistentRead=True)["Item"]
     tree: dict[str, Any] = {**root, "replies": []}
     level = [tree]
     with ThreadPoolExecutor(8) as pool:
@@ -80,13 +82,13 @@ def _tree(chat_id: str, root_id: str, depth: int) -> dict[str, Any]:
 
 
 def _replies(chat_id: str, message_id: str) -> list[dict[str, Any]]:
-    condition = Key("chat_id").eq(chat_id) & Key("parent_id").eq(message_id)
+    condition = Key("gsi1pk").eq(f"CHAT#{chat_id}#{message_id}")
     items: list[dict[str, Any]] = []
-    answer = _messages.query(IndexName="replies", KeyConditionExpression=condition)
+    answer = _table.query(IndexName="gsi1", KeyConditionExpression=condition)
     items += answer["Items"]
     while "LastEvaluatedKey" in answer:
         start = answer["LastEvaluatedKey"]
-        answer = _messages.query(IndexName="replies", KeyConditionExpression=condition, ExclusiveStartKey=start)
+        answer = _table.query(IndexName="gsi1", KeyConditionExpression=condition, ExclusiveStartKey=start)
         items += answer["Items"]
     return [{**item, "replies": []} for item in items]
 

@@ -26,7 +26,7 @@ from urllib.request import urlopen
 
 from dynamodb_wrapper import DynamoDBConfig
 from examples.lambda_tree_chat.package import build
-from examples.lambda_tree_chat.repositories import ChatRepository, MessageRepository
+from examples.lambda_tree_chat.repositories import ChatRepository
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = {
@@ -85,7 +85,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, local_server() as url:
         environment = function_environment(url)
-        make_tables(environment)
+        make_table(environment)
         places = {"- from its zip": Path(folder) / "zip", "- from a zip without bytecode": Path(folder) / "bare"}
         for name, place in places.items():
             build(place.with_suffix(".zip"), with_bytecode="without" not in name)
@@ -137,7 +137,7 @@ def function_environment(url: str) -> dict[str, str]:
     }
 
 
-def make_tables(environment: dict[str, str]) -> None:
+def make_table(environment: dict[str, str]) -> None:
     config = DynamoDBConfig(
         endpoint_url=environment["DYNAMODB_ENDPOINT_URL"],
         region_name="us-east-1",
@@ -146,7 +146,6 @@ def make_tables(environment: dict[str, str]) -> None:
         table_prefix="measured",
     )
     ChatRepository(config).ensure_table()
-    MessageRepository(config).ensure_table()
 
 
 def measured(module: str, calls: int, environment: dict[str, str], place: Path | None) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_serializer
 
 from dynamodb_wrapper import (
     AccessPattern,
@@ -25,15 +25,21 @@ from dynamodb_wrapper import (
     InvalidCursorError,
     ItemAlreadyExistsError,
     ItemNotFoundError,
+    Key,
+    Sharded,
+    SingleTable,
     TransactionCanceledError,
     Unique,
     ValidationError,
     VersionConflictError,
 )
 from dynamodb_wrapper.codec import SchemaOptions
-from dynamodb_wrapper.exceptions import SchemaVersionError, UniqueViolationError
+from dynamodb_wrapper.exceptions import AccessDeniedError, SchemaVersionError, UniqueViolationError
+from dynamodb_wrapper.operations import evolving, trees
+from dynamodb_wrapper.operations.effects import Call, Flow, Response
 from dynamodb_wrapper.repositories.patterns import ParentPattern
 from dynamodb_wrapper.repositories.transactions import transact_get, transact_write
+from dynamodb_wrapper.transport import RetryPolicy, SyncDriver
 from tests import servers
 from tests.contract.shop import Make, requests, stored
 from tests.servers import Server
@@ -297,20 +303,7 @@ def test_what_a_newer_program_added_survives_an_older_one(make: Make) -> None:
     assert raw["schema_version"] == 1
 
 
-@pytest.mark.parametrize(
-    "way",
-    [
-        "get",
-        "get_many",
-        "scan",
-        "scan in pages",
-        "scan lazily",
-        "query",
-        "pattern",
-        "first of a pattern",
-        "parallel_scan",
-    ],
-)
+@pytest.mark.parametrize("way", READS)
 def test_older_items_are_written_back_when_asked(make: Make, plans: Plans, way: str) -> None:
     back = make(WritingBack)
     before = {key: back.get_raw(key) for key in "abc"}
@@ -331,6 +324,176 @@ def test_what_a_loader_has_read_is_written_back_when_asked(make: Make, plans: Pl
     assert seen([handle.result() for handle in handles if handle.result()]) == WANTED
     assert [(back.get_raw(key) or {})["schema_version"] for key in "abc"] == [3, 3, 3]
     assert seen([handle.result() for handle in handles if handle.result()]) == WANTED
+
+
+def test_orphans_are_written_back_when_asked(make: Make, plans: Plans) -> None:
+    back = make(WritingBack)
+    back.table.put_item(Item={"id": "lost", "parent": "gone", "name": "Lost"})
+    assert [orphan.title for orphan in back.find_orphans()] == ["Lost"]
+    assert (back.get_raw("lost") or {})["title"] == "Lost"
+
+
+def test_a_whole_tree_is_written_back_when_asked(make: Make, plans: Plans) -> None:
+    back = make(WritingBack)
+    for number in range(20):
+        back.table.put_item(Item={"id": f"n{number}", "parent": f"n{(number - 1) // 3}", "name": str(number)})
+    back.table.update_item(Key={"id": "n0"}, UpdateExpression="REMOVE parent")
+    tree = back.read_tree("n0")
+    assert [node.item.title for node in tree.walk()] == [node.item.id[1:] for node in tree.walk()]
+    assert {(back.get_raw(f"n{number}") or {})["schema_version"] for number in range(20)} == {3}
+    assert [(back.get_raw(key) or {}).get("schema_version") for key in "ab"] == [None, 2], "others were not read"
+    with requests() as sent:
+        assert back.read_tree("n0") == tree
+    assert "UpdateItem" not in sent
+
+
+WAYS: dict[str, Callable[[Any], Flow[Any]]] = {
+    "transaction": lambda plans: evolving.get([plans.get_request("a").read]),
+    "tree": lambda plans: trees.read(plans._family, "a", max_depth=9, include_metadata=False, concurrency=1),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("meddle", ["change", "delete", "upgrade", "fail"])
+def test_writing_back_loses_no_update_and_never_harms_the_reading(
+    make: Make, plans: Plans, server: Server, way: str, meddle: str
+) -> None:
+    back = make(WritingBack)
+
+    class Meddling:
+        """Another writer is faster than the writing back; or that is refused."""
+
+        def __init__(self, lane: Any) -> None:
+            self._lane = lane
+
+        def send(self, call: Call) -> Response:
+            if call.operation == "UpdateItem":
+                if meddle == "fail":
+                    raise AccessDeniedError("not authorized")
+                if meddle == "change":
+                    server.client.update_item(
+                        TableName=back.table_name,
+                        Key={"id": {"S": "a"}},
+                        UpdateExpression="SET hits = :h",
+                        ExpressionAttributeValues={":h": {"N": "41"}},
+                    )
+                if meddle == "delete":
+                    server.client.delete_item(TableName=back.table_name, Key={"id": {"S": "a"}})
+                if meddle == "upgrade":
+                    plans.patch("a", title="Better")
+            response: Response = self._lane.send(call)
+            return response
+
+    driver = SyncDriver(Meddling(back._connection._lane), RetryPolicy(max_attempts=1))
+    found = driver.run(WAYS[way](back))
+    found = found[0] if way == "transaction" else found.item
+    assert (found.title, found.price.cents, found.hits) == ("Alpha", 150, 0)
+    now = back.get_raw("a")
+    if meddle == "delete":
+        assert now is None
+    else:
+        assert now is not None
+        assert (now.get("hits"), now.get("title")) == {
+            "change": (41, None),
+            "upgrade": (0, "Better"),
+            "fail": (0, None),
+        }[meddle]
+
+
+class Leaf(BaseModel):
+    """Names its parent by another field than the next version does."""
+
+    id: str
+    up: str | None = None
+    name: str
+
+
+class LeafNow(BaseModel):
+    id: str
+    parent: str | None = None
+    title: str
+
+    @field_serializer("title")
+    def _written(self, title: str) -> str:
+        if title == "unwritable":
+            raise TypeError("no way to write it")
+        return title
+
+
+LEAVES = SingleTable("leaves", indexes={"below": ("below_pk", "below_sk")})
+
+
+class LeavesOnce(BaseDynamoRepository[Leaf]):
+    single_table = LEAVES
+    kind = "leaf"
+    primary_key = Sharded(Key("LEAF"), shards=3, by="id")
+    sort_key = Key("LEAF#{id}")
+    schema_version = 1
+    below = ParentPattern("below", parent="up", id="id", partition=Key("UP#{up}"), sort=Key("{id}"))
+
+
+class LeavesNow(BaseDynamoRepository[LeafNow]):
+    single_table = LEAVES
+    kind = "leaf"
+    primary_key = LeavesOnce.primary_key
+    sort_key = LeavesOnce.sort_key
+    schema_version = 2
+    schema_options = SchemaOptions(write_back=True)
+    below = ParentPattern("below", parent="parent", id="id", partition=Key("UP#{parent}"), sort=Key("{id}"))
+
+    @staticmethod
+    def upcast_v1_v2(item: dict[str, Any]) -> dict[str, Any]:
+        item["title"] = item.pop("name")
+        if "up" in item:
+            item["parent"] = item.pop("up")
+        return item
+
+
+SHARED_READS: dict[str, Callable[[Any], Any]] = {
+    "tree": lambda leaves: [node.item for node in leaves.read_tree((None, "1")).walk()],
+    "transaction": lambda leaves: transact_get([leaves.get_request(None, id_) for id_ in "123"]),
+    "shards": lambda leaves: leaves.query().all(),
+    "pages of shards": lambda leaves: leaves.query().page(9).items,
+}
+
+
+@pytest.mark.parametrize("way", SHARED_READS)
+@pytest.mark.parametrize("title", ["fine", "unwritable"])
+def test_in_a_shared_table_ours_alone_are_written_back(make: Make, server: Server, way: str, title: str) -> None:
+    once, now = make(LeavesOnce), make(LeavesNow)
+    for id_, parent in (("1", None), ("2", "1"), ("3", "1")):
+        once.create(Leaf(id=id_, up=parent, name=title if id_ == "2" else id_))
+    stranger = {"below_pk": {"S": "UP#1"}, "below_sk": {"S": "4"}, "name": {"S": "x"}, **now._entity.key(None, "4")}
+    server.client.put_item(TableName=now.table_name, Item=stranger)
+    assert [leaf.title for leaf in SHARED_READS[way](now)] == ["1", title, "3"]
+    assert transact_get([now.get_request(None, "4")]) == [None]
+    versions = {id_: (now.get_raw(None, id_) or {})["schema_version"] for id_ in "123"}
+    assert versions == {"1": 2, "2": 2 if title == "fine" else 1, "3": 2}
+    key = now._entity.key(None, "4")
+    assert server.client.get_item(TableName=now.table_name, Key=key)["Item"] == stranger
+
+
+def test_trees_of_older_nodes_whose_parents_have_another_field(make: Make) -> None:
+    once, now = make(LeavesOnce), make(LeavesNow)
+    for id_, up in (("1", None), ("2", "1"), ("3", "2"), ("4", "2"), ("5", "1"), ("6", "gone")):
+        once.create(Leaf(id=id_, up=up, name=id_))
+    assert [leaf.id for leaf in now.find_orphans()] == ["6"]
+    assert now.move_subtree((None, "3"), (None, "5")).parent == "5"
+    with pytest.raises(ValidationError, match="below it"):
+        now.move_subtree((None, "1"), (None, "3"))
+    once.create(Leaf(id="7", up="4", name="7"))
+    assert now.delete_subtree((None, "2")) == 3
+    result = now.read_tree((None, "1"), include_metadata=True)
+    assert [node.item.id for node in result.tree.walk()] == ["1", "5", "3"]
+    assert result.metadata.orphans == ()
+    assert now.delete_subtree((None, "1")) == 3
+    assert [leaf.id for leaf in now.scan()] == ["6"]
+
+
+def test_attributes_that_a_transaction_reads_are_not_written_back(make: Make, plans: Plans) -> None:
+    back = make(WritingBack)
+    assert transact_get([back.get_request("a", attributes=["title"])]) == [{"title": "Alpha"}]
+    assert "title" not in (back.get_raw("a") or {})
 
 
 def test_the_version_of_an_item_that_cannot_be_read_is_no_secret(plans: Plans) -> None:

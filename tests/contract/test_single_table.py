@@ -6,12 +6,13 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field
 
 from dynamodb_wrapper import AccessPattern, BaseDynamoRepository, DeclarationError, F, transact_get, transact_write
 from dynamodb_wrapper.codec import Key
 from dynamodb_wrapper.exceptions import (
     ConditionFailedError,
+    ExpressionError,
     InvalidCursorError,
     ItemAlreadyExistsError,
     ItemNotFoundError,
@@ -22,6 +23,7 @@ from dynamodb_wrapper.exceptions import (
 )
 from dynamodb_wrapper.operations.gathering import Collection
 from dynamodb_wrapper.repositories import SingleTable
+from dynamodb_wrapper.repositories.patterns import ParentPattern
 from tests.contract.shop import MONDAY, Make, requests, stored
 from tests.servers import Server
 
@@ -322,6 +324,128 @@ class NoLists(Collection):
     names: list[str]
 
 
+# --- indexes that carry less ------------------------------------------------------------------------------------------
+
+LEAN = SingleTable(
+    "lean",
+    indexes={"gsi1": ("gsi1pk", "gsi1sk"), "gsi2": ("gsi2pk", "gsi2sk")},
+    local_indexes={"lsi1": "lsi1sk"},
+    projections={"gsi1": ("total", "n", "gsi2pk"), "gsi2": "KEYS_ONLY", "lsi1": ("total",)},
+    ttl="expires_at",
+)
+
+
+class Sale(BaseModel):
+    shop: str
+    sale_id: str
+    total: int = 0
+    label: str = Field(default="", alias="n")
+    note: str = "long"
+
+    model_config = ConfigDict(populate_by_name=True)
+
+
+class Return(BaseModel):
+    shop: str
+    return_id: str
+    total: int = 0
+    reason: str = ""
+
+
+class SaleLine(BaseModel):
+    sale_id: str
+    total: int
+
+
+class Sales(BaseDynamoRepository[Sale]):
+    single_table = LEAN
+    primary_key = Key("SHOP#{shop}")
+    sort_key = Key("SALE#{sale_id}")
+    by_total = AccessPattern(
+        "gsi1", partition=Key("ALL"), sort=Key("{total:06d}#{sale_id}"), projection=("total", "label")
+    )
+    ids = AccessPattern("gsi2", partition=Key("SHOP#{shop}"), sort=Key("{sale_id}"))
+    of_shop = AccessPattern(
+        "lsi1", partition=Key("SHOP#{shop}"), sort=Key("{total:06d}"), projection=("total",), local=True
+    )
+
+
+class Returns(BaseDynamoRepository[Return]):
+    single_table = LEAN
+    primary_key = Key("SHOP#{shop}")
+    sort_key = Key("RETURN#{return_id}")
+    by_total = AccessPattern("gsi1", partition=Key("ALL"), sort=Key("{total:06d}#{return_id}"))
+
+
+@pytest.fixture
+def sales(make: Make) -> Sales:
+    sales, returns = make(Sales), make(Returns)
+    for number in range(5):
+        sales.create(Sale(shop="s", sale_id=f"o{number}", total=number, label=f"n{number}"))
+        returns.create(Return(shop="s", return_id=f"r{number}", total=number))
+    return sales
+
+
+def test_an_index_carries_keys_kind_and_what_the_table_says(sales: Sales, server: Server) -> None:
+    table = server.client.describe_table(TableName=sales.table_name)["Table"]
+    indexes = [*table["GlobalSecondaryIndexes"], *table["LocalSecondaryIndexes"]]
+    projections = {index["IndexName"]: index["Projection"] for index in indexes}
+    assert {name: projection["ProjectionType"] for name, projection in projections.items()} == dict.fromkeys(
+        ("gsi1", "gsi2", "lsi1"), "INCLUDE"
+    )
+    carried = {name: set(projection["NonKeyAttributes"]) for name, projection in projections.items()}
+    assert carried == {"gsi1": {"_kind", "total", "n", "gsi2pk"}, "gsi2": {"_kind"}, "lsi1": {"_kind", "total"}}
+    assert not sales.table_diff()
+
+
+def test_what_an_index_carries_is_read_of_each_kind_alone(sales: Sales, make: Make) -> None:
+    found = sales.by_total().project().all()
+    assert [dict(part) for part in found] == [
+        {"shop": "s", "sale_id": f"o{number}", "total": number, "label": f"n{number}"} for number in range(5)
+    ]
+    lines = sales.by_total().ge(3).project(SaleLine).all()
+    assert lines == [SaleLine(sale_id="o3", total=3), SaleLine(sale_id="o4", total=4)]
+    assert [part.sale_id for part in sales.ids("s").project("sale_id")] == [f"o{number}" for number in range(5)]
+    assert [part.total for part in sales.by_total().where(F.label == "n2").project("total")] == [2]
+    assert sales.by_total().count() == 5
+    assert {part.return_id for part in make(Returns).by_total().project("return_id")} == {f"r{n}" for n in range(5)}
+    assert {part.total for part in sales.scan(index="gsi1").project("total")} == set(range(5))
+
+
+def test_pages_of_an_index_that_carries_less_have_every_item_once(sales: Sales) -> None:
+    query, found, cursor = sales.by_total().project("sale_id"), [], None
+    while True:
+        page = query.page(2, cursor)
+        found += [part.sale_id for part in page.items]
+        if (cursor := page.cursor) is None:
+            break
+    assert found == ["o0", "o1", "o2", "o3", "o4"]
+
+
+def test_what_an_index_does_not_carry_is_refused_before_anything_is_sent(sales: Sales) -> None:
+    with requests() as sent:
+        for refused in (
+            lambda: sales.by_total().all(),
+            lambda: sales.by_total().project("note").all(),
+            lambda: sales.by_total().where(F.note == "x"),
+            lambda: sales.ids("s").project("total"),
+            lambda: list(sales.scan(index="gsi1")),
+            lambda: list(sales.parallel_scan(2, index="gsi1")),
+        ):
+            with pytest.raises(ExpressionError, match="carries"):
+                refused()
+        for index, partition in (("gsi1", ()), ("lsi1", ("s",))):
+            with pytest.raises(DeclarationError, match="a collection has whole items"):
+                sales.collection(SaleItems, *partition, index=index)
+    assert sent == []
+    assert len(sales.collection(SaleItems, "s").all().returns) == 5
+
+
+class SaleItems(Collection):
+    sales: list[Sale]
+    returns: list[Return]
+
+
 # --- declarations -----------------------------------------------------------------------------------------------------
 
 
@@ -364,14 +488,28 @@ class Label(BaseModel):
         ({"pattern": AccessPattern("gsi1", partition="label", sort=Key("X"))}, "a Key for each"),
         (
             {"pattern": AccessPattern("gsi1", partition=Key("{label}"), sort=Key("X"), projection="KEYS_ONLY")},
-            "carry whole items",
+            r"carries whole items; .* projections=\{'gsi1': ...\}",
+        ),
+        (
+            {
+                "pattern": AccessPattern(
+                    "gsi2", partition=Key("{label}"), sort=Key("X"), projection=("label", "expires")
+                )
+            },
+            "'gsi2' of SingleTable.'t'. does not carry expires; it carries label",
+        ),
+        (
+            {"pattern": ParentPattern("gsi2", parent="label", id="name", partition=Key("{label}"), sort=Key("X"))},
+            "must carry whole items",
         ),
         ({"ttl_attribute": "expires"}, "expires items by None"),
         ({"table": "t"}, "single_table is a SingleTable"),
     ],
 )
 def test_a_repository_that_does_not_fit_is_refused(attributes: dict[str, Any], reason: str) -> None:
-    table = SingleTable("t", indexes={"gsi1": ("gsi1pk", "gsi1sk")})
+    table = SingleTable(
+        "t", indexes={"gsi1": ("gsi1pk", "gsi1sk"), "gsi2": ("gsi2pk", "gsi2sk")}, projections={"gsi2": ("label",)}
+    )
     given = {"table": table, "primary_key": Key("{name}"), "sort_key": Key("X"), **attributes}
     if "primary_key" in attributes and "sort_key" not in attributes:
         given["sort_key"] = None
@@ -383,6 +521,26 @@ def test_a_repository_that_does_not_fit_is_refused(attributes: dict[str, Any], r
 def test_a_table_that_cannot_be_is_refused(indexes: Any) -> None:
     with pytest.raises(DeclarationError):
         SingleTable("t", indexes=indexes)
+
+
+@pytest.mark.parametrize(
+    ("projections", "reason"),
+    [
+        ({"gsi9": "KEYS_ONLY"}, "no index 'gsi9'"),
+        ({"gsi1": "total"}, 'carries "ALL"'),
+        ({"gsi1": ()}, 'carries "ALL"'),
+        ({"gsi1": {"total"}}, 'carries "ALL"'),
+        ({"gsi1": ("total", 1)}, "named by a text"),
+        ({"gsi1": ("sk",)}, "carries 'sk' anyway"),
+        ({"gsi1": ("gsi1pk",)}, "carries 'gsi1pk' anyway"),
+        ({"gsi1": ("_kind",)}, "carries '_kind' anyway"),
+        ({"gsi1": ("total", "total")}, "twice"),
+        ({"gsi1": tuple(f"a{number}" for number in range(20))}, "1 to 20 fields, not 21"),
+    ],
+)
+def test_a_projection_that_cannot_be_is_refused(projections: Any, reason: str) -> None:
+    with pytest.raises(DeclarationError, match=reason):
+        SingleTable("t", indexes={"gsi1": ("gsi1pk",)}, projections=projections)
 
 
 def test_collections_are_of_shared_tables() -> None:

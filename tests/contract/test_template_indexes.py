@@ -90,7 +90,7 @@ def test_local_indexes_of_a_shared_table(make: Make) -> None:
         (AccessPattern("lsi1", partition=Key("OTHER#{yard}"), sort=Key("X"), local=True), "two keys .* 'pk'"),
         (AccessPattern("lsi9", partition=Key("YARD#{yard}"), sort=Key("X"), local=True), "indexes are: gsi1, lsi1"),
         (AccessPattern("lsi1", partition=Key("YARD#{yard}"), local=True), "a Key for each"),
-        (ParentPattern("gsi1", parent="owner", id="job", within="yard"), "a tree in a table of its own"),
+        (ParentPattern("gsi1", parent="owner", id="job", within="yard"), "a Key for each: partition=Key"),
     ],
 )
 def test_a_pattern_that_does_not_fit_is_refused(pattern: AccessPattern, reason: str) -> None:

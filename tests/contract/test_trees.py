@@ -1,9 +1,13 @@
-"""Trees on a server: a chat whose messages answer each other, and a plain table of notes."""
+"""Trees on a server: a chat whose messages answer each other, and a plain table of notes.
+
+The chat is in a table of its own, and in one that it shares with others: these have items in the same partitions, of
+the table and of the index, and are not to be touched.
+"""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,6 +21,8 @@ from dynamodb_wrapper import (
     BatchIncompleteError,
     Derived,
     ItemNotFoundError,
+    Key,
+    SingleTable,
     ValidationError,
 )
 from dynamodb_wrapper.operations.effects import Call, Response
@@ -49,6 +55,41 @@ class Chats(BaseDynamoRepository[Message]):
     version_attribute = "version"
     replies = ParentPattern("replies", parent="answers", id="id", within="chat", sort="sent_at")
     by_place = AccessPattern("by_place", partition="chat", sort=PLACE)
+
+
+SHARED = SingleTable("chat", indexes={"replies": ("replies_pk", "replies_sk"), "by_place": ("place_pk", "place_sk")})
+CHAT = Key("CHAT#{chat}")
+REPLIES = Key("CHAT#{chat}#{answers:04d}")
+
+
+class SharedChats(BaseDynamoRepository[Message]):
+    """All keys are templates, and other models have the same partitions."""
+
+    single_table = SHARED
+    primary_key = CHAT
+    sort_key = Key("MESSAGE#{id:04d}")
+    version_attribute = "version"
+    replies = ParentPattern(
+        "replies", parent="answers", id="id", within="chat", partition=REPLIES, sort=Key("{sent_at}#{id:04d}")
+    )
+    by_place = AccessPattern("by_place", partition=CHAT, sort=Key("{answers:04d}#{text}"))
+
+
+class Like(BaseModel):
+    """Looks as if it were a message: it has all its fields."""
+
+    chat: str
+    id: int
+    answers: int | None = None
+    sent_at: datetime = MONDAY
+    text: str = "like"
+
+
+class Likes(BaseDynamoRepository[Like]):
+    single_table = SHARED
+    primary_key = CHAT
+    sort_key = Key("LIKE#{id:04d}")
+    of_message = AccessPattern("replies", partition=REPLIES, sort=Key("{sent_at}#{id:04d}"))
 
 
 class Note(BaseModel):
@@ -113,12 +154,27 @@ def through(repository: BaseDynamoRepository[Any], lane: Callable[[Any], Any]) -
 PARENTS = {1: None, 2: 1, 3: 1, 4: 2, 5: 2, 6: 3, 7: 4, 8: 6, 9: 6}
 
 
-@pytest.fixture
-def chats(make: Make) -> Chats:
-    repository = make(Chats)
+@pytest.fixture(params=[Chats, SharedChats])
+def chats(make: Make, request: pytest.FixtureRequest) -> Iterator[Chats]:
+    repository = make(request.param)
     write(repository, "c1")
     write(repository, "c2")  # the same ids in another chat
-    return repository
+    if request.param is Chats:
+        yield repository
+        return
+    likes = make(Likes)
+    for id_, parent in PARENTS.items():
+        likes.create(Like(chat="c1", id=id_, answers=parent))
+    before = sorted(likes.query("c1"), key=lambda like: like.id)
+    yield repository
+    assert sorted(likes.query("c1"), key=lambda like: like.id) == before, "strangers were touched"
+
+
+def at_place(chats: Chats, parent: int, text: str) -> list[int]:
+    """Return what the index by place has there, whose key is derived from the parent."""
+    query = chats.query("c1", index="by_place")
+    is_shared = bool(chats._entity.declaration.templates)
+    return [message.id for message in (query.eq(parent).eq(text) if is_shared else query.eq(f"{parent}#{text}"))]
 
 
 def write(chats: Chats, chat: str) -> None:
@@ -237,7 +293,7 @@ def test_a_moved_subtree_hangs_elsewhere_with_version_times_and_derived_keys_rig
     assert moved.updated_at >= before.updated_at
     assert moved == chats.get("c1", 2)
     assert shape(chats.read_tree(("c1", 8))) == [(8, [2]), (2, [4, 5]), (4, [7]), (7, []), (5, [])]
-    assert [message.id for message in chats.query("c1", index="by_place").eq("8#t2")] == [2]
+    assert at_place(chats, 8, "t2") == [2]
     assert shape(chats.read_tree(("c2", 1))) == WHOLE
     chats.update(moved)
 
@@ -290,7 +346,7 @@ def test_another_change_of_the_node_meanwhile_is_kept(chats: Chats) -> None:
     )
     moved = meddled.move_subtree(("c1", 2), ("c1", 9))
     assert (moved.text, moved.answers) == ("new", 9)
-    assert [message.id for message in chats.query("c1", index="by_place").eq("9#new")] == [2]
+    assert at_place(chats, 9, "new") == [2]
 
 
 @pytest.mark.parametrize("writes", [0, 1])
@@ -379,7 +435,7 @@ def test_a_child_added_while_the_node_itself_goes_is_deleted_too(chats: Chats) -
             self._lane = lane
 
         def send(self, call: Call) -> Response:
-            if call.operation == "DeleteItem" and call.params["Key"]["id"] == {"N": "3"}:
+            if call.operation == "DeleteItem" and call.params["Key"] == chats._entity.key("c1", 3):
                 chats.put(Message(chat="c1", id=30, answers=3))
             response: Response = self._lane.send(call)
             return response
@@ -409,12 +465,14 @@ def test_a_stale_index_deletes_nothing_that_was_moved_away(chats: Chats) -> None
 
         def send(self, call: Call) -> Response:
             response: Response = self._lane.send(call)
-            values = call.params.get("ExpressionAttributeValues", {})
-            if call.operation == "Query" and {"N": "3"} in values.values():
-                stale = {"chat": {"S": "c1"}, "id": {"N": "6"}, "answers": {"N": "3"}}
+            if call.operation == "Query" and call.params["ExpressionAttributeValues"] == children_of_three:
                 response = {**response, "Items": [*response["Items"], stale]}
             return response
 
+    children = chats._family.children(chats._entity.encode(Message(chat="c1", id=3)))
+    assert children is not None
+    children_of_three = children.params()["ExpressionAttributeValues"]
+    stale = chats._entity.encode(Message(chat="c1", id=6, answers=3))
     chats.move_subtree(("c1", 6), ("c1", 2))
     assert through(chats, StaleIndex).delete_subtree(("c1", 3)) == 1
     assert left(chats, "c1") == {1, 2, 4, 5, 6, 7, 8, 9}

@@ -132,13 +132,13 @@ class Client:
 
 @pytest.fixture(params=[event_v2, event_v1])
 def client(request: pytest.FixtureRequest, dynamodb_tables: Tables, dynamodb_config: DynamoDBConfig) -> Client:
-    dynamodb_tables(ChatRepository, MessageRepository)
+    dynamodb_tables(ChatRepository)
     return Client(ChatHandler(ChatService(dynamodb_config)), make=request.param)
 
 
 @pytest.fixture
 def v2(dynamodb_tables: Tables, dynamodb_config: DynamoDBConfig) -> Client:
-    dynamodb_tables(ChatRepository, MessageRepository)
+    dynamodb_tables(ChatRepository)
     return Client(ChatHandler(ChatService(dynamodb_config)))
 
 
@@ -450,11 +450,10 @@ def test_the_queue_goes_on(
 
 @pytest.fixture
 def deployed(moto_server: RunningServer) -> Iterator[dict[str, str]]:
-    """The environment of a function whose tables are on a server."""
+    """The environment of a function whose table is on a server."""
     server = Server(moto_server)
     config = server.config()
     ChatRepository(config).create_table()
-    MessageRepository(config).create_table()
     assert server.endpoint_url is not None
     yield {
         "PATH": os.environ.get("PATH", ""),
@@ -598,7 +597,7 @@ def test_the_template_is_one_that_cloudformation_takes(architecture: str) -> Non
     assert [f"{match.rule.id} {match.message}" for match in found] == []
     allowed = json.dumps(template["Resources"]["Function"]["Properties"]["Policies"])
     assert "dynamodb:Scan" not in allowed
-    assert "index/replies" in allowed
+    assert "index/gsi1" in allowed
 
 
 # --- the zip --------------------------------------------------------------------------------------------------------

@@ -33,7 +33,7 @@ from dynamodb_wrapper import (
 )
 from dynamodb_wrapper.codec import TimeRules
 from dynamodb_wrapper.exceptions import CancellationReason, IdempotentParameterMismatchError, error_class_for
-from dynamodb_wrapper.operations import items, patches, transactions, writes
+from dynamodb_wrapper.operations import evolving, items, patches, transactions, writes
 from dynamodb_wrapper.operations.effects import Call, Effect, Flow, NewToken, Now, Sleep, Together
 from dynamodb_wrapper.operations.entity import Entity
 from dynamodb_wrapper.operations.writes import Write
@@ -432,7 +432,7 @@ def test_reading_gives_models_in_order() -> None:
             {"Item": {"id": {"S": "3"}, "balance": {"N": "6"}}},
         ]
     }
-    driven = drive(transactions.get(reads), answer)
+    driven = drive(evolving.get(reads), answer)
     assert driven.result == [Account(id="1", balance=5), None, {"balance": 6}]
     (sent,) = driven.calls
     assert "ConsistentRead" not in sent.params["TransactItems"][0]["Get"]

@@ -22,6 +22,9 @@ from dynamodb_wrapper import (
     Derived,
     DynamoDBConfig,
     ItemNotFoundError,
+    Key,
+    Sharded,
+    SingleTable,
     TransactionCanceledError,
     ValidationError,
     WriteOutcomeUnknownError,
@@ -224,7 +227,7 @@ class Part(BaseModel):
     name: str = ""
 
 
-def declared(key: tuple[str, ...], **attributes: Any) -> type[BaseDynamoRepository[Part]]:
+def declared(key: tuple[Any, ...], **attributes: Any) -> type[BaseDynamoRepository[Part]]:
     names = dict(zip(("primary_key", "sort_key"), key, strict=False))
     return type("Parts", (BaseDynamoRepository,), {"model_class": Part, "table_name": "parts", **names, **attributes})
 
@@ -270,6 +273,85 @@ def test_a_tree_that_cannot_work_is_refused_when_the_class_is_made(
 ) -> None:
     with pytest.raises(DeclarationError, match=reason):
         declared(key, tree=pattern)
+
+
+SHOP, PART = Key("SHOP#{shop}"), Key("PART#{id}")
+BELOW = Key("BELOW#{shop}#{parent}")
+
+
+def templated(partition: Any, **options: Any) -> ParentPattern:
+    return ParentPattern(
+        "tree", **{"parent": "parent", "id": "id", "within": "shop", "partition": partition, **options}
+    )
+
+
+@pytest.mark.parametrize(
+    ("key", "pattern"),
+    [
+        ((SHOP, PART), templated(BELOW)),
+        ((SHOP, PART), templated(None)),
+        (("shop", "id"), templated(BELOW, sort=Key("{name}"))),
+        ((Key("SHOP#{shop}#PART#{id}"),), templated(Key("{parent}#{shop}"))),
+        ((Key("PART#{id}"),), ParentPattern("tree", parent="parent")),
+        ((Sharded(SHOP, shards=4, by="id"), PART), templated(Sharded(BELOW, shards=4, by="name"), sort="name")),
+        (
+            (Key("{number:04d}"),),
+            ParentPattern("tree", parent="parent_number", partition=Key("N#{parent_number:04d}")),
+        ),
+        ((Key("{number:d}"),), ParentPattern("tree", parent="parent_number")),
+    ],
+)
+def test_a_tree_is_declared_with_templates(key: tuple[Any, ...], pattern: ParentPattern) -> None:
+    declaration = declared(key, tree=pattern)._declaration
+    assert declaration is not None
+    link = pattern.link(declaration)
+    assert link.index == declaration.index("tree")
+    assert set(declaration.key_fields) <= {link.id, *link.within}
+
+
+@pytest.mark.parametrize(
+    ("key", "pattern", "reason"),
+    [
+        ((SHOP, PART), templated(Key("{shop}")), "partition key is made of shop, and the children .* shop, parent"),
+        ((SHOP, PART), templated(Key("{shop}#{parent}#{name}")), "and by nothing else"),
+        ((SHOP, PART), templated(Key("ALL")), "made of nothing"),
+        ((SHOP, PART), templated(Key("{shop}#{parent}", case="lower")), "does not tell parent, shop exactly"),
+        (
+            (SHOP, PART),
+            templated(Key("{shop}#{parent}", when=lambda part: part.name, fields=("name",))),
+            "has when=, and a child",
+        ),
+        (
+            (SHOP, PART),
+            templated(BELOW, sort=Key("{name}", when=lambda part: part.number, fields=("number",))),
+            "has when=, and a child",
+        ),
+        ((Key("SHOP#{shop}", case="upper"), PART), templated(BELOW), "the table's key does not tell shop exactly"),
+        ((SHOP, Key("{id}#{name}")), templated(BELOW), "the key of a parent is told from its child"),
+        ((SHOP, PART), templated(BELOW, id=None), "needs id="),
+        ((Key("{shop}#{id}"),), templated(BELOW, id=None), "needs id="),
+        ((Key("{number:04d}"),), ParentPattern("tree", parent="parent_number"), "4 digits .* must have as many"),
+        (
+            (Key("{number:04d}"),),
+            ParentPattern("tree", parent="parent_number", partition=Key("{parent_number:06d}")),
+            "4 digits .* must have as many",
+        ),
+    ],
+)
+def test_templates_that_do_not_tell_nodes_apart_are_refused(
+    key: tuple[Any, ...], pattern: ParentPattern, reason: str
+) -> None:
+    with pytest.raises(DeclarationError, match=reason):
+        declared(key, tree=pattern)
+
+
+def test_in_a_shared_table_the_index_of_a_tree_needs_templates_and_the_error_has_one() -> None:
+    table = SingleTable("t", indexes={"tree": ("tpk", "tsk")})
+    body = {"model_class": Part, "single_table": table, "primary_key": SHOP, "sort_key": PART}
+    for wrong in (templated(None), templated(BELOW)):
+        with pytest.raises(DeclarationError, match=r'partition=Key\("\{shop\}#\{parent\}"\), and sort=Key'):
+            type("Parts", (BaseDynamoRepository,), {**body, "tree": wrong})
+    type("Parts", (BaseDynamoRepository,), {**body, "tree": templated(BELOW, sort=Key("{name}"))})
 
 
 def test_a_repository_has_one_tree() -> None:
@@ -373,9 +455,9 @@ def test_the_root_is_read_strongly_and_the_children_of_each_node_with_one_query(
         {
             "TableName": "table",
             "IndexName": "by_parent",
-            "KeyConditionExpression": "#p0 = :p0",
-            "ExpressionAttributeNames": {"#p0": "parent"},
-            "ExpressionAttributeValues": {":p0": {"S": name}},
+            "KeyConditionExpression": "#n0 = :v0",
+            "ExpressionAttributeNames": {"#n0": "parent"},
+            "ExpressionAttributeValues": {":v0": {"S": name}},
         }
         for name in ("a", "b")
     ]
@@ -399,9 +481,9 @@ def test_a_scope_is_part_of_the_question() -> None:
     lane = Answers({"Items": []})
     lane.run(family.children_of({"shop": {"S": "s"}, "id": {"S": "a"}, "parent": {"S": "x"}}))
     params = lane.sent[0].params
-    assert params["KeyConditionExpression"] == "#p0 = :p0 AND #p1 = :p1"
-    assert params["ExpressionAttributeNames"] == {"#p0": "shop", "#p1": "parent"}
-    assert params["ExpressionAttributeValues"] == {":p0": {"S": "s"}, ":p1": {"S": "a"}}
+    assert params["KeyConditionExpression"] == "#n0 = :v0 AND #n1 = :v1"
+    assert params["ExpressionAttributeNames"] == {"#n0": "shop", "#n1": "parent"}
+    assert params["ExpressionAttributeValues"] == {":v0": {"S": "s"}, ":v1": {"S": "a"}}
 
 
 def test_an_item_without_its_scope_has_no_children() -> None:
@@ -452,7 +534,8 @@ def test_a_node_is_named_by_key_pair_or_model() -> None:
     family = family_of(declared(("shop", "id"), tree=ParentPattern("tree", parent="parent", id="id", within="shop")))
     assert family.key_values(("s", "a")) == family.key_values(Part(shop="s", id="a")) == ("s", "a")
     assert FAMILY.key_values("a") == FAMILY.key_values(Note(id="a")) == ("a", None)
-    for wrong in ("a", ("a",), ["s", "a"], None, ("a", "b", "c")):
+    assert family.key_values({"shop": "s", "id": "a"}) == family.key_values(["s", "a"]) == ("s", "a")
+    for wrong in ("a", ("a",), None, ("a", "b", "c"), {"shop": "s"}):
         with pytest.raises(ValidationError, match="pair"):
             family.key_values(wrong)
     with pytest.raises(ValidationError, match="Part"):
