@@ -85,12 +85,16 @@ class AsyncPool:
         Raises:
             ConnectionError: It could not be sent, or no whole answer came.
         """
-        ends_at = self._clock() + seconds
-        try:
-            stream = await self._taken(ends_at)
-        except asyncio.CancelledError as cancelled:
-            hinted(cancelled, Hint(Verdict.SAFE))
-            raise
+        now = self._clock()
+        ends_at = now + seconds
+        if self._idle and self._idle[-1].is_quiet(now):
+            stream = self._idle.pop()
+        else:
+            try:
+                stream = await self._taken(ends_at)
+            except asyncio.CancelledError as cancelled:
+                hinted(cancelled, Hint(Verdict.SAFE))
+                raise
         try:
             answer = await self._exchanged(stream, request, ends_at)
         except BaseException:
@@ -160,7 +164,7 @@ class AsyncPool:
             self._open += 1
         else:
             given = await self._turn(ends_at)
-            if given is not None and await self._is_usable(given):
+            if given is not None and (given.is_quiet(self._clock()) or await self._is_usable(given)):
                 return given
         try:
             return await self._connected(ends_at)

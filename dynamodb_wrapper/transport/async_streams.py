@@ -58,14 +58,21 @@ class AsyncStream(asyncio.Protocol):
         self.opened_at = self.idle_since = clock()
         self.is_open = False
 
+    def is_quiet(self, now: float) -> bool:
+        """Return whether it may carry a request, as far as that is known at once: `is_usable` tells for certain."""
+        return self.is_open and not self._is_old(now) and not self._poll()
+
     async def is_usable(self, now: float) -> bool:
         """Return whether it may carry a request: it is neither old nor closed, and has no bytes nobody asked for."""
-        if now - self.idle_since > MOST_IDLE_SECONDS or now - self.opened_at > MOST_AGE_SECONDS:
+        if self._is_old(now):
             return False
         if self._poll():  # something has come that the loop has not seen yet; let it look
             await asyncio.sleep(0)
             await asyncio.sleep(0)
         return self.is_open
+
+    def _is_old(self, now: float) -> bool:
+        return now - self.idle_since > MOST_IDLE_SECONDS or now - self.opened_at > MOST_AGE_SECONDS
 
     async def exchange(self, request: bytes, seconds: float) -> http.Answer | None:
         """Send a request and return its answer; None when the system took nothing of the request.
