@@ -102,7 +102,7 @@ class AsyncDriver(Driver[AsyncLane]):
         )
         self.sleep = sleep
 
-    async def run(self, flow: Flow[R], *, each_request: bool = False) -> R:
+    def run(self, flow: Flow[R], *, each_request: bool = False) -> Coroutine[Any, Any, R]:
         """Run a flow to its end and return its result.
 
         Args:
@@ -110,7 +110,7 @@ class AsyncDriver(Driver[AsyncLane]):
             each_request: The time limit is that of each request with its retries, not of the whole flow: for flows
                 that have a limit of their own.
         """
-        return await run_flow(flow, self._execution(each_request=each_request).outcome)
+        return run_flow(flow, self._execution(each_request=each_request).outcome)
 
     async def stream(self, flow: Flow[object]) -> AsyncGenerator[Any, None]:
         """Yield the items that a flow emits, as they are asked for.

@@ -95,14 +95,23 @@ class AsyncPool:
             except asyncio.CancelledError as cancelled:
                 hinted(cancelled, Hint(Verdict.SAFE))
                 raise
+        seconds, is_last = self._limited(self._endpoint.timeout_seconds, ends_at)
+        answer = None
         try:
-            answer = await self._exchanged(stream, request, ends_at)
-        except BaseException:
-            stream.close()
-            raise
+            if seconds <= 0:
+                raise self._mishaps.no_time()
+            answer = await stream.exchange(request, seconds)
+            if answer is None:
+                raise self._mishaps.closed_before()
+            return answer
+        except TimeoutError as error:
+            raise self._mishaps.not_answered(seconds, error, is_last=is_last) from error
+        except (EOFError, OSError) as error:
+            raise self._mishaps.cut_off(error) from error
         finally:
+            if answer is None:
+                stream.close()
             self._give_back(stream)
-        return answer
 
     async def open_ahead(self, connections: int, seconds: float) -> int:
         """Open connections until there are so many, as far as the pool may have them, and return how many there are.
@@ -244,20 +253,6 @@ class AsyncPool:
         if stream in self._idle:
             self._idle.remove(stream)
             self._open -= 1
-
-    async def _exchanged(self, stream: AsyncStream, request: bytes, ends_at: float) -> http.Answer:
-        seconds, is_last = self._limited(self._endpoint.timeout_seconds, ends_at)
-        if seconds <= 0:
-            raise self._mishaps.no_time()
-        try:
-            answer = await stream.exchange(request, seconds)
-        except TimeoutError as error:
-            raise self._mishaps.not_answered(seconds, error, is_last=is_last) from error
-        except (EOFError, OSError) as error:
-            raise self._mishaps.cut_off(error) from error
-        if answer is None:
-            raise self._mishaps.closed_before()
-        return answer
 
     async def _connected(self, ends_at: float) -> AsyncStream:
         seconds, is_last = self._limited(self._endpoint.connect_timeout_seconds, ends_at)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Generator
 from dataclasses import dataclass
-from functools import lru_cache
 
 from dynamodb_wrapper.exceptions import CorruptResponseError
 from dynamodb_wrapper.transport.integrity import damaged
@@ -22,6 +21,7 @@ MOST_BODY_BYTES = 64 * 1024 * 1024
 
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: [^\r\n\0]*)?\r\n")
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_MOST_NAMES = 256
 _LENGTH = re.compile(r"[0-9]{1,15}")
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*(?:;[^\r\n\0]*)?\r\n")
 _BODILESS = (204, 304)
@@ -207,21 +207,36 @@ def _headers(status: int, lines: bytes) -> dict[str, str]:
     fields = text.split("\r\n")
     del fields[-1]  # what follows the last line end: nothing
     headers: dict[str, str] = {}
-    is_plain = text.count("\r") == text.count("\n") == len(fields) and "\0" not in text
-    for field in fields:
-        written, colon, value = field.partition(":")
-        name = _name(written)
-        if not (is_plain and colon and name):
-            raise damaged("one of its headers is not a header", status)
-        value = value.strip(" \t")
-        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    try:
+        if text.count("\r") != len(fields) or text.count("\n") != len(fields) or "\0" in text:
+            raise ValueError
+        for field in fields:
+            written, value = field.split(":", 1)
+            name, value = _names[written], value.strip(" \t")
+            headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    except ValueError:
+        raise damaged("one of its headers is not a header", status) from None
     return headers
 
 
-@lru_cache(maxsize=256)  # the same few names come with every answer
-def _name(written: str) -> str:
-    """Return the name of a header in lower case; nothing for what is no name."""
-    return written.lower() if _NAME.fullmatch(written) else ""
+class _Names(dict[str, str]):
+    """Names of headers in lower case, as they are written: the same few come with every answer."""
+
+    def __missing__(self, written: str) -> str:
+        """Make out one that has not come yet; it is kept while there is room.
+
+        Raises:
+            ValueError: It is no name.
+        """
+        if _NAME.fullmatch(written) is None:
+            raise ValueError
+        name = written.lower()
+        if len(self) < _MOST_NAMES:
+            self[written] = name
+        return name
+
+
+_names = _Names()
 
 
 def _tokens(value: str) -> list[str]:
