@@ -87,14 +87,8 @@ class AsyncPool:
         """
         now = self._clock()
         ends_at = now + seconds
-        if self._idle and self._idle[-1].is_quiet(now):
-            stream = self._idle.pop()
-        else:
-            try:
-                stream = await self._taken(ends_at)
-            except asyncio.CancelledError as cancelled:
-                hinted(cancelled, Hint(Verdict.SAFE))
-                raise
+        is_at_hand = self._idle and self._idle[-1].is_quiet(now)
+        stream = self._idle.pop() if is_at_hand else await self._taken(ends_at)
         seconds, is_last = self._limited(self._endpoint.timeout_seconds, ends_at)
         answer = None
         try:
@@ -163,18 +157,25 @@ class AsyncPool:
             self._give_back(stream)
 
     async def _taken(self, ends_at: float) -> AsyncStream:
-        """Return a connection that has to be given back."""
-        while self._idle:
-            stream = self._idle.pop()
-            if await self._is_usable(stream):
-                return stream
-            self._open -= 1
-        if self._open < self._at_most:
-            self._open += 1
-        else:
-            given = await self._turn(ends_at)
-            if given is not None and (given.is_quiet(self._clock()) or await self._is_usable(given)):
-                return given
+        """Return a connection that has to be given back; when it is cancelled, that is `hinted` to be safe."""
+        try:
+            while self._idle:
+                stream = self._idle.pop()
+                if await self._is_usable(stream):
+                    return stream
+                self._open -= 1
+            if self._open < self._at_most:
+                self._open += 1
+            else:
+                given = await self._turn(ends_at)
+                if given is not None and (given.is_quiet(self._clock()) or await self._is_usable(given)):
+                    return given
+            return await self._newly_made(ends_at)
+        except asyncio.CancelledError as cancelled:
+            hinted(cancelled, Hint(Verdict.SAFE))
+            raise
+
+    async def _newly_made(self, ends_at: float) -> AsyncStream:
         try:
             return await self._connected(ends_at)
         except BaseException:
