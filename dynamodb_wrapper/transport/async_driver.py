@@ -102,7 +102,7 @@ class AsyncDriver(Driver[AsyncLane]):
         )
         self.sleep = sleep
 
-    async def run(self, flow: Flow[R], *, each_request: bool = False) -> R:
+    def run(self, flow: Flow[R], *, each_request: bool = False) -> Coroutine[Any, Any, R]:
         """Run a flow to its end and return its result.
 
         Args:
@@ -110,7 +110,7 @@ class AsyncDriver(Driver[AsyncLane]):
             each_request: The time limit is that of each request with its retries, not of the whole flow: for flows
                 that have a limit of their own.
         """
-        return await run_flow(flow, self._execution(each_request=each_request).outcome)
+        return run_flow(flow, self._execution(each_request=each_request).outcome)
 
     async def stream(self, flow: Flow[object]) -> AsyncGenerator[Any, None]:
         """Yield the items that a flow emits, as they are asked for.
@@ -233,21 +233,33 @@ class _Execution(Execution):
         driver = self._driver
         deadline = self.deadline or driver.new_deadline()
         call = self.as_sent(call)
-        attempts = retried(call, driver.policy)
-        if not is_observed():
-            return await run_flow(attempts, lambda effect: self._attempt(effect, deadline))
-        with Observation(call, driver.server) as observation:
-            return observation.answered(
-                await run_flow(attempts, lambda effect: self._observed_attempt(effect, deadline, observation))
-            )
+        if is_observed():
+            with Observation(call, driver.server) as observation:
+                attempts = retried(call, driver.policy)
+                return observation.answered(
+                    await run_flow(attempts, lambda effect: self._observed_attempt(effect, deadline, observation))
+                )
+        try:
+            response = await self._sent(call, deadline)
+        except (DynamoDBWrapperError, asyncio.CancelledError) as error:
+            attempts = retried(call, driver.policy)
+            next(attempts)  # the attempt that has failed
+            effect = attempts.throw(error)
+        else:
+            driver.policy.reward()
+            return response
+        return await run_flow(attempts, lambda effect: self._attempt(effect, deadline), effect)
 
     def _attempt(self, effect: Effect, deadline: Deadline | None) -> Awaitable[object]:
         if isinstance(effect, Sleep):
             return self._pause(effect, deadline)
         assert isinstance(effect, Call)  # all that retries yield
+        return self._sent(effect, deadline)
+
+    def _sent(self, call: Call, deadline: Deadline | None) -> Awaitable[Response]:
         if deadline is None:
-            return self._driver.lane.send(effect)
-        return self._driver.lane.send(effect, deadline.time_for_call())
+            return self._driver.lane.send(call)
+        return self._driver.lane.send(call, deadline.time_for_call())
 
     async def _observed_attempt(self, effect: Effect, deadline: Deadline | None, observation: Observation) -> object:
         if isinstance(effect, Sleep):
@@ -280,10 +292,16 @@ async def _next_emitted(flow: Flow[object], execution: _Execution) -> Emit | Non
     return effect
 
 
-async def run_flow(flow: Flow[R], outcome_of: OutcomeOf) -> R:
-    """Run a flow to its end and return its result, each effect's outcome being what a function gives to await."""
+async def run_flow(flow: Flow[R], outcome_of: OutcomeOf, effect: Effect | None = None) -> R:
+    """Run a flow to its end and return its result, each effect's outcome being what a function gives to await.
+
+    Args:
+        flow: The flow.
+        outcome_of: The function.
+        effect: What the flow asks for at this moment, if it has begun.
+    """
     try:
-        effect = next(flow)
+        effect = effect or next(flow)
         while True:
             try:
                 outcome = await outcome_of(effect)

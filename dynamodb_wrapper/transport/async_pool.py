@@ -85,20 +85,27 @@ class AsyncPool:
         Raises:
             ConnectionError: It could not be sent, or no whole answer came.
         """
-        ends_at = self._clock() + seconds
+        now = self._clock()
+        ends_at = now + seconds
+        is_at_hand = self._idle and self._idle[-1].is_quiet(now)
+        stream = self._idle.pop() if is_at_hand else await self._taken(ends_at)
+        seconds, is_last = self._limited(self._endpoint.timeout_seconds, ends_at)
+        answer = None
         try:
-            stream = await self._taken(ends_at)
-        except asyncio.CancelledError as cancelled:
-            hinted(cancelled, Hint(Verdict.SAFE))
-            raise
-        try:
-            answer = await self._exchanged(stream, request, ends_at)
-        except BaseException:
-            stream.close()
-            raise
+            if seconds <= 0:
+                raise self._mishaps.no_time()
+            answer = await stream.exchange(request, seconds)
+            if answer is None:
+                raise self._mishaps.closed_before()
+            return answer
+        except TimeoutError as error:
+            raise self._mishaps.not_answered(seconds, error, is_last=is_last) from error
+        except (EOFError, OSError) as error:
+            raise self._mishaps.cut_off(error) from error
         finally:
+            if answer is None:
+                stream.close()
             self._give_back(stream)
-        return answer
 
     async def open_ahead(self, connections: int, seconds: float) -> int:
         """Open connections until there are so many, as far as the pool may have them, and return how many there are.
@@ -150,18 +157,25 @@ class AsyncPool:
             self._give_back(stream)
 
     async def _taken(self, ends_at: float) -> AsyncStream:
-        """Return a connection that has to be given back."""
-        while self._idle:
-            stream = self._idle.pop()
-            if await self._is_usable(stream):
-                return stream
-            self._open -= 1
-        if self._open < self._at_most:
-            self._open += 1
-        else:
-            given = await self._turn(ends_at)
-            if given is not None and await self._is_usable(given):
-                return given
+        """Return a connection that has to be given back; when it is cancelled, that is `hinted` to be safe."""
+        try:
+            while self._idle:
+                stream = self._idle.pop()
+                if await self._is_usable(stream):
+                    return stream
+                self._open -= 1
+            if self._open < self._at_most:
+                self._open += 1
+            else:
+                given = await self._turn(ends_at)
+                if given is not None and (given.is_quiet(self._clock()) or await self._is_usable(given)):
+                    return given
+            return await self._newly_made(ends_at)
+        except asyncio.CancelledError as cancelled:
+            hinted(cancelled, Hint(Verdict.SAFE))
+            raise
+
+    async def _newly_made(self, ends_at: float) -> AsyncStream:
         try:
             return await self._connected(ends_at)
         except BaseException:
@@ -240,20 +254,6 @@ class AsyncPool:
         if stream in self._idle:
             self._idle.remove(stream)
             self._open -= 1
-
-    async def _exchanged(self, stream: AsyncStream, request: bytes, ends_at: float) -> http.Answer:
-        seconds, is_last = self._limited(self._endpoint.timeout_seconds, ends_at)
-        if seconds <= 0:
-            raise self._mishaps.no_time()
-        try:
-            answer = await stream.exchange(request, seconds)
-        except TimeoutError as error:
-            raise self._mishaps.not_answered(seconds, error, is_last=is_last) from error
-        except (EOFError, OSError) as error:
-            raise self._mishaps.cut_off(error) from error
-        if answer is None:
-            raise self._mishaps.closed_before()
-        return answer
 
     async def _connected(self, ends_at: float) -> AsyncStream:
         seconds, is_last = self._limited(self._endpoint.connect_timeout_seconds, ends_at)

@@ -9,14 +9,24 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from dynamodb_wrapper.transport import http
-from dynamodb_wrapper.transport.sockets import MOST_AGE_SECONDS, MOST_IDLE_SECONDS, Clock, new_poll
+from dynamodb_wrapper.transport.sockets import (
+    MOST_AGE_SECONDS,
+    MOST_IDLE_SECONDS,
+    MOST_RECEIVE_BYTES,
+    RECEIVE_BYTES,
+    Clock,
+    new_poll,
+)
 
 if TYPE_CHECKING:
     from typing import Any
 
 
-class AsyncStream(asyncio.Protocol):
+class AsyncStream(asyncio.BufferedProtocol):
     """One connection of one event loop, one request at a time.
+
+    Bytes come into memory of its own: for each read of a plain protocol, asyncio makes room for 256 KB, which can take
+    as long as the rest of a small exchange.
 
     Attributes:
         is_open: Whether it may carry a request, as far as the event loop has seen.
@@ -25,12 +35,16 @@ class AsyncStream(asyncio.Protocol):
 
     __slots__ = (
         "_answered",
+        "_buffer",
         "_clock",
         "_ends_at",
         "_is_tls",
+        "_loop",
         "_lost",
+        "_missing",
         "_poll",
         "_reading",
+        "_room",
         "_socket",
         "_timer",
         "_timer_ends_at",
@@ -46,11 +60,14 @@ class AsyncStream(asyncio.Protocol):
         self, connected: socket.socket, lost: Callable[[AsyncStream], object], clock: Clock, *, is_tls: bool
     ) -> None:
         """Be the protocol over a connected socket; `lost` is told of its end."""
+        self._loop = asyncio.get_running_loop()  # asked for once: on Python 3.11 that is a system call
         self._socket = connected
         self._lost = lost
         self._clock = clock
         self._is_tls = is_tls
         self._poll = new_poll(connected)
+        self._buffer = self._room = memoryview(bytearray(RECEIVE_BYTES))
+        self._missing = 0
         self._reading: http.Reading | None = None
         self._answered: asyncio.Future[http.Answer] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -58,14 +75,21 @@ class AsyncStream(asyncio.Protocol):
         self.opened_at = self.idle_since = clock()
         self.is_open = False
 
+    def is_quiet(self, now: float) -> bool:
+        """Return whether it may carry a request, as far as that is known at once: `is_usable` tells for certain."""
+        return self.is_open and not self._is_old(now) and not self._poll()
+
     async def is_usable(self, now: float) -> bool:
         """Return whether it may carry a request: it is neither old nor closed, and has no bytes nobody asked for."""
-        if now - self.idle_since > MOST_IDLE_SECONDS or now - self.opened_at > MOST_AGE_SECONDS:
+        if self._is_old(now):
             return False
         if self._poll():  # something has come that the loop has not seen yet; let it look
             await asyncio.sleep(0)
             await asyncio.sleep(0)
         return self.is_open
+
+    def _is_old(self, now: float) -> bool:
+        return now - self.idle_since > MOST_IDLE_SECONDS or now - self.opened_at > MOST_AGE_SECONDS
 
     async def exchange(self, request: bytes, seconds: float) -> http.Answer | None:
         """Send a request and return its answer; None when the system took nothing of the request.
@@ -81,8 +105,8 @@ class AsyncStream(asyncio.Protocol):
         if not self.is_open:
             return None
         reading = self._reading = http.reading()
-        next(reading)
-        answered: asyncio.Future[http.Answer] = asyncio.get_running_loop().create_future()
+        self._missing = next(reading)
+        answered: asyncio.Future[http.Answer] = self._loop.create_future()
         self._answered = answered
         self._end_after(seconds)
         self._transport.write(request)
@@ -135,7 +159,7 @@ class AsyncStream(asyncio.Protocol):
 
     def _set_timer(self, seconds: float) -> None:
         self._timer_ends_at = self._ends_at
-        self._timer = asyncio.get_running_loop().call_later(seconds, self._look_at_clock)
+        self._timer = self._loop.call_later(seconds, self._look_at_clock)
 
     def _look_at_clock(self) -> None:
         self._timer = None
@@ -157,7 +181,7 @@ class AsyncStream(asyncio.Protocol):
         if reading is None or answered is None:
             return
         try:
-            reading.send(data)
+            self._missing = reading.send(data)
         except StopIteration as end:
             self._reading = None
             if not answered.done():
@@ -171,6 +195,17 @@ class AsyncStream(asyncio.Protocol):
         """It is connected, and secure."""
         self._transport = transport
         self.is_open = True
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Return where bytes that are about to come are put; `buffer_updated` is told when they have."""
+        if self._reading is not None and self._missing > RECEIVE_BYTES:
+            self._room = memoryview(bytearray(min(self._missing, MOST_RECEIVE_BYTES)))
+        return self._room
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Bytes have come, so many."""
+        room, self._room = self._room, self._buffer  # what was made for a large answer is not kept
+        self.data_received(bytes(room[:nbytes]))
 
     def data_received(self, data: bytes) -> None:
         """Bytes have come; those that nobody asked for end it, as nobody knows where the next answer would begin."""

@@ -218,22 +218,34 @@ class _Execution(Execution):
         driver = self._driver
         deadline = self.deadline or driver.new_deadline()
         call = self.as_sent(call)
-        attempts = retried(call, driver.policy)
-        if not is_observed():
-            return run_flow(attempts, lambda effect: self._attempt(effect, deadline))
-        with Observation(call, driver.server) as observation:
-            return observation.answered(
-                run_flow(attempts, lambda effect: self._observed_attempt(effect, deadline, observation))
-            )
+        if is_observed():
+            with Observation(call, driver.server) as observation:
+                attempts = retried(call, driver.policy)
+                return observation.answered(
+                    run_flow(attempts, lambda effect: self._observed_attempt(effect, deadline, observation))
+                )
+        try:
+            response = self._sent(call, deadline)
+        except (DynamoDBWrapperError, KeyboardInterrupt) as error:
+            attempts = retried(call, driver.policy)
+            next(attempts)  # the attempt that has failed
+            effect = attempts.throw(error)
+        else:
+            driver.policy.reward()
+            return response
+        return run_flow(attempts, lambda effect: self._attempt(effect, deadline), effect)
 
     def _attempt(self, effect: Effect, deadline: Deadline | None) -> object:
         if isinstance(effect, Sleep):
             self._pause(effect, deadline)
             return None
         assert isinstance(effect, Call)  # all that retries yield
+        return self._sent(effect, deadline)
+
+    def _sent(self, call: Call, deadline: Deadline | None) -> Response:
         if deadline is None:
-            return self._driver.lane.send(effect)
-        return self._driver.lane.send(effect, deadline.time_for_call())
+            return self._driver.lane.send(call)
+        return self._driver.lane.send(call, deadline.time_for_call())
 
     def _observed_attempt(self, effect: Effect, deadline: Deadline | None, observation: Observation) -> object:
         if isinstance(effect, Sleep):

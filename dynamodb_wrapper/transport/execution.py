@@ -160,10 +160,16 @@ def join_seconds(deadline: Deadline | None) -> float:
     return LONGEST_JOIN_SECONDS if deadline is None else max(min(deadline.left(), LONGEST_JOIN_SECONDS), 0.0)
 
 
-def run_flow(flow: Flow[R], outcome_of: Callable[[Effect], object]) -> R:
-    """Run a flow to its end and return its result, each effect's outcome being that of a function."""
+def run_flow(flow: Flow[R], outcome_of: Callable[[Effect], object], effect: Effect | None = None) -> R:
+    """Run a flow to its end and return its result, each effect's outcome being that of a function.
+
+    Args:
+        flow: The flow.
+        outcome_of: The function.
+        effect: What the flow asks for at this moment, if it has begun.
+    """
     try:
-        effect = next(flow)
+        effect = effect or next(flow)
         while True:
             effect = advance(flow, effect, outcome_of)
     except StopIteration as end:

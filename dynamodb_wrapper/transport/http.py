@@ -20,11 +20,14 @@ MOST_BODY_BYTES = 64 * 1024 * 1024
 """DynamoDB answers with 16 MB at most (``BatchGetItem``)."""
 
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: [^\r\n\0]*)?\r\n")
-_FIELDS = re.compile(r"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\r\n\0]*\r\n)*")
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_MOST_NAMES = 256
 _LENGTH = re.compile(r"[0-9]{1,15}")
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*(?:;[^\r\n\0]*)?\r\n")
 _BODILESS = (204, 304)
 _BEGINNING = b"HTTP/1."
+_KEPT = "keep-alive"
+_SUCCESS = b"HTTP/1.1 200 OK\r\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +84,10 @@ def reading() -> Reading:
         EOFError: The connection ended before the head did.
         CorruptResponseError: What came is not HTTP/1.1, or too large to be DynamoDB's, or ended in the middle.
     """
-    arrived = _Arrived()
+    begun = _not_ended((yield 0))
+    if (answer := _plain(begun)) is not None:
+        return answer
+    arrived = _Arrived(begun)
     interim_bytes = 0
     while True:
         status, head, minor_version = yield from _head(arrived, MOST_HEAD_BYTES - interim_bytes)
@@ -97,6 +103,21 @@ def reading() -> Reading:
     except EOFError as end:
         raise damaged("the connection was closed before it had arrived whole", status) from end
     return Answer(status, headers, body, keep_alive and is_ended and not arrived.data)
+
+
+def _plain(arrived: bytes) -> Answer | None:
+    """Return an answer that has come as nearly all do: a success, in one piece, its length told. None for any other.
+
+    Nothing is decided here about what looks otherwise.
+    """
+    end = arrived.find(b"\r\n\r\n", 0, MOST_HEAD_BYTES)
+    if end < 0 or not arrived.startswith(_SUCCESS):
+        return None
+    headers = _headers(200, arrived[len(_SUCCESS) : end + 2])
+    body = arrived[end + 4 :]
+    if headers.get("content-length") != str(len(body)) or "transfer-encoding" in headers:
+        return None
+    return Answer(200, headers, body, reusable=True) if headers.get("connection", _KEPT) == _KEPT else None
 
 
 def _body(arrived: _Arrived, status: int, headers: dict[str, str]) -> Generator[int, bytes, tuple[bytes, bool]]:
@@ -117,8 +138,8 @@ class _Arrived:
 
     __slots__ = ("data",)
 
-    def __init__(self) -> None:
-        self.data = b""
+    def __init__(self, data: bytes) -> None:
+        self.data = data
 
     def until(self, mark: bytes, most: int) -> Generator[int, bytes, bytes]:
         """Take what comes before a mark, the mark included; ``b""`` when it does not come within so many bytes."""
@@ -183,14 +204,39 @@ def _head(arrived: _Arrived, most: int) -> Generator[int, bytes, tuple[int, byte
 
 def _headers(status: int, lines: bytes) -> dict[str, str]:
     text = lines.decode("latin-1")
-    if _FIELDS.fullmatch(text) is None:
-        raise damaged("one of its headers is not a header", status)
+    fields = text.split("\r\n")
+    del fields[-1]  # what follows the last line end: nothing
     headers: dict[str, str] = {}
-    for line in text.split("\r\n")[:-1]:
-        name, _, value = line.partition(":")
-        name, value = name.lower(), value.strip(" \t")
-        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    try:
+        if text.count("\r") != len(fields) or text.count("\n") != len(fields) or "\0" in text:
+            raise ValueError
+        for field in fields:
+            written, value = field.split(":", 1)
+            name, value = _names[written], value.strip(" \t")
+            headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    except ValueError:
+        raise damaged("one of its headers is not a header", status) from None
     return headers
+
+
+class _Names(dict[str, str]):
+    """Names of headers in lower case, as they are written: the same few come with every answer."""
+
+    def __missing__(self, written: str) -> str:
+        """Make out one that has not come yet; it is kept while there is room.
+
+        Raises:
+            ValueError: It is no name.
+        """
+        if _NAME.fullmatch(written) is None:
+            raise ValueError
+        name = written.lower()
+        if len(self) < _MOST_NAMES:
+            self[written] = name
+        return name
+
+
+_names = _Names()
 
 
 def _tokens(value: str) -> list[str]:

@@ -7,11 +7,12 @@ import ssl
 import threading
 import time
 from collections import deque
+from contextlib import nullcontext
 from math import inf
 
 from dynamodb_wrapper.transport import http
 from dynamodb_wrapper.transport.errors import Endpoint
-from dynamodb_wrapper.transport.forks import ForkSafeLock
+from dynamodb_wrapper.transport.forks import generation
 from dynamodb_wrapper.transport.mishaps import Mishaps
 from dynamodb_wrapper.transport.sockets import MOST_IDLE_SECONDS, Clock, Lookup, Stream, Tls, new_socket
 
@@ -58,7 +59,8 @@ class Pool:
         self._clock = clock
         self._mishaps = Mishaps(endpoint, at_most)
         self._lookup = Lookup(self._host, self._port)
-        self._lock = ForkSafeLock()
+        self._lock = threading.RLock()  # every call takes it twice; one that is fork-safe takes longer
+        self._generation = generation()
         self._open = 0
         self._idle: list[Stream] = []
         self._waiters: deque[_Waiter] = deque()
@@ -106,7 +108,8 @@ class Pool:
 
     def close(self) -> None:
         """Close the idle connections, and those in use when they are given back; closing twice is fine."""
-        with self._lock:
+        # In a forked child, a thread of the parent's may hold the lock for ever; and nobody else has the pool.
+        with self._lock if self._generation == generation() else nullcontext():
             self._closed = True
             idle, self._idle = self._idle, []
             self._open -= len(idle)

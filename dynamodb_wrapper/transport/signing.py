@@ -10,13 +10,17 @@ import re
 import time
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from dynamodb_wrapper.exceptions import CredentialsError
 from dynamodb_wrapper.transport.failures import BAD_KEYS
 from dynamodb_wrapper.transport.http import CONTENT_TYPE
 
+if TYPE_CHECKING:
+    from _hashlib import HASH
+
 _ALGORITHM = "AWS4-HMAC-SHA256"
+_BLOCK_BYTES = 64
 _HEADER_TEXT = re.compile(r"[!-~]*")
 
 
@@ -31,6 +35,24 @@ class Keys(Protocol):
     def token(self) -> str | None: ...  # noqa: D102
 
 
+class _Hmac:
+    """HMAC-SHA256 with one key, as RFC 2104 has it; what the key alone makes of it is done once."""
+
+    __slots__ = ("_inner", "_outer")
+
+    def __init__(self, key: bytes) -> None:
+        """Take a key that is no longer than a block of the hash: 64 bytes."""
+        block = key.ljust(_BLOCK_BYTES, b"\0")
+        self._inner: HASH = sha256(bytes(byte ^ 0x36 for byte in block))
+        self._outer: HASH = sha256(bytes(byte ^ 0x5C for byte in block))
+
+    def hexdigest(self, message: bytes) -> str:
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(message)
+        outer.update(inner.digest())
+        return outer.hexdigest()
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class _Day:
     """What is the same for all requests of one day with the same credentials."""
@@ -38,7 +60,10 @@ class _Day:
     date: str
     keys: Keys
     scope: str
-    signing_key: bytes
+    hmac: _Hmac
+    names: str
+    signed_token: str
+    sent_token: str
 
 
 class Signer:
@@ -48,8 +73,7 @@ class Signer:
         """Sign for that host and path, as they are sent."""
         self._region = region
         self._service = service
-        self._host = host
-        self._path = path
+        self._before = f"POST\n{path}\n\ncontent-type:{CONTENT_TYPE}\nhost:{host}\nx-amz-date:"
         self._day: _Day | None = None
         self._second = (-1, "")
         self.clock_offset = 0.0
@@ -63,23 +87,17 @@ class Signer:
         """
         timestamp = self._timestamp(int(time.time() + self.clock_offset))
         day = self._day
-        if day is None or day.date != timestamp[:8] or day.keys != keys:
+        if day is None or day.date != timestamp[:8] or (day.keys is not keys and day.keys != keys):
             day = self._day = self._new_day(timestamp[:8], keys)
-        names, signed_token, sent_token = "content-type;host;x-amz-date;x-amz-target", "", ""
-        if keys.token:
-            names = "content-type;host;x-amz-date;x-amz-security-token;x-amz-target"
-            signed_token = f"x-amz-security-token:{keys.token}\n"
-            sent_token = f"X-Amz-Security-Token: {keys.token}\r\n"
         canonical = (
-            f"POST\n{self._path}\n\ncontent-type:{CONTENT_TYPE}\nhost:{self._host}\nx-amz-date:{timestamp}\n"
-            f"{signed_token}x-amz-target:{target}\n\n{names}\n{sha256(body).hexdigest()}"
+            f"{self._before}{timestamp}\n{day.signed_token}x-amz-target:{target}\n\n{day.names}\n"
+            f"{sha256(body).hexdigest()}"
         )
         to_sign = f"{_ALGORITHM}\n{timestamp}\n{day.scope}\n{sha256(canonical.encode()).hexdigest()}"
-        signature = hmac.digest(day.signing_key, to_sign.encode(), "sha256").hex()
         return (
-            f"X-Amz-Date: {timestamp}\r\n{sent_token}"
-            f"Authorization: {_ALGORITHM} Credential={keys.access_key}/{day.scope}, SignedHeaders={names}, "
-            f"Signature={signature}\r\n"
+            f"X-Amz-Date: {timestamp}\r\n{day.sent_token}"
+            f"Authorization: {_ALGORITHM} Credential={keys.access_key}/{day.scope}, SignedHeaders={day.names}, "
+            f"Signature={day.hmac.hexdigest(to_sign.encode())}\r\n"
         )
 
     def _timestamp(self, second: int) -> str:
@@ -95,4 +113,12 @@ class Signer:
         key = f"AWS4{keys.secret_key}".encode()
         for part in (date, self._region, self._service, "aws4_request"):
             key = hmac.digest(key, part.encode(), "sha256")
-        return _Day(date, keys, f"{date}/{self._region}/{self._service}/aws4_request", key)
+        return _Day(
+            date,
+            keys,
+            scope=f"{date}/{self._region}/{self._service}/aws4_request",
+            hmac=_Hmac(key),
+            names=f"content-type;host;x-amz-date;{'x-amz-security-token;' if keys.token else ''}x-amz-target",
+            signed_token=f"x-amz-security-token:{keys.token}\n" if keys.token else "",
+            sent_token=f"X-Amz-Security-Token: {keys.token}\r\n" if keys.token else "",
+        )

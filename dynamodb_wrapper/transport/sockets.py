@@ -21,8 +21,8 @@ MOST_IDLE_SECONDS = 60.0
 MOST_AGE_SECONDS = 300.0
 """How long a connection may be used, so that requests follow the endpoint's addresses when these change."""
 
-_RECEIVE_BYTES = 64 * 1024
-_MOST_RECEIVE_BYTES = 1024 * 1024
+RECEIVE_BYTES = 64 * 1024
+MOST_RECEIVE_BYTES = 1024 * 1024
 
 Clock = Callable[[], float]
 
@@ -126,7 +126,7 @@ class Stream:
         try:
             while (left := ends_at - clock()) > 0:
                 self._socket.settimeout(left)
-                missing = reading.send(self._socket.recv(min(max(missing, _RECEIVE_BYTES), _MOST_RECEIVE_BYTES)))
+                missing = reading.send(self._socket.recv(min(max(missing, RECEIVE_BYTES), MOST_RECEIVE_BYTES)))
         except StopIteration as end:
             answer: http.Answer = end.value
             return answer
