@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import enum
 import json
+import re
 import uuid
 from decimal import Decimal
 from functools import partial
@@ -57,12 +58,22 @@ WIRES: st.SearchStrategy[Wire] = st.recursive(
 )
 
 
+_SETS = re.compile(rb'"[SNB]S":')
+"""An item with a set: its entries have places in no order, as have those of a list that is read into a set."""
+
+_PLACES = re.compile(r"(?<=\.)[0-9]+")
+
+
 def outcome(read: Any, text: bytes) -> object:
     """What reading gives: the model with everything it holds, or what is wrong by field."""
     try:
         model = read(text)
     except ValidationError as error:
-        return error.errors
+        in_order = _SETS.search(text) is None
+        return sorted(
+            (place if in_order and not place.startswith("unique.") else _PLACES.sub("", place), message)
+            for place, message in error.errors.items()
+        )
     except DeprecationWarning as warning:  # IPv6Network(False)
         return str(warning)
     return typed(model)
