@@ -12,6 +12,8 @@ def main() -> None:
     """Run the command line; ends the process with one of the codes in `failures.ExitCode`."""
     try:
         from dynamodb_wrapper.cli import app
+
+        app.run()
     except ModuleNotFoundError as missing:
         name = (missing.name or "").partition(".")[0]
         if name not in ("typer", "rich"):
@@ -21,4 +23,3 @@ def main() -> None:
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
-    app.run()
