@@ -18,7 +18,7 @@ def main() -> None:
         name = (missing.name or "").partition(".")[0]
         if name not in ("typer", "rich"):
             raise
-        install = "pip install 'dynamodb_wrapper[cli]'"
+        install = "pip install 'dynamodb-wrapper[cli]'"
         sys.stderr.write(f"error: the command line needs {name}, which is not installed: {install}\n")
         sys.exit(2)
     except KeyboardInterrupt:

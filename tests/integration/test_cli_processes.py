@@ -162,7 +162,7 @@ def test_without_the_extra_it_says_what_to_install(missing: str) -> None:
     )
     assert done.returncode == ExitCode.USAGE
     assert done.stderr == (
-        f"error: the command line needs {missing}, which is not installed: pip install 'dynamodb_wrapper[cli]'\n"
+        f"error: the command line needs {missing}, which is not installed: pip install 'dynamodb-wrapper[cli]'\n"
     )
 
 
