@@ -49,7 +49,8 @@ class GuardedWrites(SingleWrites):
 
     def _or_rejected(self, row: Row, batch: pa.RecordBatch, flow: Flow[None]) -> Flow[None]:
         try:
-            self._check_as_read(from_json(f"{{{row.item}}}"))
+            if self._options.write_mode != "delete":
+                self._check_as_read(from_json(f"{{{row.item}}}"))
         except ValidationError as error:
             self._reject(row, batch, error.message)
         else:

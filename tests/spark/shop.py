@@ -75,7 +75,7 @@ class Members(BaseDynamoRepository[Member]):
 
 
 class Account(BaseModel):
-    team: str
+    team: Annotated[str, StringConstraints(to_lower=True)]
     name: str
     email: Annotated[str, StringConstraints(to_upper=True)] | None = None
     badge: int | None = None

@@ -22,7 +22,7 @@ from dynamodb_wrapper.operations.unique import guards_of
 from tests.faults import rules
 from tests.faults.proxy import Exchange, Fault, Proxy
 from tests.servers import Server
-from tests.spark.conftest import ROOT, SERVER
+from tests.spark.conftest import ROOT, SERVER, put
 from tests.spark.shop import Account, Accounts
 from tests.spark.test_spark_repositories import columns, made, rejected, rows, write
 from tests.spark.test_spark_tables import read, reports
@@ -198,6 +198,12 @@ def test_values_that_rows_give_up_are_free(server: Server, accounts: Accounts, t
     assert rejected(tmp_path) == ["there is no item with this key"]
     keys = columns("team string, name string")
     assert write(server, "Accounts", keys, [("t", "c"), ("t", "z")], write_mode="delete").rows_written == 2
+    assert names(server, accounts) == {"a": "A2", "b": ""}
+    # What somebody else has stored under a key that the model would change can be deleted, though not be written.
+    put(server, accounts.table_name, [{"team": {"S": "T"}, "name": {"S": "d"}}])
+    assert write(server, "Accounts", keys, [("T", "d")], write_mode="delete").rows_written == 1
+    with pytest.raises(ValidationError, match="would read another 'team'"):
+        write(server, "Accounts", ACCOUNTS, [("T", "d", None, 5, None)])
     assert names(server, accounts) == {"a": "A2", "b": ""}
 
 
