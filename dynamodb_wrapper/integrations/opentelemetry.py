@@ -15,7 +15,7 @@ try:
     from opentelemetry import metrics, trace
 except ImportError as missing:
     raise DynamoDBWrapperError(
-        "OpenTelemetry is not installed: pip install 'dynamodb_wrapper[opentelemetry]'", missing
+        "OpenTelemetry is not installed: pip install 'dynamodb-wrapper[opentelemetry]'", missing
     ) from missing
 
 if TYPE_CHECKING:

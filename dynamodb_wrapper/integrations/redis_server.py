@@ -21,7 +21,7 @@ try:
     from redis.backoff import NoBackoff
     from redis.retry import Retry
 except ImportError as missing:
-    raise DynamoDBWrapperError("redis is not installed: pip install 'dynamodb_wrapper[redis]'", missing) from missing
+    raise DynamoDBWrapperError("redis is not installed: pip install 'dynamodb-wrapper[redis]'", missing) from missing
 
 _log = logging.getLogger("dynamodb_wrapper.cache")
 

@@ -209,7 +209,7 @@ class _Writing(Batch[Entry | Refused]):
         response = yield from call("BatchWriteItem", {"RequestItems": requests})
         names = {entry.table_name: entry.key.keys() for entry in entries}
         left = [
-            identity(table, {name: written[name] for name in names.get(table, ())})
+            identity(table, _key_in(written, names.get(table, ()), self._operation))
             for table, unprocessed in response.get("UnprocessedItems", {}).items()
             for written in map(_written, unprocessed)
         ]
@@ -292,7 +292,7 @@ class _Reading(Batch[Wanted]):
 
     def _key_of(self, item: Any, names: Iterable[str]) -> Item:
         if self._reader is None or isinstance(item, dict):
-            return {name: item[name] for name in names}
+            return _key_in(item, names, self._operation)
         return self._reader.key_of(item)
 
     def _settle(self, pending: Pending[Wanted], item: Item | None) -> None:
@@ -304,6 +304,20 @@ def _pending(number: int, entry: Entry | Refused) -> Pending[Entry | Refused]:
         raise entry.error
     size = _sent_bytes(entry.request) if entry.size is None else entry.size
     return Pending(number, identity(entry.table_name, entry.key), entry, size)
+
+
+def _key_in(item: Item, names: Iterable[str], operation: str) -> Item:
+    """Return the key of an item of an answer.
+
+    Raises:
+        CorruptResponseError: It is not there.
+    """
+    try:
+        return {name: item[name] for name in names}
+    except KeyError as missing:
+        raise CorruptResponseError(
+            f"{operation} was answered with an item without its key {missing}", missing
+        ) from missing
 
 
 def _written(request: Params) -> Item:

@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from dynamodb_wrapper.codec import Item
+from dynamodb_wrapper.exceptions import DynamoDBWrapperError
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -174,6 +175,24 @@ def sent(call: Call) -> Flow[Response]:
     """Send a call and return its response."""
     response: Response = yield call
     return response
+
+
+def calling_by(send: Callable[[Call], Flow[Response]], flow: Flow[R]) -> Flow[R]:
+    """Return the result of a flow whose calls are sent by another one, but for those of flows that it runs together."""
+    try:
+        effect = next(flow)
+        while True:
+            try:
+                outcome = (yield from send(effect)) if isinstance(effect, Call) else (yield effect)
+            except (DynamoDBWrapperError, KeyboardInterrupt) as error:
+                effect = flow.throw(error)
+            else:
+                effect = flow.send(outcome)
+    except StopIteration as end:
+        result: R = end.value
+        return result
+    finally:
+        flow.close()
 
 
 def sleep(seconds: float, *, jittered: bool = False) -> Flow[None]:

@@ -251,7 +251,7 @@ def send(request: Write[T]) -> Flow[Response]:
             return (yield from writes.send(plan.write))
         yield from submit_plans([plan], known)
         if isinstance(request.request, Update):
-            return {"Attributes": (yield from _after_patch(plan))}
+            return {"Attributes": (yield from _after_patch(plan))} if request.request.answers else {}
         return {} if plan.stored is None else {"Attributes": plan.stored}
 
     try:

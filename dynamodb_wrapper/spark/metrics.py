@@ -46,7 +46,8 @@ class Counts:
         rows_rejected: Rows or items that were not, or not wholly, written or read: ``on_rejected``, ``on_mismatch``.
         rows_retried: Rows that DynamoDB left over in an answer, and that were sent again.
         bytes: Of bodies of requests (write) or answers (read).
-        capacity: Capacity units that DynamoDB says were consumed.
+        capacity: Capacity units that DynamoDB says were consumed: read units of a read, write units of a write. What a
+            write reads first, where there are unique values, is not among them.
         requests: Requests, each with its retries.
         attempts: Requests, each try counted.
         throttles: Tries that were refused for want of capacity.
@@ -211,7 +212,8 @@ class Meter:
         throttles = sum(issubclass(error_class_for(code), ThrottlingError) for code in event.failures)
         if throttles:
             self.pace.throttled()
-        capacity = 0.0 if event.consumed_capacity is None else event.consumed_capacity.total
+        consumed = event.consumed_capacity
+        capacity = 0.0 if consumed is None else consumed.read if self.job.operation == "read" else consumed.write
         self.count(requests=1, attempts=event.attempts, throttles=throttles, capacity=capacity)
 
     def __exit__(

@@ -16,8 +16,9 @@ from dynamodb_wrapper.exceptions import BatchIncompleteError, ConditionFailedErr
 from dynamodb_wrapper.expressions import Condition, ExpressionWriter, F, every
 from dynamodb_wrapper.operations.batch_rounds import Identity, identity
 from dynamodb_wrapper.operations.batches import MAX_REQUEST_BYTES, MAX_WRITES
-from dynamodb_wrapper.operations.effects import Flow, Params, Response, call, sleep
+from dynamodb_wrapper.operations.effects import Call, Flow, Params, Response, sent, sleep
 from dynamodb_wrapper.operations.entity import Entity
+from dynamodb_wrapper.operations.evolving import units_of
 from dynamodb_wrapper.operations.versions import of_this_schema, wrong_version
 from dynamodb_wrapper.operations.writes import FOREIGN, is_absent, is_foreign, is_present, unless_foreign
 from dynamodb_wrapper.spark.filters import Places
@@ -31,7 +32,7 @@ from dynamodb_wrapper.spark.types import Column
 _IDLE_ATTEMPTS = 10
 _FIRST_PAUSE = 0.05
 _LONGEST_PAUSE = 5.0
-_ASKED: Params = {"ReturnConsumedCapacity": "TOTAL"}
+ASKED: Params = {"ReturnConsumedCapacity": "TOTAL"}
 _ASKED_JSON = '"ReturnConsumedCapacity":"TOTAL"'
 
 
@@ -81,14 +82,17 @@ class Writes(ABC):
         """Yield flows that write a batch of rows, rows with one key in their order; no two are about one item."""
 
     def _send(self, operation: str, params: Params, body: str) -> Flow[Response]:
-        """Send a request when there is capacity for it."""
+        """Send a request, given as its JSON, when there is capacity for it."""
+        return self._paced(Call(operation, params, body=body.encode()))
+
+    def _paced(self, request: Call) -> Flow[Response]:
+        assert request.body is not None
         reserved = self._pace.reserve()
         if reserved.seconds > 0:
             yield from sleep(reserved.seconds)
-        encoded = body.encode()
-        self._meter.count(bytes=len(encoded))
-        answer = yield from call(operation, params, body=encoded)
-        self._pace.settle(reserved, _consumed(answer))
+        self._meter.count(bytes=len(request.body))
+        answer = yield from sent(request)
+        self._pace.settle(reserved, units_of(request.operation, answer))
         return answer
 
     def _reject(self, row: Row, batch: pa.RecordBatch, reason: str) -> None:
@@ -135,7 +139,7 @@ class BatchWrites(Writes):
     def _sent(self, chunk: list[Row]) -> Flow[None]:
         pause, idle = _FIRST_PAUSE, 0
         while chunk:
-            params: Params = {"RequestItems": {self._table.name: ()}, **_ASKED}
+            params: Params = {"RequestItems": {self._table.name: ()}, **ASKED}
             answer = yield from self._send("BatchWriteItem", params, self._body(chunk))
             left = self._left(chunk, answer.get("UnprocessedItems") or {})
             done = sum(row.stands_for for row in chunk) - sum(row.stands_for for row in left)
@@ -234,22 +238,30 @@ class SingleWrites(Writes):
         try:
             yield from self._send("PutItem", self._stub(), body)
         except ConditionFailedError as error:
-            # An attempt that Spark repeats, or a lost answer, meets its own item.
-            if not isinstance(error.item, Mapping) or not _is_same(error.item, from_json(f"{{{row.item}}}")):
+            if not self._is_written(row, error):
                 self._reject(row, batch, "there is another item with this key")
                 return
         self._meter.count(rows_written=1)
 
-    def _updated(self, row: Row, batch: pa.RecordBatch, missing: Sequence[str]) -> Flow[None]:
-        key = from_json(f"{{{row.key}}}")
+    def _is_written(self, row: Row, error: ConditionFailedError) -> bool:
+        """Whether an insert has met its own item: in an attempt that Spark repeats, or after a lost answer."""
+        return isinstance(error.item, Mapping) and _is_same(error.item, from_json(f"{{{row.item}}}"))
+
+    def _changes(self, row: Row, missing: Sequence[str]) -> tuple[Item, Sequence[str]]:
+        """Return what an update sets, and the attributes that it removes."""
         # Where the key is made of fields, these are attributes, too: a new item needs them.
-        kept = {*key, *(() if self._options.upsert else self._table.key_columns)}
+        kept = {*self._table.keys, *(() if self._options.upsert else self._table.key_columns)}
         values = {name: wire for name, wire in from_json(f"{{{row.item}}}").items() if name not in kept}
         removed = list(row.removed)
         if self._options.nulls == "remove":
             removed += missing
         elif self._options.nulls == "null":
             values |= {name: {"NULL": True} for name in missing}
+        return values, removed
+
+    def _updated(self, row: Row, batch: pa.RecordBatch, missing: Sequence[str]) -> Flow[None]:
+        key = from_json(f"{{{row.key}}}")
+        values, removed = self._changes(row, missing)
         names = {f"#a{number}": name for number, name in enumerate([*values, *removed])}
         places = list(names)
         clauses = []
@@ -279,28 +291,28 @@ class SingleWrites(Writes):
         self._meter.count(rows_written=1)
 
     @cached_property
-    def _condition(self) -> Params:
-        """The condition of the mode, with its placeholders: on what there is, and that it is the repository's."""
+    def _wanted(self) -> Condition | None:
+        """The condition of the mode: on what there is, and that it is the repository's."""
         entity, mode = self._entity, self._options.write_mode
-        resolver = Places() if entity is None else entity.codec
         exists = F[self._table.keys[0]].exists()
-        condition: Condition | None
         if mode == "insert_only":
-            condition = ~exists
-        elif entity is None:
-            condition = None if self._options.upsert else exists
-        elif mode == "update":
-            of_schema = of_this_schema(entity)
-            if self._options.upsert:
-                condition = unless_foreign(entity, None if of_schema is None else is_absent(entity) | of_schema)
-            else:
-                condition = every(is_present(entity), of_schema)
-        else:
-            condition = unless_foreign(entity, None)
-        if condition is None:
+            return ~exists
+        if entity is None:
+            return None if self._options.upsert else exists
+        if mode != "update":
+            return unless_foreign(entity, None)
+        of_schema = of_this_schema(entity)
+        if self._options.upsert:
+            return unless_foreign(entity, None if of_schema is None else is_absent(entity) | of_schema)
+        return every(is_present(entity), of_schema)
+
+    @cached_property
+    def _condition(self) -> Params:
+        """The condition of the mode, with its placeholders."""
+        if self._wanted is None:
             return {}
-        writer = ExpressionWriter(resolver)
-        return {"ConditionExpression": writer.condition(condition), **writer.parameters()}
+        writer = ExpressionWriter(Places() if self._entity is None else self._entity.codec)
+        return {"ConditionExpression": writer.condition(self._wanted), **writer.parameters()}
 
     @cached_property
     def _condition_json(self) -> str:
@@ -314,7 +326,7 @@ class SingleWrites(Writes):
         return "there is no item with this key" if wrong is None else wrong.message
 
     def _stub(self) -> Params:
-        return {"TableName": self._table.name, **_ASKED}
+        return {"TableName": self._table.name, **ASKED}
 
 
 def _last_of_each(rows: Sequence[Row]) -> Iterable[Row]:
@@ -334,12 +346,6 @@ def _in_order(flows: Sequence[Flow[None]]) -> Flow[None]:
 def _written_item(entry: Mapping[str, Any]) -> Item:
     item: Item = entry["PutRequest"]["Item"] if "PutRequest" in entry else entry["DeleteRequest"]["Key"]
     return item
-
-
-def _consumed(answer: Response) -> float:
-    consumed = answer.get("ConsumedCapacity") or []
-    entries = [consumed] if isinstance(consumed, Mapping) else consumed
-    return float(sum(entry.get("CapacityUnits", 0.0) for entry in entries))
 
 
 def _is_same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

@@ -62,12 +62,21 @@ class RowEncoder:
         columns: The columns; those named by ``keys`` have to be among them, or be derived.
         keys: The attributes of the table's key: the partition key, and the sort key if there is one.
         deriver: Makes what is stored beside the columns; None for nothing.
+        kept_prefix: What no row's partition key begins with, since others' do; None for nothing.
     """
 
-    def __init__(self, columns: Sequence[Column], keys: Sequence[str], deriver: RowDeriver | None = None) -> None:
+    def __init__(
+        self,
+        columns: Sequence[Column],
+        keys: Sequence[str],
+        deriver: RowDeriver | None = None,
+        *,
+        kept_prefix: str | None = None,
+    ) -> None:
         self._columns = columns
         self._keys = keys
         self._deriver = deriver
+        self._kept_prefix = kept_prefix
 
     def encode(self, batch: pa.RecordBatch) -> Encoded:
         """Return the rows of a batch as JSON."""
@@ -77,6 +86,8 @@ class RowEncoder:
             if column.name in self._keys:
                 longest = MAX_KEY_BYTES[self._keys.index(column.name)]
                 _check_key(batch.column(place), column, longest, refused)
+                if self._kept_prefix is not None and column.name == self._keys[0]:
+                    _check_prefix(batch.column(place), column.name, self._kept_prefix, refused)
         made = Made() if self._deriver is None else self._deriver.made(fragments, refused)
         parts = {column.name: part for column, part in zip(self._columns, fragments, strict=True)} | made.values
         named = {name: _named(name, part) for name, part in parts.items()}
@@ -142,6 +153,11 @@ def _check_key(values: pa.Array, column: Column, longest: int, refused: dict[int
             pc.greater(lengths, longest),
             lambda _: f"key {name!r} takes more than DynamoDB's {longest:,} bytes",
         )
+
+
+def _check_prefix(values: pa.Array, name: str, kept: str, refused: dict[int, str]) -> None:
+    reason = f"key {name!r} begins with {kept!r}, which is kept for the guards of unique values"
+    _refuse(refused, pc.starts_with(values, kept), lambda _: reason)
 
 
 def _refuse(refused: dict[int, str], wrong: pa.Array, reason: Callable[[int], str]) -> None:

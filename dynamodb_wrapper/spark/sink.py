@@ -12,20 +12,24 @@ from pyspark.sql.datasource import DataSourceArrowWriter, DataSourceStreamArrowW
 from pyspark.sql.types import StructType
 
 from dynamodb_wrapper.exceptions import DynamoDBWrapperError, ValidationError
+from dynamodb_wrapper.operations.declaration import GUARD_PREFIX
 from dynamodb_wrapper.operations.effects import together
 from dynamodb_wrapper.operations.entity import Entity
 from dynamodb_wrapper.spark.derived import RowDeriver, derived_entries
+from dynamodb_wrapper.spark.guarded import GuardedWrites, changes_guards
 from dynamodb_wrapper.spark.metrics import Job, Meter, TaskReport, job_report, logger, new_job_id, publish
 from dynamodb_wrapper.spark.options import Options
 from dynamodb_wrapper.spark.quarantine import Quarantine
 from dynamodb_wrapper.spark.rate import Limit, Pace, Unlimited
-from dynamodb_wrapper.spark.requests import BatchWrites, Row, SingleWrites
+from dynamodb_wrapper.spark.requests import BatchWrites, Row, SingleWrites, Writes
 from dynamodb_wrapper.spark.rows import RowEncoder
 from dynamodb_wrapper.spark.schemas import as_stored, model_schema
 from dynamodb_wrapper.spark.tables import Table, capacity_of, config_of, driver_of, entity_of, table_of
 from dynamodb_wrapper.spark.types import columns_of
 
 _FIRST_WRITE_UNITS = 25.0
+_FIRST_GUARDED_UNITS = 4.0
+"""An item and one guard, in a transaction."""
 
 
 @dataclass
@@ -78,7 +82,8 @@ def planned_write(options: Options, schema: StructType, *, overwrites: bool, hos
         _check_repository(options, table, stored, entity)
     units = capacity_of(options, table, "Write", config)
     job = Job(new_job_id(), "write", table.name, options)
-    limit = None if units is None else Limit(units / hosts, job.job_id, _FIRST_WRITE_UNITS)
+    guess = _FIRST_GUARDED_UNITS if table.has_guards else _FIRST_WRITE_UNITS
+    limit = None if units is None else Limit(units / hosts, job.job_id, guess)
     return Writing(job, table, stored, limit)
 
 
@@ -100,12 +105,6 @@ def _check_keys(table: Table, schema: StructType) -> None:
 
 def _check_repository(options: Options, table: Table, schema: StructType, entity: Entity[Any]) -> None:
     """Refuse what would break a promise that the repository makes of its table."""
-    if table.has_guards:
-        raise ValidationError(
-            f"{options.repository} keeps unique values, which need a transaction for each item: write through the "
-            "repository, in foreachPartition",
-            {"repository": "has unique values"},
-        )
     is_stamped = any(entry.attribute == table.versions for entry in entity.codec.derived)
     is_new = options.write_mode in ("put", "insert_only") or options.upsert
     if table.versions is not None and is_new and not is_stamped and table.versions not in schema.names:
@@ -170,13 +169,11 @@ class DynamoDBWriter(DataSourceArrowWriter):
         columns = columns_of(writing.schema)
         entity = entity_of(options, meter.config)
         deriver = None if entity is None else RowDeriver(entity, options, writing.schema.names)
-        encoder = RowEncoder(columns, writing.table.keys, deriver)
+        kept_prefix = GUARD_PREFIX if writing.table.has_guards else None
+        encoder = RowEncoder(columns, writing.table.keys, deriver, kept_prefix=kept_prefix)
         driver = driver_of(meter.config)
         with Quarantine(writing.job, meter) as quarantine:
-            # A batch has no conditions, and in a shared table each item may be another's.
-            is_batched = options.write_mode in ("put", "delete") and writing.table.kind is None
-            kind = BatchWrites if is_batched else SingleWrites
-            writes = kind(writing.table, options, columns, meter, pace, quarantine, entity=entity)
+            writes = _kind(writing, entity)(writing.table, options, columns, meter, pace, quarantine, entity=entity)
             for whole in batches:
                 batch = whole.select(writing.schema.names)
                 rows = list(_rows(batch, encoder, quarantine))
@@ -245,6 +242,16 @@ class DynamoDBStreamWriter(DataSourceStreamArrowWriter):
         job_id = known[0] if known else f"{self.writing.job.job_id}-{batch_id}"
         job = replace(self.writing.job, job_id=job_id, batch_id=batch_id)
         return DynamoDBWriter(replace(self.writing, job=job, limit=None))
+
+
+def _kind(writing: Writing, entity: Entity[Any] | None) -> type[Writes]:
+    """Return how rows are sent."""
+    options = writing.job.options
+    if entity is not None and changes_guards(entity, options, writing.schema.names):
+        return GuardedWrites
+    # A batch has no conditions, and in a shared table each item may be another's.
+    is_batched = options.write_mode in ("put", "delete") and writing.table.kind is None
+    return BatchWrites if is_batched else SingleWrites
 
 
 def _rows(batch: pa.RecordBatch, encoder: RowEncoder, quarantine: Quarantine) -> Iterator[Row]:

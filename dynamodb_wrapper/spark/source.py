@@ -22,7 +22,7 @@ from pyspark.sql.types import StructType
 
 from dynamodb_wrapper.exceptions import ValidationError
 from dynamodb_wrapper.expressions import Condition, F, every
-from dynamodb_wrapper.operations.declaration import GUARD_PREFIX
+from dynamodb_wrapper.operations.declaration import GUARD_OWNER
 from dynamodb_wrapper.operations.effects import Flow, Params, call, emit, sleep
 from dynamodb_wrapper.spark.derived import partition_texts
 from dynamodb_wrapper.spark.filters import MAX_QUERIES, Pushed, expressions, pushed, values_of
@@ -147,13 +147,13 @@ class Reading:
         # What an upcaster needs, nobody knows; so an item that may be older is read as a whole.
         wanted = (*self.schema.names, *self.table.keys) if self.table.versions is None else ()
         names = list(dict.fromkeys(wanted))
+        kept = every(self._only_ours(), self._no_guards())
         if found.partitions is not None:
             key = self.table.read_partition[0]
-            ours = self._only_ours()
-            queries = [("Query", common | expressions(found, key, value, names, ours)) for value in found.partitions]
+            queries = [("Query", common | expressions(found, key, value, names, kept)) for value in found.partitions]
             return _dealt(queries, min(self.tasks, len(queries)))
         total = options.segments or self.tasks * _SEGMENTS_PER_TASK
-        scan = common | expressions(found, None, None, names, every(self._only_ours(), self._no_guards()))
+        scan = common | expressions(found, None, None, names, kept)
         segments = [("Scan", scan | {"Segment": number, "TotalSegments": total}) for number in range(total)]
         return _dealt(segments, min(self.tasks, total))
 
@@ -162,7 +162,8 @@ class Reading:
         return None if kind is None else F[kind.attribute] == kind.value
 
     def _no_guards(self) -> Condition | None:
-        return ~F[self.table.keys[0]].begins_with(GUARD_PREFIX) if self.table.has_guards else None
+        # Not by their key: a query refuses a filter on that, and finds them where a row's key is taken for theirs.
+        return F[GUARD_OWNER].not_exists() if self.table.has_guards else None
 
     def batches(self, works: Sequence[Work]) -> Iterator[pa.RecordBatch]:
         """Yield the rows of a task."""

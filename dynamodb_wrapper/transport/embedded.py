@@ -113,7 +113,7 @@ def attach(client: BaseClient, name: str) -> None:
             _server(name)
     except ImportError as error:
         raise DynamoDBWrapperError(
-            "the embedded server is not installed: pip install 'dynamodb_wrapper[embedded]'", error
+            "the embedded server is not installed: pip install 'dynamodb-wrapper[embedded]'", error
         ) from error
 
     def answer(request: AWSPreparedRequest, **_: object) -> AWSResponse:

@@ -21,6 +21,8 @@ from __future__ import annotations
 
 import os
 from datetime import UTC, datetime, tzinfo
+from functools import cache
+from io import BytesIO
 from typing import Protocol
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -46,10 +48,34 @@ class HasTimezones(Protocol):
         ...
 
 
+_UTC_FILE = b"TZif" + bytes(16) + (0).to_bytes(16) + (1).to_bytes(4) + (4).to_bytes(4) + bytes(6) + b"UTC\0"
+"""RFC 8536: a file of zone data with no transitions, one type of local time, and the four characters of its name."""
+
+
+class _UtcWithoutData(ZoneInfo):
+    """UTC as `ZoneInfo` has it, where neither the system nor tzdata has its file."""
+
+    def __reduce__(self) -> tuple[object, ...]:  # one from a file cannot be pickled
+        return _utc, ()
+
+
+@cache
+def _utc_without_data() -> ZoneInfo:
+    return _UtcWithoutData.from_file(BytesIO(_UTC_FILE), key="UTC")
+
+
+def _utc() -> ZoneInfo:
+    """Return UTC, for which no zone data are needed."""
+    try:
+        return ZoneInfo("UTC")
+    except ZoneInfoNotFoundError:
+        return _utc_without_data()
+
+
 def _load_zone(name: str) -> ZoneInfo | None:
     """Return the zone of that name, or None when there is none."""
     try:
-        return ZoneInfo(name)
+        return _utc() if name == "UTC" else ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         # ValueError: an empty or absolute name, one with "..", or a file that is not zone data.
         # OSError: a name that is a folder ("America"), or is too long for the file system.
@@ -71,7 +97,7 @@ def _zone(tz: str | tzinfo, origin: str = "") -> ZoneInfo:
 
 def _zone_of_environment() -> ZoneInfo:
     name = os.environ.get(ENVIRONMENT_VARIABLE, "").strip()
-    return _zone(name, f" (from {ENVIRONMENT_VARIABLE})") if name else ZoneInfo("UTC")
+    return _zone(name, f" (from {ENVIRONMENT_VARIABLE})") if name else _utc()
 
 
 def _convert(dt: datetime, zone: tzinfo) -> datetime:

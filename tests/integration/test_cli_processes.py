@@ -156,7 +156,7 @@ def test_without_the_extra_it_says_what_to_install(missing: str) -> None:
     )
     assert done.returncode == ExitCode.USAGE
     assert done.stderr == (
-        f"error: the command line needs {missing}, which is not installed: pip install 'dynamodb_wrapper[cli]'\n"
+        f"error: the command line needs {missing}, which is not installed: pip install 'dynamodb-wrapper[cli]'\n"
     )
 
 
@@ -261,6 +261,35 @@ def test_colours_are_left_out_where_they_are_not_wanted(started: Started) -> Non
 
 
 # --- stopped and killed ---------------------------------------------------------------------------------------------
+
+_STOPPED_AT_AN_IMPORT = """
+import os, signal, sys
+
+class Finder:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name == sys.argv[1]:
+            try:
+                os.kill(os.getpid(), signal.SIGINT)
+            except KeyboardInterrupt as stopped:
+                if name.startswith("dynamodb_wrapper"):
+                    raise
+                raise RuntimeError("as class bodies and callbacks of others do") from stopped
+
+sys.meta_path.insert(0, Finder)
+from dynamodb_wrapper_script import main
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["dynamodb_wrapper", "dynamodb_wrapper.exceptions", "pydantic_core", "typer", "dynamodb_wrapper.cli.health"],
+)
+def test_a_command_that_is_stopped_before_it_begins_says_nothing(module: str) -> None:
+    command = [sys.executable, "-c", _STOPPED_AT_AN_IMPORT, module]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=SECONDS, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (ExitCode.INTERRUPTED, "", "")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])

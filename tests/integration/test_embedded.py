@@ -272,7 +272,7 @@ def test_without_moto_it_says_what_to_install() -> None:
         "except DynamoDBWrapperError as error: print(error)\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert "pip install 'dynamodb_wrapper[embedded]'" in done.stdout
+    assert "pip install 'dynamodb-wrapper[embedded]'" in done.stdout
 
 
 def test_errors_do_not_come_from_elsewhere(connection: Connection) -> None:

@@ -568,7 +568,7 @@ def test_without_fastapi_the_error_says_what_to_install() -> None:
         "    print(error)\n"
     )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert "pip install 'dynamodb_wrapper[fastapi]'" in run.stdout
+    assert "pip install 'dynamodb-wrapper[fastapi]'" in run.stdout
 
 
 # --- a service that uvicorn runs --------------------------------------------------------------------------------------

@@ -189,4 +189,4 @@ def test_without_the_package_the_error_says_what_to_install() -> None:
         "    print(error)\n"
     )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert "pip install 'dynamodb_wrapper[opentelemetry]'" in run.stdout
+    assert "pip install 'dynamodb-wrapper[opentelemetry]'" in run.stdout

@@ -8,9 +8,18 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, StringConstraints
 
-from dynamodb_wrapper import AccessPattern, BaseDynamoRepository, Derived, DynamoDBConfig, Key, Sharded, SingleTable
+from dynamodb_wrapper import (
+    AccessPattern,
+    BaseDynamoRepository,
+    Derived,
+    DynamoDBConfig,
+    Key,
+    Sharded,
+    SingleTable,
+    Unique,
+)
 
 if TYPE_CHECKING:
     from dynamodb_wrapper.spark.metrics import JobReport, TaskReport
@@ -63,6 +72,22 @@ class Members(BaseDynamoRepository[Member]):
     table_name = "members"
     primary_key = "name"
     unique = ("email",)
+
+
+class Account(BaseModel):
+    team: Annotated[str, StringConstraints(to_lower=True)]
+    name: str
+    email: Annotated[str, StringConstraints(to_upper=True)] | None = None
+    badge: int | None = None
+    note: str | None = None
+
+
+class Accounts(BaseDynamoRepository[Account]):
+    table_name = "accounts"
+    primary_key = "team"
+    sort_key = "name"
+    unique = ("email", Unique("badge", within="team"))
+    by_name = AccessPattern("by_name", partition="name", sort="team")
 
 
 def through_botocore() -> DynamoDBConfig:

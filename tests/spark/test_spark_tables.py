@@ -12,7 +12,7 @@ import pytest
 
 from tests.servers import Server
 from tests.spark.conftest import SERVER, make_table, put, stored
-from tests.spark.shop import Address, Member, Members, Order, Orders, Status, Ticket, Tickets
+from tests.spark.shop import Address, Order, Orders, Status, Ticket, Tickets
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, DataFrameReader, DataFrameWriter, SparkSession
@@ -137,12 +137,6 @@ def test_items_of_older_versions_are_brought_up_to_date(spark: SparkSession, ser
         assert tickets.get_or_raise("a", 1) == Ticket(pk="a", sk=1, label="old", priority=5)
     finally:
         tickets.delete_table()
-
-
-def test_a_repository_with_unique_values_cannot_be_written(spark: SparkSession, server: Server) -> None:
-    frame = spark.createDataFrame([("a", "b")], "name string, email string")
-    with pytest.raises(Exception, match="keeps unique values"):
-        write(frame, server, repository="tests.spark.shop:Members").save()
 
 
 # --- reading ---------------------------------------------------------------------------------------------------------
@@ -378,19 +372,6 @@ def test_a_config_of_ones_own_and_the_lane_through_botocore(spark: SparkSession,
     assert stored(server, table)[0]["b"] == {"B": b"\x00\xff"}
     with pytest.raises(Exception, match="gives str, no DynamoDBConfig"):
         read(spark, server, config="tests.spark.shop:no_config").schema(schema).load(table).collect()
-
-
-def test_guards_of_unique_values_are_no_rows(spark: SparkSession, server: Server) -> None:
-    members = Members(server.running.config(""))
-    members.create_table()
-    try:
-        members.create(Member(name="ann", email="ann@example.com"))
-        assert len(server.client.scan(TableName=members.table_name)["Items"]) == 2
-        assert read(spark, server, repository="tests.spark.shop:Members").load().collect() == [
-            ("ann", "ann@example.com")
-        ]
-    finally:
-        members.delete_table()
 
 
 def test_reports_reach_a_function(spark: SparkSession, server: Server, table: str, tmp_path: Path) -> None:

@@ -324,6 +324,13 @@ class TestLeftovers:
         assert hand.run(batches.write([put(0), put(1)])) == 2
         assert hand.sizes == [2, 2]
 
+    def test_a_leftover_without_its_key_is_no_answer(self) -> None:
+        answer = {"UnprocessedItems": {"t": [{"PutRequest": {"Item": {"v": {"S": "x"}}}}]}}
+        with pytest.raises(BatchIncompleteError) as caught:
+            Hand(lambda call: answer).run(batches.write([put(1)]))
+        assert isinstance(caught.value.original_error, CorruptResponseError)
+        assert caught.value.unprocessed == [(1, "")]
+
 
 class TestTheSameKeyTwice:
     def test_in_one_request_the_last_is_sent_alone(self) -> None:
@@ -561,6 +568,13 @@ class TestRead:
     def test_an_item_that_nobody_asked_for_is_no_answer(self) -> None:
         with pytest.raises(CorruptResponseError):
             Hand(lambda call: {"Responses": {"t": [item(2)]}}).run(batches.read([wanted(1)]))
+
+    def test_an_item_without_its_key_is_no_answer(self) -> None:
+        for read in (batches.read([wanted(1)]), get_many(entity_of(Plains), ["1"], ["note"])):
+            with pytest.raises(
+                CorruptResponseError, match="BatchGetItem was answered with an item without its key 'id'"
+            ):
+                Hand(lambda call: {"Responses": {"t": [{"note": {"S": "x"}}]}}).run(read)
 
     def test_a_generator_is_drawn_as_there_is_room(self) -> None:
         drawn = Drawn(wanted(n) for n in count())

@@ -31,7 +31,19 @@ from dynamodb_wrapper import (
 )
 from dynamodb_wrapper.codec import TimeRules
 from dynamodb_wrapper.operations import items, patches, queries, tables
-from dynamodb_wrapper.operations.effects import Call, Emit, Flow, Now, Sleep
+from dynamodb_wrapper.operations.effects import (
+    Call,
+    Emit,
+    Flow,
+    NewToken,
+    Now,
+    Sleep,
+    call,
+    calling_by,
+    new_token,
+    sent,
+    sleep,
+)
 from dynamodb_wrapper.operations.entity import Entity
 from dynamodb_wrapper.operations.selection import Selection
 from dynamodb_wrapper.operations.sizes import RequestSizes
@@ -101,7 +113,7 @@ def drive(flow: Flow[R], *answers: Any) -> Driven[R]:
                 effect = flow.send(NOON)
             elif isinstance(effect, Sleep | Emit):
                 effect = flow.send(None)
-            elif isinstance(answer := remaining.pop(0), Exception):
+            elif isinstance(answer := remaining.pop(0), BaseException):
                 effect = flow.throw(answer)
             else:
                 effect = flow.send(answer)
@@ -516,3 +528,25 @@ def test_expiry_rounds_up() -> None:
     (sent,) = drive(items.create(entity, model), {}).calls
     assert sent.params["Item"]["until"] == {"N": str(int(NOON.timestamp()) + 1)}
     assert model.until == NOON + timedelta(seconds=1)
+
+
+def test_calls_of_a_flow_may_be_sent_by_another() -> None:
+    def slowly(call: Call) -> Flow[Any]:
+        yield from sleep(1)
+        return (yield from sent(call))
+
+    def asks() -> Flow[list[Any]]:
+        answers: list[Any] = [(yield from new_token()), (yield from call("GetItem", {}))]
+        for error in (ValidationError, KeyboardInterrupt):
+            try:
+                yield from call("PutItem", {})
+            except error:
+                answers.append(error)
+        return answers
+
+    driven = drive(calling_by(slowly, asks()), "token", {"Item": {}}, ValidationError("no"), KeyboardInterrupt())
+    assert driven.result == ["token", {"Item": {}}, ValidationError, KeyboardInterrupt]
+    assert [type(effect) for effect in driven.effects] == [NewToken, Sleep, Call, Sleep, Call, Sleep, Call]
+    # What the flow does not expect goes on to whoever drives it.
+    with pytest.raises(ValidationError, match="no"):
+        drive(calling_by(slowly, call("GetItem", {})), ValidationError("no"))

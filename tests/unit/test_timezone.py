@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import os
 import pickle
 import subprocess
 import sys
@@ -80,6 +81,42 @@ def test_a_manager_reads_the_environment_when_it_is_made(fresh: pytest.MonkeyPat
     fresh.setenv("DYNAMODB_TIMEZONE", LONDON)
     assert manager.default_timezone == NEW_YORK
     assert TimezoneManager("Asia/Tokyo").default_timezone == "Asia/Tokyo"
+
+
+_WITHOUT_DATA = """
+import copy, pickle, sys
+from datetime import UTC, datetime
+sys.modules["tzdata"] = None
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+try:
+    ZoneInfo("UTC")
+except ZoneInfoNotFoundError:
+    pass
+else:
+    raise AssertionError("there are zone data")
+
+from dynamodb_wrapper import DynamoDBConfig, ValidationError
+from dynamodb_wrapper.codec import TimeRules
+from dynamodb_wrapper.utils.timezone import TimezoneManager, get_timezone_manager, validate_timezone_string
+
+assert DynamoDBConfig(default_timezone="UTC").default_timezone == "UTC"
+manager = TimezoneManager(UTC, user_timezone="UTC")
+zone = manager.get_timezone()
+assert isinstance(zone, ZoneInfo) and (str(zone), zone.key) == ("UTC", "UTC")
+assert zone is get_timezone_manager().get_timezone("UTC")
+assert pickle.loads(pickle.dumps(manager)) == manager
+for year in (1, 1970, 2026, 9999):
+    noon = datetime(year, 6, 1, 12, tzinfo=zone)
+    assert noon == datetime(year, 6, 1, 12, tzinfo=UTC) == manager.to_utc(datetime(year, 6, 1, 12))
+    assert pickle.loads(pickle.dumps(noon)).tzinfo is zone is copy.deepcopy(noon).tzinfo
+    assert (noon.tzname(), noon.astimezone(UTC).astimezone(zone)) == ("UTC", noon)
+assert not validate_timezone_string("Europe/London")
+"""
+
+
+def test_utc_needs_no_zone_data() -> None:
+    environment = {**os.environ, "PYTHONTZPATH": ""}
+    subprocess.run([sys.executable, "-c", _WITHOUT_DATA], check=True, timeout=60, env=environment)
 
 
 @pytest.mark.parametrize("text", ["", "  "])

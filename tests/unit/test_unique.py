@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -33,6 +34,7 @@ from dynamodb_wrapper.exceptions import UniqueViolationError
 from dynamodb_wrapper.operations import adoption, items, patches, queries, transactions, unique, writes
 from dynamodb_wrapper.operations.declaration import Unique
 from dynamodb_wrapper.operations.entity import Entity
+from dynamodb_wrapper.operations.requests import Update
 from dynamodb_wrapper.operations.selection import Selection
 from tests.unit.test_transactions import CONDITION, cancelled, drive
 
@@ -419,6 +421,15 @@ def test_a_patch_of_a_value_moves_the_guard_and_reads_back() -> None:
     assert driven.result == model(email="b", hits=1)
     assert actions(driven.calls[1]) == [("Update", "1"), ("Put", f"{EMAIL}b"), ("Delete", f"{EMAIL}a")]
     assert driven.calls[2].params["ConsistentRead"] is True
+
+
+def test_an_update_that_wants_no_answer_is_not_read_back() -> None:
+    write = patched("1", email="b")
+    assert isinstance(write.request, Update)
+    quiet = replace(write, request=replace(write.request, answers=False))
+    driven = drive(transactions.send(quiet), {"Item": wire(email=text("a"))}, {})
+    assert [call.operation for call in driven.calls] == ["GetItem", "TransactWriteItems"]
+    assert driven.result == {}
 
 
 def test_a_patch_to_the_same_value_is_one_update() -> None:

@@ -22,7 +22,7 @@ try:
     import fastapi  # noqa: F401 - to say what to install, whatever below would fail first
 except ImportError as missing:
     raise DynamoDBWrapperError(
-        "FastAPI is not installed: pip install 'dynamodb_wrapper[fastapi]'", missing
+        "FastAPI is not installed: pip install 'dynamodb-wrapper[fastapi]'", missing
     ) from missing
 
 from dynamodb_wrapper.integrations.fastapi.dependencies import DynamoDB, RepositoryDependency
