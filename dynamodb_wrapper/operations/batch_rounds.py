@@ -112,12 +112,15 @@ def identity(table_name: str, key: Mapping[str, Any]) -> Identity:
 
 @dataclass(frozen=True, slots=True)
 class Pending(Generic[G]):
-    """An entry or a wanted item that was drawn: its place in what the caller gave, and how many it stands for."""
+    """An entry or a wanted item that was drawn: its place in what the caller gave, and how many it stands for.
+
+    That of a write has its request as JSON.
+    """
 
     number: int
     identity: Identity
     entry: G
-    size: int = 0
+    body: bytes = b""
     stands_for: int = 1
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel
 
-from dynamodb_wrapper.codec import Evolution, Item, ModelCodec, Wire, check_item_size, read_any
+from dynamodb_wrapper.codec import Evolution, Item, ModelCodec, Wire, check_json, from_json, item_json, read_any
 from dynamodb_wrapper.codec.pydantic_internals import assign
 from dynamodb_wrapper.exceptions import ConditionFailedError, ExpressionError, StoredItemError, ValidationError
 from dynamodb_wrapper.operations import key_values
@@ -295,14 +295,24 @@ class Entity(Generic[T]):
 
     def encode(self, model: T) -> Item:
         """Return the item of a model, its keys and size checked."""
-        return self.measured(model)[0]
+        return self._encoded(model)[0]
 
-    def measured(self, model: T) -> tuple[Item, int]:
-        """Return the item of a model, its keys and size checked, and the most bytes that it takes in a request."""
+    def _encoded(self, model: T) -> tuple[Item, bytes]:
         item = self.codec.encode(model)
         self.check_keys(item)
-        size = check_item_size(item, table_name=self.table_name, key=lambda: self.readable_key(self.key_of(item)))
-        return item, size
+        return item, item_json(item, table_name=self.table_name, key=lambda: self.readable_key(self.key_of(item)))
+
+    def encode_json(self, model: T) -> tuple[Item, bytes]:
+        """Return the key of a model's item, and the whole of it as JSON, keys and size checked."""
+        written = self.codec.encode_at_once(model, tuple(self.key_tags))
+        if written is None:
+            item, text = self._encoded(model)
+            return self.key_of(item), text
+        keys, text = written
+        self.check_keys(keys)
+        key = self.key_of(keys)
+        check_json(text, lambda: from_json(text), table_name=self.table_name, key=lambda: self.readable_key(key))
+        return key, text
 
     def decode(self, item: Mapping[str, Wire] | T) -> T:
         """Return the model of an item that was read; a lane may have made it already (see `Call.read`).

@@ -230,6 +230,11 @@ def put_entry(item: Item) -> Params:
     return {"PutRequest": {"Item": item}}
 
 
+def put_body(item: bytes) -> bytes:
+    """Return the JSON of a ``PutRequest`` from that of its item."""
+    return b'{"PutRequest":{"Item":%b}}' % item
+
+
 def delete_entry(key: Item) -> Params:
     """Return a ``DeleteRequest`` of ``BatchWriteItem``."""
     return {"DeleteRequest": {"Key": key}}

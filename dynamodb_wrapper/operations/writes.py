@@ -170,13 +170,13 @@ class Overwriting:
     """What a write without a condition puts in the place of whatever is there.
 
     Attributes:
-        item: What is written.
-        size: The most bytes that it takes in a request.
+        key: Where.
+        json: The item.
         settled: Field values that are set on the model once the write has succeeded.
     """
 
-    item: Item
-    size: int
+    key: Item
+    json: bytes
     settled: Mapping[str, object]
 
 
@@ -190,8 +190,7 @@ def overwriting(entity: Entity[T], model: T, time: datetime) -> Overwriting:
     """
     entity.check_class(model)
     settled = _settled_at(entity, model, time, version=_version(entity, model) + 1, is_new=False)
-    item, size = entity.measured(entity.with_values(model, settled))
-    return Overwriting(item, size, settled)
+    return Overwriting(*entity.encode_json(entity.with_values(model, settled)), settled)
 
 
 def deletion(entity: Entity[T], key: KeyValues, when: AnyCondition | None) -> Write[T]:

@@ -339,11 +339,21 @@ VALUES = st.one_of(
 )
 
 
+def check_is_written_alike(codec: ModelCodec[Any], model: BaseModel) -> None:
+    simply = written(codec._encoded_simply, model)
+    assert written(codec.encode, model) == simply
+    as_json = written(codec.encode_json, model)
+    assert as_json == (to_json(simply) if isinstance(as_json, bytes) else simply)
+    names = ("c", "note", "tags", "one")
+    if (at_once := codec.encode_at_once(model, names)) is not None:
+        assert at_once == ({name: wire for name, wire in codec.encode(model).items() if name in names}, as_json)
+
+
 @given(st.sampled_from(sorted(Order.model_fields)), VALUES)
 def test_any_value_assigned_to_any_field_is_written_alike(name: str, value: object) -> None:
     codec = ModelCodec(Order)
     model = ORDER.model_copy(update={name: value})
-    assert written(codec.encode, model) == written(codec._encoded_simply, model)
+    check_is_written_alike(codec, model)
 
 
 @given(st.data(), st.sampled_from(list(LEAVES)), VALUES)
@@ -354,7 +364,7 @@ def test_any_value_in_the_place_of_any_type_is_written_alike(data: st.DataObject
     name = data.draw(st.sampled_from(sorted(wrong)))
     codec = ModelCodec(holder)
     model = holder.model_construct(**{name: wrong[name]})
-    assert written(codec.encode, model) == written(codec._encoded_simply, model)
+    check_is_written_alike(codec, model)
 
 
 NESTED = st.recursive(VALUES, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(), inner, max_size=2))
@@ -364,20 +374,22 @@ NESTED = st.recursive(VALUES, lambda inner: st.lists(inner, max_size=2) | st.dic
 def test_plain_data_is_written_alike(value: object) -> None:
     codec = ModelCodec(Loose)
     for model in (Loose(anything=value), Loose(named={"x": value}), Loose(several=[value])):
-        assert written(codec.encode, model) == written(codec._encoded_simply, model)
+        check_is_written_alike(codec, model)
 
 
 def test_an_ordinary_model_is_written_by_generated_code() -> None:
     codec = ModelCodec(Order)
-    assert codec._generated is not None
-    assert codec._generated(ORDER.__dict__) == codec._encoded_simply(ORDER)
+    assert codec._encoders.to_item is not None
+    assert codec._encoders.to_item(ORDER.__dict__) == codec._encoded_simply(ORDER)
+    assert codec._encoders.to_json is not None
+    assert codec._encoders.to_json(ORDER.__dict__).encode() == to_json(codec._encoded_simply(ORDER))
 
 
 def test_a_model_that_contains_itself_is_written_and_one_that_never_ends_is_refused() -> None:
     tree = Tree(name="a", children=[Tree(name="b")])
     codec = ModelCodec(Tree)
-    assert codec._generated is not None
-    assert codec.encode(tree) == codec._encoded_simply(tree)
+    assert codec._encoders.to_item is not None
+    check_is_written_alike(codec, tree)
     tree.children.append(tree)
     with pytest.raises(ValidationError, match=r"contains itself|Circular reference"):
         codec.encode(tree)
