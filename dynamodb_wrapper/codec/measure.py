@@ -40,29 +40,27 @@ def item_json(item: Item, *, table_name: str, key: Callable[[], object]) -> byte
     except ValidationError:
         item_bytes(item)  # says which attribute it is
         raise
-    check_json(text, lambda: item, table_name=table_name, key=key)
+    if not surely_fits(text):
+        check_size(item, text, table_name=table_name, key=key)
     return text
 
 
-def check_json(text: bytes, item: Callable[[], Item], *, table_name: str, key: Callable[[], object]) -> None:
-    """Refuse the JSON of an item that DynamoDB does not take.
+def surely_fits(text: bytes) -> bool:
+    """Whether the JSON of an item, made by codecs, shows that DynamoDB takes it; that of nearly all items does.
 
-    Nearly all items are so small that the length of their JSON shows it, which is found much faster than the size: an
-    item never takes more bytes than its compact JSON. Every value is written with its tag and brackets, every number
+    An item never takes more bytes than its compact JSON. Every value is written with its tag and brackets, every number
     with all its digits and every binary as base64, and each of these is more than what DynamoDB counts.
-
-    Args:
-        text: The JSON.
-        item: Returns the item, in whichever form of binary.
-        table_name: For the error.
-        key: Returns the key, for the error.
-
-    Raises:
-        ItemTooLargeError: As `item_json` does.
-        ValidationError: As `item_json` does.
     """
-    if len(text) > MAX_ITEM_BYTES or (_may_be_deep(text) and _is_too_deep(item())):
-        _measure(item(), table_name, key)
+    if len(text) > MAX_ITEM_BYTES:
+        return False
+    # A value that is too deep has 32 lists and maps around it; quotes inside of texts are escaped.
+    return text.count(b"{") <= MAX_DEPTH or text.count(b'{"M":{') + text.count(b'{"L":[') < MAX_DEPTH
+
+
+def check_size(item: Item, text: bytes, *, table_name: str, key: Callable[[], object]) -> None:
+    """Refuse an item, given with its JSON, that DynamoDB does not take; the arguments and errors are `item_json`'s."""
+    if len(text) > MAX_ITEM_BYTES or _is_too_deep(item):
+        _measure(item, table_name, key)
 
 
 def most_bytes(text: bytes) -> int:
@@ -82,13 +80,6 @@ def _measure(item: Item, table_name: str, key: Callable[[], object]) -> None:
             {largest: f"{sizes[largest]:,} bytes"},
             context={"table_name": table_name, "key": key()},
         )
-
-
-def _may_be_deep(text: bytes) -> bool:
-    """Whether there are as many braces, and as many lists and maps, as the deepest value has around it."""
-    if text.count(b"{") <= MAX_DEPTH:
-        return False
-    return text.count(b'{"M":{') + text.count(b'{"L":[') >= MAX_DEPTH  # quotes inside of texts are escaped
 
 
 def _is_too_deep(item: Item) -> bool:

@@ -49,7 +49,7 @@ spaces that a lane's JSON may have. (The 16 MB of an answer need no care: what d
 DEFAULT = BatchOptions()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: there are many, and a frozen one takes twice as long to make
 class Entry:
     """One put or delete.
 

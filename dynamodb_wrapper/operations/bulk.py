@@ -251,9 +251,10 @@ def _refused(entity: Entity[T], origin: object, error: DynamoDBWrapperError) -> 
 
 
 def _put(entity: Entity[T], time: datetime, model: T) -> Entry:
-    write = writes.overwriting(entity, model, time)
-    settle = partial(entity.settle, model, write.settled) if write.settled else None
-    return Entry(entity.table_name, write.key, put_entry(write.key), model, settle, put_body(write.json))
+    written, settled = writes.overwriting(entity, model, time)
+    key, text = entity.encode_json(written)
+    settle = partial(entity.settle, model, settled) if settled else None
+    return Entry(entity.table_name, key, put_entry(key), model, settle, put_body(text))
 
 
 def _delete(entity: Entity[T], key: object) -> Entry:

@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel
 
-from dynamodb_wrapper.codec import Evolution, Item, ModelCodec, Wire, check_json, from_json, item_json, read_any
+from dynamodb_wrapper.codec import (
+    Evolution,
+    Item,
+    ModelCodec,
+    Wire,
+    check_size,
+    from_json,
+    item_json,
+    read_any,
+    surely_fits,
+)
 from dynamodb_wrapper.codec.pydantic_internals import assign
 from dynamodb_wrapper.exceptions import ConditionFailedError, ExpressionError, StoredItemError, ValidationError
 from dynamodb_wrapper.operations import key_values
@@ -82,6 +92,12 @@ class Entity(Generic[T]):
     def unique_attributes(self) -> frozenset[str]:
         """The stored names that decide which unique values an item has."""
         return frozenset(self.codec.attribute(name) for entry in self.declaration.unique for name in entry.fields)
+
+    @cached_property
+    def manages_fields(self) -> bool:
+        """Whether there are fields that writes set by themselves."""
+        one = self.declaration
+        return any((one.version, one.schema_version, one.created_at, one.updated_at, one.ttl))
 
     @cached_property
     def unpatchable(self) -> Mapping[str, str]:
@@ -304,15 +320,20 @@ class Entity(Generic[T]):
 
     def encode_json(self, model: T) -> tuple[Item, bytes]:
         """Return the key of a model's item, and the whole of it as JSON, keys and size checked."""
-        written = self.codec.encode_at_once(model, tuple(self.key_tags))
+        written = self.codec.encode_at_once(model, self._written_keys)
         if written is None:
             item, text = self._encoded(model)
             return self.key_of(item), text
         keys, text = written
         self.check_keys(keys)
         key = self.key_of(keys)
-        check_json(text, lambda: from_json(text), table_name=self.table_name, key=lambda: self.readable_key(key))
+        if not surely_fits(text):
+            check_size(from_json(text), text, table_name=self.table_name, key=lambda: self.readable_key(key))
         return key, text
+
+    @cached_property
+    def _written_keys(self) -> tuple[str, ...]:
+        return tuple(self.key_tags)
 
     def decode(self, item: Mapping[str, Wire] | T) -> T:
         """Return the model of an item that was read; a lane may have made it already (see `Call.read`).

@@ -165,23 +165,8 @@ def replacement(entity: Entity[T], model: T, *, may_be_new: bool) -> Flow[Write[
     return Write(entity, request, refused, proof, model, settled, guarding_of(entity, Guarding.READ))
 
 
-@dataclass(frozen=True, slots=True)
-class Overwriting:
-    """What a write without a condition puts in the place of whatever is there.
-
-    Attributes:
-        key: Where.
-        json: The item.
-        settled: Field values that are set on the model once the write has succeeded.
-    """
-
-    key: Item
-    json: bytes
-    settled: Mapping[str, object]
-
-
-def overwriting(entity: Entity[T], model: T, time: datetime) -> Overwriting:
-    """Return the write of a model over whatever is there, as batches do it.
+def overwriting(entity: Entity[T], model: T, time: datetime) -> tuple[T, Mapping[str, object]]:
+    """Return what a model is written as over whatever is there, as batches do it, and what that settles.
 
     Args:
         entity: The model in its table.
@@ -189,8 +174,10 @@ def overwriting(entity: Entity[T], model: T, time: datetime) -> Overwriting:
         time: What the managed times are set to, where they are.
     """
     entity.check_class(model)
+    if not entity.manages_fields:
+        return model, {}
     settled = _settled_at(entity, model, time, version=_version(entity, model) + 1, is_new=False)
-    return Overwriting(*entity.encode_json(entity.with_values(model, settled)), settled)
+    return entity.with_values(model, settled), settled
 
 
 def deletion(entity: Entity[T], key: KeyValues, when: AnyCondition | None) -> Write[T]:
@@ -323,6 +310,8 @@ def _put(entity: Entity[T], model: T, condition: Condition | None) -> Put:
 def _settled(entity: Entity[T], model: T, *, version: int, is_new: bool) -> Flow[dict[str, object]]:
     """Return the field values that this write settles: the version and the times."""
     entity.check_class(model)
+    if not entity.manages_fields:
+        return {}
     has_times = entity.declaration.created_at is not None or entity.declaration.updated_at is not None
     time = (yield from now()) if has_times else None
     return _settled_at(entity, model, time, version=version, is_new=is_new)

@@ -43,7 +43,6 @@ from dynamodb_wrapper.codec import (
     PartialItem,
     RefusedValueError,
     TimeRules,
-    check_json,
     from_json,
     item_bytes,
     item_json,
@@ -1004,9 +1003,7 @@ def nested(wraps: int) -> Any:
 
 def test_values_may_be_nested_32_levels_deep() -> None:
     # As AWS counts (recorded from it): 31 lists and maps around a leaf are taken, 32 are not.
-    def checked(item: Any) -> object:
-        text = to_json(item)
-        check_json(text, lambda: from_json(text), table_name="t", key=str)
+    def checked(item: Any) -> bytes:
         return item_json(item, table_name="t", key=str)
 
     wide = {"wide": stored([nested(30)] * 40)}
