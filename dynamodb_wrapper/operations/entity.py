@@ -30,6 +30,7 @@ from dynamodb_wrapper.operations.key_values import SURELY_SHORT
 
 if TYPE_CHECKING:
     from dynamodb_wrapper.expressions import Condition
+    from dynamodb_wrapper.operations.plain_patches import PlainPatch
     from dynamodb_wrapper.operations.recalling import AnswerCache
     from dynamodb_wrapper.operations.sort_conditions import Partition
 
@@ -94,10 +95,9 @@ class Entity(Generic[T]):
         return frozenset(self.codec.attribute(name) for entry in self.declaration.unique for name in entry.fields)
 
     @cached_property
-    def manages_fields(self) -> bool:
-        """Whether there are fields that writes set by themselves."""
-        one = self.declaration
-        return any((one.version, one.schema_version, one.created_at, one.updated_at, one.ttl))
+    def plain_patches(self) -> dict[tuple[str, ...], PlainPatch | None]:
+        """What `plain_patch` has found out, by the names of fields."""
+        return {}
 
     @cached_property
     def unpatchable(self) -> Mapping[str, str]:

@@ -82,7 +82,13 @@ def send(write: Write[T]) -> Flow[Response]:
     """
     try:
         return (yield from write.request.send())
-    except ConditionFailedError as error:
+    except (ConditionFailedError, WriteOutcomeUnknownError) as error:
+        return (yield from in_spite_of(error, write))
+
+
+def in_spite_of(error: ConditionFailedError | WriteOutcomeUnknownError, write: Write[T]) -> Flow[Response]:
+    """Return the answer of a write that was applied though it came to an error; raises as `send` does if it was not."""
+    if isinstance(error, ConditionFailedError):
         # Sent again after a lost answer, a write may fail on what it has itself written the first time.
         applied = write.proof(error.item) if "lost_answers" in error.context else False
         if applied:
@@ -90,13 +96,12 @@ def send(write: Write[T]) -> Flow[Response]:
         if applied is None:
             raise _outcome_unknown(write, error) from error
         raise write.refused(error) from error
-    except WriteOutcomeUnknownError as error:
-        if write.request.as_call().repeatable:  # it was sent until the attempts ran out: a reading would fare no better
-            raise
-        stored = yield from _read_back(write, error)
-        if write.proof(stored):
-            return {"Attributes": stored}
-        raise
+    if write.request.as_call().repeatable:  # it was sent until the attempts ran out: a reading would fare no better
+        raise error
+    stored = yield from _read_back(write, error)
+    if write.proof(stored):
+        return {"Attributes": stored}
+    raise error
 
 
 def creation(entity: Entity[T], model: T) -> Flow[Write[T]]:
@@ -174,7 +179,7 @@ def overwriting(entity: Entity[T], model: T, time: datetime) -> tuple[T, Mapping
         time: What the managed times are set to, where they are.
     """
     entity.check_class(model)
-    if not entity.manages_fields:
+    if not entity.declaration.manages_fields:
         return model, {}
     settled = _settled_at(entity, model, time, version=_version(entity, model) + 1, is_new=False)
     return entity.with_values(model, settled), settled
@@ -310,7 +315,7 @@ def _put(entity: Entity[T], model: T, condition: Condition | None) -> Put:
 def _settled(entity: Entity[T], model: T, *, version: int, is_new: bool) -> Flow[dict[str, object]]:
     """Return the field values that this write settles: the version and the times."""
     entity.check_class(model)
-    if not entity.manages_fields:
+    if not entity.declaration.manages_fields:
         return {}
     has_times = entity.declaration.created_at is not None or entity.declaration.updated_at is not None
     time = (yield from now()) if has_times else None

@@ -155,7 +155,7 @@ def _changes_named_by(call: Call) -> dict[str, Changed]:
     params = call.params
     if call.operation in _OF_ONE_ITEM:
         item = params.get("Item") or params.get("Key")
-        return {params["TableName"]: None if item is None or call.body is not None else (item,)}
+        return {params["TableName"]: None if item is None else (item,)}
     if call.operation in _OF_A_TABLE:
         return {params["TableName"]: None}
     if call.operation == "BatchWriteItem":
