@@ -385,6 +385,21 @@ def test_an_ordinary_model_is_written_by_generated_code() -> None:
     assert codec._encoders.to_json(ORDER.__dict__).encode() == to_json(codec._encoded_simply(ORDER))
 
 
+class OddlyNamed(BaseModel):
+    percent: str = Field("%s", alias="100%s %(a)s")
+    quoted: Address | None = Field(None, alias='"\\\n')
+    marks: dict[str, list[dict[str, str]]] = Field({"%d": [{"%": "%s"}]}, alias="%")
+    kind: Literal["%s", '"'] = "%s"
+
+
+@pytest.mark.parametrize("model", [OddlyNamed(), OddlyNamed(**{'"\\\n': Address(street="%s")})])
+def test_names_and_values_that_mean_something_in_code_are_written_as_they_are(model: OddlyNamed) -> None:
+    codec = ModelCodec(OddlyNamed)
+    assert codec._encoders.to_json is not None
+    assert codec.encode_at_once(model, ("100%s %(a)s",)) == ({"100%s %(a)s": {"S": "%s"}}, codec.encode_json(model))
+    check_is_written_alike(codec, model)
+
+
 def test_a_model_that_contains_itself_is_written_and_one_that_never_ends_is_refused() -> None:
     tree = Tree(name="a", children=[Tree(name="b")])
     codec = ModelCodec(Tree)
