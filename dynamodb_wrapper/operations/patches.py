@@ -120,7 +120,7 @@ def patch_write(
         condition = every(None if when is None else as_condition(when), parts.unchanged)
     request = patch_request(entity, entity.key(*key), merged, when=condition, upsert=upsert, time=time, known=known)
     # What only this patch has: the time that it sets, to the microsecond.
-    mark = {target.names[0]: target.written(value) for target, value in request.changes if value is time}
+    mark = {target.names[0]: change.wire for target, change in request.changes if isinstance(change, _Now)}
 
     def refused(error: ConditionFailedError) -> DynamoDBWrapperError:
         is_foreign = writes.is_foreign(entity, error)
@@ -377,4 +377,14 @@ def _managed_changes(
         managed[declaration.updated_at] = time
     if upsert and declaration.created_at not in given:
         managed[declaration.created_at] = SetIfMissing(time)
-    return [Change(name, entity.codec.target((name,)), value) for name, value in managed.items() if name is not None]
+    return [_managed(name, entity.codec.target((name,)), value) for name, value in managed.items() if name is not None]
+
+
+def _managed(name: str, target: Target, value: object) -> Change:
+    return Change(name, target, value, _Now(target.written(value)) if isinstance(value, datetime) else None)
+
+
+class _Now(Encoded):
+    """The time that a patch sets."""
+
+    __slots__ = ()
