@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dynamodb_wrapper.codec.derived import Always, Derived
 from dynamodb_wrapper.codec.evolution import Evolution, SchemaOptions, Stamp, check_chain, upcaster_names
-from dynamodb_wrapper.codec.measure import MAX_ITEM_BYTES, check_item_size, item_bytes
+from dynamodb_wrapper.codec.measure import MAX_ITEM_BYTES, check_size, item_bytes, item_json, most_bytes, surely_fits
 from dynamodb_wrapper.codec.model import ModelCodec, explain
 from dynamodb_wrapper.codec.one_pass import Explanation
 from dynamodb_wrapper.codec.partial import PartialItem
@@ -46,12 +46,15 @@ __all__ = [
     "Wire",
     "WireEncoder",
     "check_chain",
-    "check_item_size",
+    "check_size",
     "encoded_to_json",
     "explain",
     "from_json",
     "item_bytes",
+    "item_json",
+    "most_bytes",
     "read_any",
+    "surely_fits",
     "to_json",
     "union_model",
     "upcaster_names",

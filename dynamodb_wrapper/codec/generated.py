@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Literal
@@ -49,11 +49,7 @@ class Written:
 
 
 class EncoderGenerator:
-    """Generates the encoder of a model and of the models inside it.
-
-    Attributes:
-        simply: The fields that are encoded the simple way even so.
-    """
+    """Generates the encoder of a model and of the models inside it."""
 
     def __init__(self, times: TimeRules) -> None:
         self._times = times
@@ -61,18 +57,17 @@ class EncoderGenerator:
         self._definitions: dict[str, Schema] = {}
         self._known: dict[str, Any] = {
             "_text": _text,
-            "_int": _int,
+            "_int": integer_text,
             "_float": _float,
             "_decimal": _decimal,
             "_texts": _texts,
-            "_other": _other,
+            "_other": other,
             "_uuid": _uuid,
             "_instant": self._instant,
             "_any": self._any,
             "_SETS": (set, frozenset),
         }
         self._nested: dict[type[BaseModel], str] = {}
-        self.simply: list[str] = []
 
     def encoder(self, cls: type[BaseModel], fields: Iterable[Written]) -> Encoder:
         """Return the function from a model's ``__dict__`` to its item.
@@ -83,20 +78,14 @@ class EncoderGenerator:
         schemas = self._schemas(cls, cls.__pydantic_core_schema__)
         body: list[str] = []
         for field in fields:
-            value = f"fields[{field.name!r}]"
             try:
                 if field.has_own_form:
                     raise OtherwiseError
                 expression = self._expression(schemas[field.name], "value")
             except OtherwiseError:
-                self.simply.append(field.name)
                 expression = f"{self._constant(field.simply)}(value)"
-            test = {
-                "nothing": "True",
-                "none": "value is not None",
-                "empty set": "value or value.__class__ not in _SETS",
-            }[field.left_out]
-            body += [f"value = {value}", f"if {test}: item[{field.attribute!r}] = {expression}"]
+            test = WRITTEN_IF[field.left_out].format(v="value")
+            body += [f"value = fields[{field.name!r}]", f"if {test}: item[{field.attribute!r}] = {expression}"]
         encode: Encoder = self._function(["item = {}", *body, "return item"])
         return encode
 
@@ -155,48 +144,44 @@ class EncoderGenerator:
             return inner
         raise OtherwiseError
 
-    def _expression(self, schema: Schema, value: str) -> str:
-        """Return code for the wire form of ``value``; it raises `OtherwiseError` for a value not as declared."""
+    def _innermost(self, schema: Schema) -> Schema:
+        """Return the schema that says how a value is written, of a kind that is known here."""
         while schema["type"] in (*_TRANSPARENT, "definition-ref"):
             schema = self._inner(schema)
-        if "serialization" in schema:
+        if "serialization" in schema or not _KNOWN.get(schema["type"], _never)(schema):
             raise OtherwiseError
+        return schema
+
+    def _expression(self, schema: Schema, value: str) -> str:
+        """Return code for the wire form of ``value``; it raises `OtherwiseError` for a value not as declared."""
+        schema = self._innermost(schema)
         kind = schema["type"]
         if kind == "any":
             return f"_any({value})"
-        leaf = _LEAVES.get(kind)
-        if leaf is not None:
-            return leaf.format(v=value)
+        if kind in LEAVES:
+            tag, payload = LEAVES[kind]
+            return f"{{{tag!r}: {payload.format(v=value)}}}"
         if kind == "nullable":
             return f"({{'NULL': True}} if {value} is None else {self._expression(schema['schema'], value)})"
-        if kind == "enum":
-            return self._choice({member: member.value for member in schema["members"]}, schema["cls"], value)
-        if kind == "literal" and all(type(expected) is str for expected in schema["expected"]):
-            return self._choice({expected: expected for expected in schema["expected"]}, str, value)
+        if kind in ("enum", "literal"):
+            return f"{{'S': {self._choice(schema, value)}}}"
         if kind == "model":
             return f"{{'M': {self._model(schema['cls'], schema)}({value})}}"
-        if kind in ("list", "dict", "set", "frozenset"):
-            return self._container(kind, schema, value)
-        raise OtherwiseError
-
-    def _container(self, kind: str, schema: Schema, value: str) -> str:
-        if kind == "list" and "items_schema" in schema:
+        if kind == "list":
             element = self._expression(schema["items_schema"], "e")
             return f"({{'L': [{element} for e in {value}]}} if {value}.__class__ is list else _other({value}))"
-        if kind == "dict" and schema.get("keys_schema", {}).get("type") == "str" and "values_schema" in schema:
+        if kind == "dict":
             element = self._expression(schema["values_schema"], "e")
             entries = f"{{(k if k.__class__ is str else _other(k)): {element} for k, e in {value}.items()}}"
             return f"({{'M': {entries}}} if {value}.__class__ is dict else _other({value}))"
-        if kind in ("set", "frozenset") and schema.get("items_schema", {}).get("type") == "str":
-            return f"(_texts({value}) if {value}.__class__ is {kind} else _other({value}))"
-        raise OtherwiseError
+        return f"(_texts({value}) if {value}.__class__ is {kind} else _other({value}))"
 
-    def _choice(self, choices: Mapping[Any, object], cls: type, value: str) -> str:
-        """Return code that looks the wire form up; a fresh dict each time, since callers may change items."""
-        if not all(type(stored) is str for stored in choices.values()):
-            raise OtherwiseError
-        table, kind = self._constant(dict(choices)), self._constant(cls)
-        return f"({{'S': {table}[{value}]}} if {value}.__class__ is {kind} and {value} in {table} else _other({value}))"
+    def _choice(self, schema: Schema, value: str) -> str:
+        """Return code that looks up the text of one of several values."""
+        is_enum = schema["type"] == "enum"
+        choices = {one: one.value if is_enum else one for one in schema["members" if is_enum else "expected"]}
+        table, kind = self._constant(choices), self._constant(schema["cls"] if is_enum else str)
+        return f"({table}[{value}] if {value}.__class__ is {kind} and {value} in {table} else _other({value}))"
 
     def _model(self, cls: type[BaseModel], schema: Schema) -> str:
         """Return the name of the function that encodes a nested model."""
@@ -207,7 +192,7 @@ class EncoderGenerator:
         self._nested[cls] = name = f"_m{len(self._known)}"
         self._known[name] = None  # the place of a model that contains itself
         entries = [
-            f"{_stored_name(cls, field)!r}: {self._expression(inner, f'd[{field!r}]')}"
+            f"{stored_name(cls, field)!r}: {self._expression(inner, f'd[{field!r}]')}"
             for field, inner in schemas.items()
         ]
         refuse = f"if fields.__class__ is not {kind}: _other(fields)"
@@ -215,63 +200,78 @@ class EncoderGenerator:
         self._known[name] = function
         return name
 
-    def _instant(self, value: dt.datetime) -> Wire:
+    def _instant(self, value: dt.datetime) -> str:
         if value.__class__ is not dt.datetime:
             raise OtherwiseError
         if value.tzinfo is dt.UTC and self._times.stored is dt.UTC:
-            return {"S": _iso(value)}
-        return {"S": self._times.text(value)}
+            return _iso(value)
+        return self._times.text(value)
 
     def _any(self, value: Any) -> Wire:
         """Return the wire form of plain data; of anything else, Pydantic says what is written."""
         kind = value.__class__
         if kind in _PLAIN:
             return self._encode(value)
-        if kind is dict and all(key.__class__ is str for key in value):
-            return {"M": {key: self._any(entry) for key, entry in value.items()}}
+        if kind is dict:
+            return {"M": {(key if key.__class__ is str else other(key)): self._any(value[key]) for key in value}}
         if kind is list:
             return {"L": [self._any(entry) for entry in value]}
         raise OtherwiseError
 
 
-def _stored_name(cls: type[BaseModel], name: str) -> str:
+def stored_name(cls: type[BaseModel], name: str) -> str:
+    """Return the name that a field of a nested model is stored under."""
     info = cls.model_fields[name]
     return info.serialization_alias or info.alias or name
 
 
-def _other(value: object) -> Any:
+def _never(_: Schema) -> bool:
+    return False
+
+
+def other(value: object) -> Any:
+    """Give a value up.
+
+    Raises:
+        OtherwiseError: Always.
+    """
     raise OtherwiseError
 
 
-def _text(value: object) -> Wire:
+def _text(value: object) -> str:
     if value.__class__ is not str:
         raise OtherwiseError
     value.encode()  # half of a surrogate pair: UnicodeEncodeError
-    return {"S": value}
+    return value
 
 
-def _int(value: object) -> Wire:
+def integer_text(value: object) -> str:
+    """Return the number that a whole number is stored as.
+
+    Raises:
+        OtherwiseError: It is none, or may have too many digits.
+    """
     if value.__class__ is not int or not -_SURELY_FITS < value < _SURELY_FITS:
         raise OtherwiseError
-    return {"N": str(value)}
+    return str(value)
 
 
-def _float(value: object) -> Wire:
+def _float(value: object) -> str:
     if value.__class__ is not float:
         raise OtherwiseError
     text = repr(value)
     if not value or "e" in text or "n" in text:  # zero (it may be -0.0), an exponent, infinity or no number
-        return {"N": number_text(Decimal(text))}
-    return {"N": text.removesuffix(".0")}
+        return number_text(Decimal(text))
+    return text.removesuffix(".0")
 
 
-def _decimal(value: object) -> Wire:
+def _decimal(value: object) -> str:
     if value.__class__ is not Decimal:
         raise OtherwiseError
     text = str(value)
     if len(text) > MAX_DIGITS or not value.is_finite() or "E" in text or text[-1] == "0" or text[0] == "-":
-        return {"N": number_text(value)}
-    return {"N": text}
+        return number_text(value)
+    return text
 
 
 def _iso(value: dt.datetime) -> str:
@@ -280,10 +280,10 @@ def _iso(value: dt.datetime) -> str:
     return "%04d-%02d-%02dT%02d:%02d:%02d.%06d+00:00" % fields  # noqa: UP031 - faster than an f-string
 
 
-def _uuid(value: object) -> Wire:
+def _uuid(value: object) -> str:
     if value.__class__ is not uuid.UUID:
         raise OtherwiseError
-    return {"S": str(value)}
+    return str(value)
 
 
 def _texts(value: set[str] | frozenset[str]) -> Wire:
@@ -294,13 +294,30 @@ def _texts(value: set[str] | frozenset[str]) -> Wire:
     return {"SS": sorted(value)} if value else {"L": []}
 
 
-_LEAVES = {
-    "str": "({{'S': {v}}} if {v}.__class__ is str and {v}.isascii() else _text({v}))",
-    "int": "({{'N': str({v})}} if {v}.__class__ is int and -1e15 < {v} < 1e15 else _int({v}))",
-    "bool": "({{'BOOL': {v}}} if {v} is True or {v} is False else _other({v}))",
-    "float": "_float({v})",
-    "decimal": "_decimal({v})",
-    "uuid": "_uuid({v})",
-    "datetime": "_instant({v})",
+WRITTEN_IF = {
+    "nothing": "True",
+    "none": "{v} is not None",
+    "empty set": "{v} or {v}.__class__ not in _SETS",
 }
-"""Code for a leaf by the type of its schema; ``{v}`` is the value."""
+"""Code for whether a field is written, by which value is left out."""
+LEAVES = {
+    "str": ("S", "{v} if {v}.__class__ is str and {v}.isascii() else _text({v})"),
+    "int": ("N", "str({v}) if {v}.__class__ is int and -1e15 < {v} < 1e15 else _int({v})"),
+    "bool": ("BOOL", "{v} if {v} is True or {v} is False else _other({v})"),
+    "float": ("N", "_float({v})"),
+    "decimal": ("N", "_decimal({v})"),
+    "uuid": ("S", "_uuid({v})"),
+    "datetime": ("S", "_instant({v})"),
+}
+"""What leaves are written as, by the types of their schemas: the tag, and code for the payload of the value ``{v}``."""
+
+
+_KNOWN: dict[str, Callable[[Schema], bool]] = {
+    **dict.fromkeys((*LEAVES, "any", "nullable", "model"), lambda _: True),
+    "enum": lambda schema: all(type(member.value) is str for member in schema["members"]),
+    "literal": lambda schema: all(type(expected) is str for expected in schema["expected"]),
+    "list": lambda schema: "items_schema" in schema,
+    "dict": lambda schema: schema.get("keys_schema", {}).get("type") == "str" and "values_schema" in schema,
+    **dict.fromkeys(("set", "frozenset"), lambda schema: schema.get("items_schema", {}).get("type") == "str"),
+}
+"""Whether a schema is one that code is generated for, by its type."""

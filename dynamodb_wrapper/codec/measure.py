@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from dynamodb_wrapper.codec.wire import Item, RefusedValueError, Wire, read_any, read_binary
-from dynamodb_wrapper.codec.wire_json import as_long_as_json
+from dynamodb_wrapper.codec.wire_json import encoded_to_json
 from dynamodb_wrapper.exceptions import ItemTooLargeError, ValidationError
 
 MAX_ITEM_BYTES = 400 * 1024
@@ -23,12 +23,8 @@ def item_bytes(item: Item) -> int:
     return sum(_attribute_bytes(name, wire) for name, wire in item.items())
 
 
-def check_item_size(item: Item, *, table_name: str, key: Callable[[], object]) -> int:
-    """Return the most bytes that an item takes in a request, if it is one that DynamoDB takes.
-
-    Nearly all items are so small that the length of their JSON shows it, which is found much faster than the size: an
-    item never takes more bytes than its compact JSON. Every value is written with its tag and brackets, every number
-    with all its digits and every binary as base64, and each of these is more than what DynamoDB counts.
+def item_json(item: Item, *, table_name: str, key: Callable[[], object]) -> bytes:
+    """Return the JSON of an item, if it is one that DynamoDB takes.
 
     Args:
         item: The item.
@@ -40,12 +36,35 @@ def check_item_size(item: Item, *, table_name: str, key: Callable[[], object]) -
         ValidationError: An attribute cannot be stored at all, as `item_bytes` says.
     """
     try:
-        text = as_long_as_json(item)
+        text = encoded_to_json(item)
     except ValidationError:
         item_bytes(item)  # says which attribute it is
         raise
-    if len(text) > MAX_ITEM_BYTES or _is_too_deep(text, item):
+    if not surely_fits(text):
+        check_size(item, text, table_name=table_name, key=key)
+    return text
+
+
+def surely_fits(text: bytes) -> bool:
+    """Whether the JSON of an item, made by codecs, shows that DynamoDB takes it; that of nearly all items does.
+
+    An item never takes more bytes than its compact JSON. Every value is written with its tag and brackets, every number
+    with all its digits and every binary as base64, and each of these is more than what DynamoDB counts.
+    """
+    if len(text) > MAX_ITEM_BYTES:
+        return False
+    # A value that is too deep has 32 lists and maps around it; quotes inside of texts are escaped.
+    return text.count(b"{") <= MAX_DEPTH or text.count(b'{"M":{') + text.count(b'{"L":[') < MAX_DEPTH
+
+
+def check_size(item: Item, text: bytes, *, table_name: str, key: Callable[[], object]) -> None:
+    """Refuse an item, given with its JSON, that DynamoDB does not take; the arguments and errors are `item_json`'s."""
+    if len(text) > MAX_ITEM_BYTES or _is_too_deep(item):
         _measure(item, table_name, key)
+
+
+def most_bytes(text: bytes) -> int:
+    """Return the most bytes that JSON takes in a request, whichever way it is sent."""
     # Some lanes write other characters than ASCII as escapes: UTF-8's 2 to 4 bytes become 6 or 12.
     return len(text) if text.isascii() else 3 * len(text)
 
@@ -63,10 +82,8 @@ def _measure(item: Item, table_name: str, key: Callable[[], object]) -> None:
         )
 
 
-def _is_too_deep(text: bytes, item: Item) -> bool:
-    """Whether values are nested more than 32 levels deep; every level takes a brace."""
-    if text.count(b"{") <= MAX_DEPTH:
-        return False
+def _is_too_deep(item: Item) -> bool:
+    """Whether values are nested more than 32 levels deep."""
     level: list[Wire] = list(item.values())
     for _ in range(MAX_DEPTH):
         inner: list[Wire] = []

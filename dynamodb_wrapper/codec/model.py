@@ -14,8 +14,9 @@ from pydantic_core import PydanticSerializationError
 
 from dynamodb_wrapper.codec import pydantic_internals
 from dynamodb_wrapper.codec.derived import Always, Derived
+from dynamodb_wrapper.codec.encoders import NOT_AS_DECLARED, Encoders
 from dynamodb_wrapper.codec.evolution import Stamp
-from dynamodb_wrapper.codec.generated import Encoder, EncoderGenerator, OtherwiseError, Written
+from dynamodb_wrapper.codec.generated import Written
 from dynamodb_wrapper.codec.one_pass import Explanation, OnePassReader
 from dynamodb_wrapper.codec.partial import PartialItem
 from dynamodb_wrapper.codec.places import ItemPlaces
@@ -131,15 +132,35 @@ class ModelCodec(ItemPlaces[T]):
         Raises:
             ValidationError: The model is of another class, or has a value DynamoDB cannot hold; names field and value.
         """
-        if model.__class__ is self.model_class and self._generated is not None:
+        if model.__class__ is self.model_class and (encode := self._encoders.to_item) is not None:
             try:
-                item = self._generated(model.__dict__)
+                item = encode(model.__dict__)
                 self._add_derived(item, model)
-            except (OtherwiseError, RefusedValueError, ValueError, TypeError, KeyError, RecursionError):
+            except NOT_AS_DECLARED:
                 pass  # the simple way writes it, or says what is wrong with it
             else:
                 return item
         return self._encoded_simply(model)
+
+    def encode_json(self, model: T) -> bytes:
+        """Return the item of a model as the JSON the protocol carries."""
+        written = self.encode_at_once(model, ())
+        return encoded_to_json(self.encode(model)) if written is None else written[1]
+
+    def encode_at_once(self, model: T, attributes: tuple[str, ...]) -> tuple[Item, bytes] | None:
+        """Return some attributes of a model's item, and the whole of it as JSON, without making the rest of it.
+
+        None for a model that cannot be written so: `encode` writes it, or says what is wrong with it.
+        """
+        if model.__class__ is not self.model_class or self.derived:
+            return None
+        to_part, to_json = self._encoders.to_part(attributes), self._encoders.to_json
+        if to_part is None or to_json is None:
+            return None
+        try:
+            return to_part(model.__dict__), to_json(model.__dict__).encode()
+        except NOT_AS_DECLARED:
+            return None
 
     def _encoded_simply(self, model: T) -> Item:
         if not isinstance(model, self.model_class):
@@ -215,8 +236,7 @@ class ModelCodec(ItemPlaces[T]):
         ]
 
     @cached_property
-    def _generated(self) -> Encoder | None:
-        """The generated encoder; None for a model that is encoded the simple way as a whole."""
+    def _encoders(self) -> Encoders:
         fields = [
             Written(
                 member.name,
@@ -227,10 +247,7 @@ class ModelCodec(ItemPlaces[T]):
             )
             for member in self.shape.by_name.values()
         ]
-        try:
-            return EncoderGenerator(self.times).encoder(self.model_class, fields)
-        except (OtherwiseError, KeyError, TypeError, AttributeError):
-            return None  # a schema that is laid out otherwise than expected
+        return Encoders(self.model_class, self.times, fields)
 
     def _encode_simply(self, member: Member, value: object) -> Wire:
         dumped = pydantic_internals.dump_field(self.model_class, member.name, value, warnings="error")
@@ -268,10 +285,6 @@ class ModelCodec(ItemPlaces[T]):
             message = f"a stored item is no valid {self.model_class.__name__}"
             raise invalid(message, error, kind=StoredItemError) from error
 
-    def encode_json(self, model: T) -> bytes:
-        """Return the item of a model as the JSON the protocol carries."""
-        return encoded_to_json(self.encode(model))
-
     def decode_json(self, text: bytes | str) -> T:
         """Return the model of an item in the protocol's JSON, as `decode` would; in one pass where that is the same."""
         model = self._one_pass.item(text)
@@ -288,7 +301,7 @@ class ModelCodec(ItemPlaces[T]):
 
     def compile(self) -> None:
         """Make now what else the first item written, and the first one and the first page read, would wait for."""
-        _ = self._generated
+        self._encoders.compile()
         self._one_pass.compile()
 
     def explain(self) -> Explanation:

@@ -144,6 +144,11 @@ class UnionCodec(ModelCodec[T]):
             raise ValidationError(f"expected a {self.model_class.__name__}, got {type(model).__name__}: {model!r:.80}")
         return codec.encode(model)
 
+    def encode_at_once(self, model: T, attributes: tuple[str, ...]) -> tuple[Item, bytes] | None:
+        """Return some attributes of a model's item, and the whole of it as JSON; None as `ModelCodec` has it."""
+        codec = self._variants.get(type(model))
+        return None if codec is None else codec.encode_at_once(model, attributes)
+
     def decoded_simply(self, item: Mapping[str, Wire]) -> T:
         """Return what `decode` does, by the codec of the model that the item says it is of.
 
@@ -197,7 +202,7 @@ class UnionCodec(ModelCodec[T]):
     def compile(self) -> None:
         """Make now what else the first item written, and the first one and the first page read, would wait for."""
         for codec in self._variants.values():
-            _ = codec._generated
+            codec._encoders.compile()
         self._one_pass.compile()
 
 

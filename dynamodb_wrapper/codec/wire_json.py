@@ -43,18 +43,6 @@ def encoded_to_json(wire: object) -> bytes:
     return _to_json_with_binary(wire) if b'{"B":"' in text or b'{"BS":["' in text else text
 
 
-def as_long_as_json(wire: object) -> bytes:
-    """Return bytes of which there are as many as `to_json` gives, braces and characters alike.
-
-    Raises:
-        ValidationError: As `to_json` does.
-    """
-    try:
-        return pydantic_core.to_json(wire, bytes_mode="base64")
-    except (pydantic_core.PydanticSerializationError, RecursionError):
-        return _to_json_with_binary(wire)
-
-
 def _check(wire: object, place: tuple[str, ...]) -> None:
     """Refuse what Pydantic would write as something else: a set as a list, a Decimal as text."""
     kind = type(wire)

@@ -110,14 +110,17 @@ def identity(table_name: str, key: Mapping[str, Any]) -> Identity:
     return (table_name, *parts)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: there are many, and a frozen one takes twice as long to make
 class Pending(Generic[G]):
-    """An entry or a wanted item that was drawn: its place in what the caller gave, and how many it stands for."""
+    """An entry or a wanted item that was drawn: its place in what the caller gave, and how many it stands for.
+
+    That of a write has its request as JSON.
+    """
 
     number: int
     identity: Identity
     entry: G
-    size: int = 0
+    body: bytes = b""
     stands_for: int = 1
 
 

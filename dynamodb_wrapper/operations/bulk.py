@@ -18,7 +18,7 @@ from dynamodb_wrapper.operations.batches import BatchOptions, BatchProgress, Ent
 from dynamodb_wrapper.operations.effects import Flow, Params, now
 from dynamodb_wrapper.operations.entity import Entity
 from dynamodb_wrapper.operations.items import Projection
-from dynamodb_wrapper.operations.requests import delete_entry, put_entry, without_overlaps
+from dynamodb_wrapper.operations.requests import delete_entry, put_body, put_entry, without_overlaps
 from dynamodb_wrapper.operations.writes import KeyValues
 
 if TYPE_CHECKING:
@@ -251,9 +251,10 @@ def _refused(entity: Entity[T], origin: object, error: DynamoDBWrapperError) -> 
 
 
 def _put(entity: Entity[T], time: datetime, model: T) -> Entry:
-    write = writes.overwriting(entity, model, time)
-    settle = partial(entity.settle, model, write.settled) if write.settled else None
-    return Entry(entity.table_name, entity.key_of(write.item), put_entry(write.item), model, settle, write.size)
+    written, settled = writes.overwriting(entity, model, time)
+    key, text = entity.encode_json(written)
+    settle = partial(entity.settle, model, settled) if settled else None
+    return Entry(entity.table_name, key, put_entry(key), model, settle, put_body(text))
 
 
 def _delete(entity: Entity[T], key: object) -> Entry:

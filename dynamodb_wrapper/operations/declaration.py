@@ -129,6 +129,16 @@ class Declaration:
         self._check_evolution(codec)
 
     @cached_property
+    def manages_fields(self) -> bool:
+        """Whether there are fields that writes set by themselves."""
+        return any((self.version, self.schema_version, self.created_at, self.updated_at, self.ttl))
+
+    @cached_property
+    def writes_plainly(self) -> bool:
+        """Whether a model is written as it is, over whatever is there."""
+        return not self.manages_fields and not self.unique and self.kind is None
+
+    @cached_property
     def table_key(self) -> Index:
         """The table's own key."""
         return Index(None, (self.partition_key,), (self.sort_key,) if self.sort_key else ())

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from dynamodb_wrapper.codec import Item, check_item_size, read_any
+from dynamodb_wrapper.codec import Item, item_json, read_any
 from dynamodb_wrapper.exceptions import ValidationError
 from dynamodb_wrapper.operations import batches
 from dynamodb_wrapper.operations.batches import BatchOptions, Entry, Wanted
@@ -21,6 +21,7 @@ from dynamodb_wrapper.operations.document_keywords import (
 )
 from dynamodb_wrapper.operations.documents import Answer, Documents, key_attributes
 from dynamodb_wrapper.operations.effects import Flow, Params
+from dynamodb_wrapper.operations.requests import delete_entry, put_body, put_entry
 
 Kind = Literal["put", "delete"]
 
@@ -47,14 +48,14 @@ class BatchSummary:
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """One write as it was asked for: the item (and its size, as `Entry` has it) or key, and how errors report it."""
+    """One write as it was asked for: the item (and its JSON) or key, and how errors report it."""
 
     place: str
     table_name: str
     kind: Kind
     attributes: Item
     origin: object
-    size: int | None = None
+    json: bytes | None = None
 
 
 def operate(
@@ -197,8 +198,7 @@ def _asked(documents: Documents, place: str, table_name: str, kind: Kind, attrib
     if kind == "delete":
         return _Asked(place, table_name, kind, documents.codec.key(place, attributes), origin)
     item = documents.codec.item(place, attributes)
-    size = check_item_size(item, table_name=table_name, key=lambda: None)
-    return _Asked(place, table_name, kind, item, origin, size)
+    return _Asked(place, table_name, kind, item, origin, item_json(item, table_name=table_name, key=lambda: None))
 
 
 def _write(documents: Documents, asked: list[_Asked], options: BatchOptions) -> Flow[int]:
@@ -224,8 +224,8 @@ def _entry(documents: Documents, one: _Asked) -> Flow[Entry]:
             raise ValidationError(
                 f"{one.place}.{name} = {read_any(key[name])!r:.80}: {wanted}", {f"{one.place}.{name}": wanted}
             )
-    request = {"PutRequest": {"Item": one.attributes}} if one.kind == "put" else {"DeleteRequest": {"Key": key}}
-    return Entry(one.table_name, key, request, one.origin, size=one.size)
+    request = delete_entry(key) if one.kind == "delete" else put_entry(one.attributes)
+    return Entry(one.table_name, key, request, one.origin, body=None if one.json is None else put_body(one.json))
 
 
 def _counted(asked: Iterable[_Asked], kind: Kind) -> dict[str, int]:

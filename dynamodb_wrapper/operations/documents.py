@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from dynamodb_wrapper.codec import check_item_size
+from dynamodb_wrapper.codec import item_json
 from dynamodb_wrapper.codec.documents import DocumentCodec
 from dynamodb_wrapper.exceptions import (
     CancellationReason,
@@ -113,7 +113,7 @@ def _params(codec: DocumentCodec, keywords: Document, prefix: str = "") -> Param
             params[name] = codec.key(prefix + name, value)
         elif name == "Item":
             params[name] = codec.item(prefix + name, value)
-            check_item_size(params[name], table_name=keywords["TableName"], key=lambda: None)
+            item_json(params[name], table_name=keywords["TableName"], key=lambda: None)
         elif name in _EXPRESSIONS:
             params[name] = value if isinstance(value, str) else writer.condition(as_condition(value))
         elif name in _LEGACY:

@@ -52,7 +52,8 @@ class Call:
         key: The primary key the call is about, as the caller sees it; for errors.
         read: How a lane may read the answer instead of parsing it; whoever gives it takes items in both forms.
         body: The whole of the parameters as the protocol's JSON, where whoever makes the call has them so already;
-            ``params`` then need name only the tables, and whether consumed capacity is asked for.
+            ``params`` then need name only the tables, whether consumed capacity is asked for and, so that caches
+            forget no more than that, the keys of what is written (in the places of items).
     """
 
     operation: str

@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel
 
-from dynamodb_wrapper.codec import Evolution, Item, ModelCodec, Wire, check_item_size, read_any
+from dynamodb_wrapper.codec import (
+    Evolution,
+    Item,
+    ModelCodec,
+    Wire,
+    check_size,
+    from_json,
+    item_json,
+    read_any,
+    surely_fits,
+)
 from dynamodb_wrapper.codec.pydantic_internals import assign
 from dynamodb_wrapper.exceptions import ConditionFailedError, ExpressionError, StoredItemError, ValidationError
 from dynamodb_wrapper.operations import key_values
@@ -20,6 +30,7 @@ from dynamodb_wrapper.operations.key_values import SURELY_SHORT
 
 if TYPE_CHECKING:
     from dynamodb_wrapper.expressions import Condition
+    from dynamodb_wrapper.operations.plain_patches import PlainPatch
     from dynamodb_wrapper.operations.recalling import AnswerCache
     from dynamodb_wrapper.operations.sort_conditions import Partition
 
@@ -82,6 +93,11 @@ class Entity(Generic[T]):
     def unique_attributes(self) -> frozenset[str]:
         """The stored names that decide which unique values an item has."""
         return frozenset(self.codec.attribute(name) for entry in self.declaration.unique for name in entry.fields)
+
+    @cached_property
+    def plain_patches(self) -> dict[tuple[str, ...], PlainPatch | None]:
+        """What `plain_patch` has found out, by the names of fields."""
+        return {}
 
     @cached_property
     def unpatchable(self) -> Mapping[str, str]:
@@ -295,14 +311,29 @@ class Entity(Generic[T]):
 
     def encode(self, model: T) -> Item:
         """Return the item of a model, its keys and size checked."""
-        return self.measured(model)[0]
+        return self._encoded(model)[0]
 
-    def measured(self, model: T) -> tuple[Item, int]:
-        """Return the item of a model, its keys and size checked, and the most bytes that it takes in a request."""
+    def _encoded(self, model: T) -> tuple[Item, bytes]:
         item = self.codec.encode(model)
         self.check_keys(item)
-        size = check_item_size(item, table_name=self.table_name, key=lambda: self.readable_key(self.key_of(item)))
-        return item, size
+        return item, item_json(item, table_name=self.table_name, key=lambda: self.readable_key(self.key_of(item)))
+
+    def encode_json(self, model: T) -> tuple[Item, bytes]:
+        """Return the key of a model's item, and the whole of it as JSON, keys and size checked."""
+        written = self.codec.encode_at_once(model, self._written_keys)
+        if written is None:
+            item, text = self._encoded(model)
+            return self.key_of(item), text
+        keys, text = written
+        self.check_keys(keys)
+        key = self.key_of(keys)
+        if not surely_fits(text):
+            check_size(from_json(text), text, table_name=self.table_name, key=lambda: self.readable_key(key))
+        return key, text
+
+    @cached_property
+    def _written_keys(self) -> tuple[str, ...]:
+        return tuple(self.key_tags)
 
     def decode(self, item: Mapping[str, Wire] | T) -> T:
         """Return the model of an item that was read; a lane may have made it already (see `Call.read`).

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from dynamodb_wrapper.codec import Item, Wire, check_item_size
+from dynamodb_wrapper.codec import Item, Wire, item_json
 from dynamodb_wrapper.exceptions import (
     ConditionFailedError,
     DynamoDBWrapperError,
@@ -86,7 +86,7 @@ def current_form(entity: Entity[Any], stored: Item) -> Item:
             f"the current version of the item has another key, {readable!r:.120}, and no key changes in place; "
             "copy_to() makes new keys"
         )
-    check_item_size(item, table_name=entity.table_name, key=lambda: entity.readable_key(entity.key_of(item)))
+    item_json(item, table_name=entity.table_name, key=lambda: entity.readable_key(entity.key_of(item)))
     return item
 
 

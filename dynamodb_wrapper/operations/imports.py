@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dynamodb_wrapper.codec import Item, check_item_size, item_bytes
+from dynamodb_wrapper.codec import Item, item_bytes, item_json
 from dynamodb_wrapper.exceptions import (
     BatchIncompleteError,
     ConditionFailedError,
@@ -27,7 +27,7 @@ from dynamodb_wrapper.operations.entity import Entity
 from dynamodb_wrapper.operations.evolving import units_of
 from dynamodb_wrapper.operations.migrations import OF_ONE_ITEM
 from dynamodb_wrapper.operations.passes import WRITE_UNIT_BYTES
-from dynamodb_wrapper.operations.requests import Put, put_entry
+from dynamodb_wrapper.operations.requests import Put, put_body, put_entry
 from dynamodb_wrapper.operations.writes import Guarding, Write
 
 
@@ -37,12 +37,12 @@ class Incoming:
 
     Attributes:
         item: The item.
-        sent_bytes: The most bytes that it takes in a request.
+        json: Its JSON.
         stored_bytes: How many it takes as DynamoDB counts them.
     """
 
     item: Item
-    sent_bytes: int
+    json: bytes
     stored_bytes: int
 
     @property
@@ -96,8 +96,8 @@ def incoming(entity: Entity[Any], item: Item) -> Incoming:
         ValidationError: A key is missing, empty, too long or of the wrong type; or the item is over 400 KB.
     """
     entity.check_keys(item)
-    size = check_item_size(item, table_name=entity.table_name, key=lambda: entity.readable_key(entity.key_of(item)))
-    return Incoming(item, size, item_bytes(item))
+    text = item_json(item, table_name=entity.table_name, key=lambda: entity.readable_key(entity.key_of(item)))
+    return Incoming(item, text, item_bytes(item))
 
 
 def write(entity: Entity[Any], items: Sequence[Incoming], *, overwrite: bool, concurrency: int) -> Flow[Imported]:
@@ -126,7 +126,7 @@ def _in_batches(entity: Entity[Any], items: Sequence[Incoming], concurrency: int
         units = progress.units
 
     entries = [
-        Entry(entity.table_name, entity.key_of(each.item), put_entry(each.item), number, size=each.sent_bytes)
+        Entry(entity.table_name, entity.key_of(each.item), put_entry(each.item), number, body=put_body(each.json))
         for number, each in enumerate(items)
     ]
     alone = Imported()

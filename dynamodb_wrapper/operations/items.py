@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import BaseModel
 
 from dynamodb_wrapper import expressions
-from dynamodb_wrapper.codec import Item, PartialItem, Step, read_any
+from dynamodb_wrapper.codec import Item, PartialItem, Step, encoded_to_json, read_any
 from dynamodb_wrapper.exceptions import ConditionFailedError, ExpressionError, ItemNotFoundError
 from dynamodb_wrapper.operations import evolving, recalling, transactions, versions, writes
-from dynamodb_wrapper.operations.effects import AnswerReader, Flow
+from dynamodb_wrapper.operations.effects import AnswerReader, Flow, Response, call
 from dynamodb_wrapper.operations.entity import Entity
 from dynamodb_wrapper.operations.requests import Get, Read
 
@@ -66,9 +66,21 @@ def put(entity: Entity[T], model: T) -> Flow[T]:
         VersionConflictError: Another writer changed the item since it was read.
         UniqueViolationError: Another item has one of its unique values.
     """
+    if entity.declaration.writes_plainly:
+        yield from _put_plainly(entity, model)
+        return model
     write = yield from writes.replacement(entity, model, may_be_new=True)
     yield from transactions.send(write)
     return write.settle()
+
+
+def _put_plainly(entity: Entity[T], model: T) -> Flow[Response]:
+    """Write a model as `put` does where the model is all that decides: its JSON is all there is to make."""
+    entity.check_class(model)
+    key, item = entity.encode_json(model)
+    params = {"TableName": entity.table_name, "Item": key}
+    body = b'{"TableName":%b,"Item":%b}' % (encoded_to_json(entity.table_name), item)
+    return call("PutItem", params, key=entity.readable_key(key), body=body)
 
 
 def update(entity: Entity[T], model: T) -> Flow[T]:

@@ -26,9 +26,10 @@ from dynamodb_wrapper.expressions import (
 )
 from dynamodb_wrapper.operations import evolving, upserts, writes
 from dynamodb_wrapper.operations.derived_changes import Change, derived_changes
-from dynamodb_wrapper.operations.effects import Flow, Response, now
+from dynamodb_wrapper.operations.effects import Call, Flow, Response, now, sent
 from dynamodb_wrapper.operations.entity import Entity
 from dynamodb_wrapper.operations.key_parts import KeyParts, StalePartsError, until_as_read
+from dynamodb_wrapper.operations.plain_patches import plain_patch
 from dynamodb_wrapper.operations.requests import Update
 from dynamodb_wrapper.operations.versions import of_this_schema, wrong_version
 from dynamodb_wrapper.operations.writes import Guarding, KeyValues, Write, is_present, unless_foreign
@@ -59,6 +60,10 @@ def patch(
         ExpressionError: A change cannot be made; says which and why.
         ValidationError: A value is not one for its field.
     """
+    if changes is None and when is None and not upsert and (plain := plain_patch(entity, tuple(fields))) is not None:
+        call = plain.call(key, fields)
+        if call is not None:
+            return (yield from _patched_plainly(entity, key, fields, call))
     unknown = () if upsert or not entity.declaration.templates else _parts_to_read(entity, key, changes, fields)
     if not unknown:
         write = yield from patch_write(entity, key, changes, fields, when=when, upsert=upsert)
@@ -70,6 +75,15 @@ def patch(
         return (yield from evolving.send(write))
 
     response = yield from until_as_read(entity, entity.key(*key), unknown, attempt)
+    return _patched(entity, response["Attributes"])
+
+
+def _patched_plainly(entity: Entity[T], key: KeyValues, fields: Mapping[str, object], call: Call) -> Flow[T]:
+    try:
+        response = yield from sent(call)
+    except ConditionFailedError as error:
+        write = yield from patch_write(entity, key, None, fields, when=None, upsert=False)
+        response = yield from writes.in_spite_of(error, write)
     return _patched(entity, response["Attributes"])
 
 
@@ -106,7 +120,7 @@ def patch_write(
         condition = every(None if when is None else as_condition(when), parts.unchanged)
     request = patch_request(entity, entity.key(*key), merged, when=condition, upsert=upsert, time=time, known=known)
     # What only this patch has: the time that it sets, to the microsecond.
-    mark = {target.names[0]: target.written(value) for target, value in request.changes if value is time}
+    mark = {target.names[0]: change.wire for target, change in request.changes if isinstance(change, _Now)}
 
     def refused(error: ConditionFailedError) -> DynamoDBWrapperError:
         is_foreign = writes.is_foreign(entity, error)
@@ -363,4 +377,14 @@ def _managed_changes(
         managed[declaration.updated_at] = time
     if upsert and declaration.created_at not in given:
         managed[declaration.created_at] = SetIfMissing(time)
-    return [Change(name, entity.codec.target((name,)), value) for name, value in managed.items() if name is not None]
+    return [_managed(name, entity.codec.target((name,)), value) for name, value in managed.items() if name is not None]
+
+
+def _managed(name: str, target: Target, value: object) -> Change:
+    return Change(name, target, value, _Now(target.written(value)) if isinstance(value, datetime) else None)
+
+
+class _Now(Encoded):
+    """The time that a patch sets."""
+
+    __slots__ = ()

@@ -151,21 +151,28 @@ class Update(Request):
         return self._plain_params() or self._any_params()
 
     def _plain_params(self) -> Params | None:
-        """Return what `_any_params` does if whole attributes are set to known values, the commonest patch; else None.
+        """Return what `_any_params` does if whole attributes are set to known values, or numbers added; else None.
 
-        Its texts depend on the attributes only, and are written once.
+        That is what most patches do. Its texts depend on the attributes only, and are written once.
         """
         values: dict[str, Wire] = {}
+        places: list[tuple[tuple[Step, ...], bool]] = []
         for number, (target, change) in enumerate(self.changes):
-            if not isinstance(change, expressions.Encoded) or len(target.names) > 1 or change.wire in values.values():
+            wire: Wire | None = None
+            if isinstance(change, expressions.Encoded):
+                wire = change.wire
+            elif isinstance(change, expressions.Add):
+                wire = _added_number(target, change)
+            if wire is None or len(target.names) > 1 or wire in values.values():
                 return None
-            values[f":v{number}"] = change.wire
+            values[f":v{number}"] = wire
+            places.append((target.names, isinstance(change, expressions.Add)))
         present = None
         if self.condition is not None:
             if not isinstance(self.condition, expressions.Function) or self.condition.name != "attribute_exists":
                 return None
             present = self.resolver.target(self.condition.path.steps).names
-        texts = _plain_texts(tuple(target.names for target, _ in self.changes), present)
+        texts = _plain_texts(tuple(places), present)
         if texts is None:
             return None
         params = {"TableName": self.table_name, "Key": self.key, **texts, "ExpressionAttributeValues": values}
@@ -233,6 +240,11 @@ def put_entry(item: Item) -> Params:
     return {"PutRequest": {"Item": item}}
 
 
+def put_body(item: bytes) -> bytes:
+    """Return the JSON of a ``PutRequest`` from that of its item."""
+    return b'{"PutRequest":{"Item":%b}}' % item
+
+
 def delete_entry(key: Item) -> Params:
     """Return a ``DeleteRequest`` of ``BatchWriteItem``."""
     return {"DeleteRequest": {"Key": key}}
@@ -262,11 +274,15 @@ def _written(condition: Condition | None, writer: ExpressionWriter) -> dict[str,
 
 
 @lru_cache(maxsize=1000)
-def _plain_texts(places: tuple[tuple[Step, ...], ...], present: tuple[Step, ...] | None) -> Params | None:
-    """Return the expressions that set attributes to values of their own, where an attribute is there."""
+def _plain_texts(changes: tuple[tuple[tuple[Step, ...], bool], ...], present: tuple[Step, ...] | None) -> Params | None:
+    """Return the expressions that set attributes to values of their own, or add these, where an attribute is there."""
+    places = [place for place, _ in changes]
     names = dict.fromkeys((*places, *([] if present is None else [present])))
     placeholders = {place: f"#n{number}" for number, place in enumerate(names)}
-    update = "SET " + ", ".join(f"{placeholders[place]} = :v{number}" for number, place in enumerate(places))
+    clauses: dict[str, list[str]] = {"SET": [], "ADD": []}
+    for number, (place, is_added) in enumerate(changes):
+        clauses["ADD" if is_added else "SET"].append(f"{placeholders[place]}{' ' if is_added else ' = '}:v{number}")
+    update = " ".join(f"{clause} {', '.join(parts)}" for clause, parts in clauses.items() if parts)
     if (
         len(set(places)) < len(places)
         or len(update) > expressions.MAX_EXPRESSION_BYTES
@@ -281,6 +297,14 @@ def _plain_texts(places: tuple[tuple[Step, ...], ...], present: tuple[Step, ...]
         texts["ConditionExpression"] = f"attribute_exists({placeholders[present]})"
         texts["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
     return texts
+
+
+def _added_number(target: Target, change: expressions.Add) -> Wire | None:
+    """Return the number that is added; None for what is none, or is not for that place."""
+    if isinstance(change.value, set | frozenset) or not target.takes_numbers_like(change.value):
+        return None
+    wire = target.part(change.value)
+    return wire if "N" in wire else None
 
 
 def _accumulates(target: Target, change: object) -> bool:

@@ -82,7 +82,13 @@ def send(write: Write[T]) -> Flow[Response]:
     """
     try:
         return (yield from write.request.send())
-    except ConditionFailedError as error:
+    except (ConditionFailedError, WriteOutcomeUnknownError) as error:
+        return (yield from in_spite_of(error, write))
+
+
+def in_spite_of(error: ConditionFailedError | WriteOutcomeUnknownError, write: Write[T]) -> Flow[Response]:
+    """Return the answer of a write that was applied though it came to an error; raises as `send` does if it was not."""
+    if isinstance(error, ConditionFailedError):
         # Sent again after a lost answer, a write may fail on what it has itself written the first time.
         applied = write.proof(error.item) if "lost_answers" in error.context else False
         if applied:
@@ -90,13 +96,12 @@ def send(write: Write[T]) -> Flow[Response]:
         if applied is None:
             raise _outcome_unknown(write, error) from error
         raise write.refused(error) from error
-    except WriteOutcomeUnknownError as error:
-        if write.request.as_call().repeatable:  # it was sent until the attempts ran out: a reading would fare no better
-            raise
-        stored = yield from _read_back(write, error)
-        if write.proof(stored):
-            return {"Attributes": stored}
-        raise
+    if write.request.as_call().repeatable:  # it was sent until the attempts ran out: a reading would fare no better
+        raise error
+    stored = yield from _read_back(write, error)
+    if write.proof(stored):
+        return {"Attributes": stored}
+    raise error
 
 
 def creation(entity: Entity[T], model: T) -> Flow[Write[T]]:
@@ -165,23 +170,8 @@ def replacement(entity: Entity[T], model: T, *, may_be_new: bool) -> Flow[Write[
     return Write(entity, request, refused, proof, model, settled, guarding_of(entity, Guarding.READ))
 
 
-@dataclass(frozen=True, slots=True)
-class Overwriting:
-    """What a write without a condition puts in the place of whatever is there.
-
-    Attributes:
-        item: What is written.
-        size: The most bytes that it takes in a request.
-        settled: Field values that are set on the model once the write has succeeded.
-    """
-
-    item: Item
-    size: int
-    settled: Mapping[str, object]
-
-
-def overwriting(entity: Entity[T], model: T, time: datetime) -> Overwriting:
-    """Return the write of a model over whatever is there, as batches do it.
+def overwriting(entity: Entity[T], model: T, time: datetime) -> tuple[T, Mapping[str, object]]:
+    """Return what a model is written as over whatever is there, as batches do it, and what that settles.
 
     Args:
         entity: The model in its table.
@@ -189,9 +179,10 @@ def overwriting(entity: Entity[T], model: T, time: datetime) -> Overwriting:
         time: What the managed times are set to, where they are.
     """
     entity.check_class(model)
+    if not entity.declaration.manages_fields:
+        return model, {}
     settled = _settled_at(entity, model, time, version=_version(entity, model) + 1, is_new=False)
-    item, size = entity.measured(entity.with_values(model, settled))
-    return Overwriting(item, size, settled)
+    return entity.with_values(model, settled), settled
 
 
 def deletion(entity: Entity[T], key: KeyValues, when: AnyCondition | None) -> Write[T]:
@@ -324,6 +315,8 @@ def _put(entity: Entity[T], model: T, condition: Condition | None) -> Put:
 def _settled(entity: Entity[T], model: T, *, version: int, is_new: bool) -> Flow[dict[str, object]]:
     """Return the field values that this write settles: the version and the times."""
     entity.check_class(model)
+    if not entity.declaration.manages_fields:
+        return {}
     has_times = entity.declaration.created_at is not None or entity.declaration.updated_at is not None
     time = (yield from now()) if has_times else None
     return _settled_at(entity, model, time, version=version, is_new=is_new)

@@ -96,7 +96,8 @@ def parameters_of(call: Call) -> dict[str, Any]:
     """Return all parameters of a call, those that it has as JSON already too."""
     if call.body is None:
         return call.params
-    parameters: dict[str, Any] = json.loads(call.body, object_hook=with_bytes)
+    has_binary = b'"B"' in call.body or b'"BS"' in call.body
+    parameters: dict[str, Any] = json.loads(call.body, object_hook=with_bytes if has_binary else None)
     return parameters
 
 

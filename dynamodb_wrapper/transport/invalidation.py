@@ -155,14 +155,13 @@ def _changes_named_by(call: Call) -> dict[str, Changed]:
     params = call.params
     if call.operation in _OF_ONE_ITEM:
         item = params.get("Item") or params.get("Key")
-        return {params["TableName"]: None if item is None or call.body is not None else (item,)}
+        return {params["TableName"]: None if item is None else (item,)}
     if call.operation in _OF_A_TABLE:
         return {params["TableName"]: None}
     if call.operation == "BatchWriteItem":
+        # Beside a ready body, the parameters may name the tables only.
         requests = params["RequestItems"]
-        if call.body is not None:  # then the parameters name the tables only
-            return dict.fromkeys(requests)
-        return {name: [_item_of_entry(entry) for entry in entries] for name, entries in requests.items()}
+        return {name: [_item_of_entry(entry) for entry in entries] or None for name, entries in requests.items()}
     if call.operation == "TransactWriteItems":
         return _changes_by_actions(params)
     return dict.fromkeys(list(watchers))

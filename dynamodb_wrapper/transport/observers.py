@@ -153,7 +153,8 @@ def reporting_capacity(call: Call) -> Call:
     """Return the call asking for the capacity it consumes, unless it says itself what it asks for."""
     if call.operation not in _REPORTING or "ReturnConsumedCapacity" in call.params:
         return call
-    return replace(call, params={**call.params, "ReturnConsumedCapacity": "INDEXES"})
+    body = None if call.body is None else b'{"ReturnConsumedCapacity":"INDEXES",' + call.body.removeprefix(b"{")
+    return replace(call, params={**call.params, "ReturnConsumedCapacity": "INDEXES"}, body=body)
 
 
 class Observation:

@@ -20,7 +20,9 @@ class LazyModule:
         module = self._module
         if module is None:
             module = self._module = import_module(self._name)
-        return getattr(module, name)
+        found: object = getattr(module, name)
+        self.__dict__[name] = found  # so that this is asked once
+        return found
 
 
 def exported(

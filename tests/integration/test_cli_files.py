@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dynamodb_wrapper import BaseDynamoRepository
+from dynamodb_wrapper.codec import to_json
 from dynamodb_wrapper.operations.imports import Incoming
 from tests import servers
 from tests.integration.cli_files import MODELS, CommandLine, in_order, lines_of
@@ -353,7 +354,8 @@ def test_what_only_dynamodb_knows_to_refuse_is_reported_row_by_row(
     name = repository.table_name
 
     def refuse(entity: Any, item: Any) -> Any:
-        return Incoming({**item, "title": {"N": "1"}} if item["number"] == {"N": "7"} else item, 100, 100)
+        item = {**item, "title": {"N": "1"}} if item["number"] == {"N": "7"} else item
+        return Incoming(item, to_json(item), 100)
 
     monkeypatch.setattr("dynamodb_wrapper.operations.imports.incoming", refuse)
     result = cli.run("--json", "import", THINGS, "--from", "in.jsonl", "--rejected", "bad.jsonl")

@@ -31,8 +31,11 @@ from dynamodb_wrapper.operations import batches, bulk
 from dynamodb_wrapper.operations.batches import BatchOptions, BatchProgress, Entry, Wanted
 from dynamodb_wrapper.operations.effects import Call, Flow, Now, Params, Sleep, Together
 from dynamodb_wrapper.operations.entity import Entity
+from dynamodb_wrapper.operations.requests import put_entry
 from dynamodb_wrapper.transport import RetryPolicy, SyncDriver
 from dynamodb_wrapper.transport.async_driver import AsyncDriver
+from dynamodb_wrapper.transport.botocore_lane import parameters_of
+from dynamodb_wrapper.transport.observers import reporting_capacity
 
 R = TypeVar("R")
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
@@ -118,7 +121,7 @@ class Hand:
 
 
 def entries_of(call: Call) -> list[Any]:
-    tables = call.params["RequestItems"].values()
+    tables = parameters_of(call)["RequestItems"].values()
     return [entry for part in tables for entry in (part["Keys"] if isinstance(part, dict) else part)]
 
 
@@ -151,7 +154,7 @@ def left(*entries: Entry) -> dict[str, Any]:
 
 
 def nothing_done(call: Call) -> dict[str, Any]:
-    return {"UnprocessedItems": call.params["RequestItems"]}
+    return {"UnprocessedItems": parameters_of(call)["RequestItems"]}
 
 
 def in_turn(*answers: Any) -> Answer:
@@ -189,11 +192,27 @@ class TestWrite:
     def test_a_request_may_concern_several_tables(self) -> None:
         hand = Hand(in_turn(left(put(1, table="b")), {}))
         assert hand.run(batches.write([put(1, table="a"), put(1, table="b"), delete(2, table="a")])) == 3
+        assert parameters_of(hand.sent[0]) == hand.sent[0].params
         assert hand.sent[0].params["RequestItems"] == {
             "a": [put(1).request, delete(2).request],
             "b": [put(1).request],
         }
-        assert hand.sent[1].params["RequestItems"] == {"b": [put(1).request]}
+        assert parameters_of(hand.sent[1]) == {"RequestItems": {"b": [put(1).request]}}
+
+    def test_json_that_is_made_already_is_sent_as_it_is(self) -> None:
+        made = replace(put(1), request=put_entry(key(1)), body=b'{"PutRequest": {"Item": {"made": {"S": "before"}}}}')
+        hand = Hand(in_turn(left(put(1)), {}))
+        assert hand.run(batches.write([made, put(2)])) == 2
+        for call, entries in zip(hand.sent, ([made.body, to_json(put(2).request)], [made.body]), strict=True):
+            assert call.body == b'{"RequestItems":{"t":[%b]}}' % b",".join(filter(None, entries))
+        assert hand.sent[0].params == {"RequestItems": {"t": [put_entry(key(1)), put(2).request]}}
+
+    def test_consumed_capacity_is_asked_for_beside_what_is_json_already(self) -> None:
+        hand = Hand(all_done)
+        hand.run(batches.write([put(1)]))
+        reporting = reporting_capacity(hand.sent[0])
+        assert parameters_of(reporting) == reporting.params
+        assert reporting.params == {**hand.sent[0].params, "ReturnConsumedCapacity": "INDEXES"}
 
     def test_requests_are_cut_by_their_bytes_on_the_wire(self) -> None:
         # The most DynamoDB stores in an item; every character takes six bytes in the JSON of the request.
@@ -201,7 +220,7 @@ class TestWrite:
         hand = Hand(all_done)
         assert hand.run(batches.write([put(n, large) for n in range(25)])) == 25
         assert len(hand.sent) > 1
-        assert all(len(to_json(call.params)) * 3 < 16_000_000 for call in hand.sent)
+        assert all(len(call.body or b"") * 3 < 16_000_000 for call in hand.sent)
         plain = Hand(all_done)
         plain.run(batches.write([put(n, "x" * 400_000) for n in range(25)]))
         assert plain.sizes == [25]
@@ -660,6 +679,14 @@ class TestModels:
         written = entries_of(hand.sent[0])[3]["PutRequest"]["Item"]
         assert written == VERSIONED.encode(models[3])
 
+    def test_models_are_sent_as_json_and_told_by_their_keys(self) -> None:
+        models = [order(1, note='é"\\'), order(2)]
+        hand = Hand(all_done)
+        hand.run(put_many(ORDERS, models))
+        assert parameters_of(hand.sent[0])["RequestItems"]["t"] == [put_entry(ORDERS.encode(model)) for model in models]
+        keys = [ORDERS.key_of(ORDERS.encode(model)) for model in models]
+        assert hand.sent[0].params == {"RequestItems": {"t": [put_entry(each) for each in keys]}}
+
     def test_a_versioned_repository_refuses_writes_without_conditions(self) -> None:
         hand = Hand(all_done)
         for flow in (put_many(VERSIONED, [order(1)]), delete_many(VERSIONED, [("c1", 1)])):
@@ -764,7 +791,7 @@ class CapriciousLane:
         self._on_their_way: set[str] = set()
 
     def send(self, call: Call) -> dict[str, Any]:
-        requests = call.params["RequestItems"]["t"]
+        requests = parameters_of(call)["RequestItems"]["t"]
         items = [next(iter(request.values())) for request in requests]
         names = {next(iter(each.values()))["id"]["N"] for each in items}
         assert len(names) == len(items) <= 25, "DynamoDB refuses a key that stands in a request twice"

@@ -424,6 +424,27 @@ def test_every_call_takes_out_what_it_may_change(
     assert sorted({1, 2} - set(missing)) == remaining
 
 
+@pytest.mark.parametrize(
+    ("operation", "params"),
+    [
+        ("PutItem", {"TableName": "orders", "Item": ONE}),
+        ("BatchWriteItem", {"RequestItems": {"orders": [{"PutRequest": {"Item": ONE}}]}}),
+    ],
+)
+def test_a_call_whose_parameters_are_bytes_takes_out_the_keys_that_it_names(
+    bench: Bench, operation: str, params: dict[str, Any]
+) -> None:
+    bench.orders.get_many([("c", 1), ("c", 2)])
+
+    def flow() -> Any:
+        yield Call(operation, params, body=b"{}")
+
+    SyncDriver(bench.lane, ONCE).run(flow())
+    bench.orders.get_many([("c", 1), ("c", 2)])
+    asked = bench.lane.sent[-1].params["RequestItems"]["orders"]["Keys"]
+    assert [key["number"]["N"] for key in asked] == ["1"]
+
+
 def test_a_call_whose_parameters_are_bytes_takes_out_everything(bench: Bench) -> None:
     bench.orders.get("c", 1)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import math
 import uuid
 from collections.abc import Callable
@@ -42,9 +43,10 @@ from dynamodb_wrapper.codec import (
     PartialItem,
     RefusedValueError,
     TimeRules,
-    check_item_size,
     from_json,
     item_bytes,
+    item_json,
+    most_bytes,
     to_json,
 )
 from dynamodb_wrapper.exceptions import (
@@ -976,12 +978,12 @@ def sized(total: int) -> dict[str, Any]:
 @pytest.mark.parametrize("total", [100, MAX_ITEM_BYTES - 1, MAX_ITEM_BYTES])
 def test_items_up_to_400_kb_are_taken(total: int) -> None:
     assert item_bytes(sized(total)) == total
-    assert check_item_size(sized(total), table_name="t", key=str) >= total
+    assert len(item_json(sized(total), table_name="t", key=str)) >= total
 
 
 def test_an_item_over_400_kb_names_its_largest_attribute() -> None:
     with pytest.raises(ItemTooLargeError, match=r"409,601 bytes .* holds 409,600; .*'big'") as caught:
-        check_item_size(sized(MAX_ITEM_BYTES + 1), table_name="orders", key=lambda: {"id": "é"})
+        item_json(sized(MAX_ITEM_BYTES + 1), table_name="orders", key=lambda: {"id": "é"})
     assert caught.value.context == {"table_name": "orders", "key": {"id": "é"}}
     assert list(caught.value.errors) == ["big"]
 
@@ -1001,8 +1003,8 @@ def nested(wraps: int) -> Any:
 
 def test_values_may_be_nested_32_levels_deep() -> None:
     # As AWS counts (recorded from it): 31 lists and maps around a leaf are taken, 32 are not.
-    def checked(item: Any) -> int:
-        return check_item_size(item, table_name="t", key=str)
+    def checked(item: Any) -> bytes:
+        return item_json(item, table_name="t", key=str)
 
     wide = {"wide": stored([nested(30)] * 40)}
     for check in (item_bytes, checked):
@@ -1016,10 +1018,16 @@ def test_values_may_be_nested_32_levels_deep() -> None:
 def test_an_item_whose_json_is_long_may_still_be_small() -> None:
     item = stored({"flags": [True] * 100_000})["M"]
     assert len(to_json(item)) > MAX_ITEM_BYTES > item_bytes(item)
-    assert check_item_size(item, table_name="t", key=str) == len(to_json(item))
-    assert check_item_size({"e": {"S": "é"}}, table_name="t", key=str) == 3 * len('{"e":{"S":"é"}}'.encode())
+    assert item_json(item, table_name="t", key=str) == to_json(item)
     with pytest.raises(ItemTooLargeError):
-        check_item_size(stored({"flags": [True] * 250_000})["M"], table_name="t", key=str)
+        item_json(stored({"flags": [True] * 250_000})["M"], table_name="t", key=str)
+
+
+def test_json_may_be_sent_with_escapes() -> None:
+    for text in ('{"e":{"S":"e"}}', '{"e":{"S":"é"}}', '{"e":{"S":"😀"}}'):
+        escaped = json.dumps(json.loads(text), separators=(",", ":"))
+        assert len(text.encode()) <= len(escaped) <= most_bytes(text.encode())
+    assert most_bytes(b'{"e":{"S":"e"}}') == len('{"e":{"S":"e"}}')
 
 
 def test_half_a_surrogate_pair_is_refused_by_name() -> None:

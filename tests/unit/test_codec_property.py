@@ -45,7 +45,7 @@ from pydantic import (
     model_validator,
 )
 
-from dynamodb_wrapper.codec import ModelCodec, TimeRules
+from dynamodb_wrapper.codec import ModelCodec, TimeRules, encoded_to_json
 
 ZONES = ("UTC", "America/New_York", "Europe/London", "Asia/Kathmandu", "Australia/Lord_Howe", "Pacific/Apia")
 YEARS = {"min_value": dt.datetime(2, 1, 1), "max_value": dt.datetime(9998, 1, 1)}  # noqa: DTZ001
@@ -95,6 +95,7 @@ def check_round_trip(model: BaseModel, times: TimeRules = TimeRules()) -> None: 
     codec = ModelCodec(type(model), times=times)
     item = codec.encode(model)
     assert item == codec._encoded_simply(model)
+    assert codec.encode_json(model) == encoded_to_json(item)
     for decoded in (codec.decoded_simply(item), codec.decode(item), codec.decode_json(codec.encode_json(model))):
         assert normal(decoded, times.assumed) == normal(model, times.assumed)
         assert all(shown.tzinfo == times.shown for shown in datetimes_in(decoded))

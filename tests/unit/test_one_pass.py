@@ -350,11 +350,21 @@ VALUES = st.one_of(
 )
 
 
+def check_is_written_alike(codec: ModelCodec[Any], model: BaseModel) -> None:
+    simply = written(codec._encoded_simply, model)
+    assert written(codec.encode, model) == simply
+    as_json = written(codec.encode_json, model)
+    assert as_json == (to_json(simply) if isinstance(as_json, bytes) else simply)
+    names = ("c", "note", "tags", "one")
+    if (at_once := codec.encode_at_once(model, names)) is not None:
+        assert at_once == ({name: wire for name, wire in codec.encode(model).items() if name in names}, as_json)
+
+
 @given(st.sampled_from(sorted(Order.model_fields)), VALUES)
 def test_any_value_assigned_to_any_field_is_written_alike(name: str, value: object) -> None:
     codec = ModelCodec(Order)
     model = ORDER.model_copy(update={name: value})
-    assert written(codec.encode, model) == written(codec._encoded_simply, model)
+    check_is_written_alike(codec, model)
 
 
 @given(st.data(), st.sampled_from(list(LEAVES)), VALUES)
@@ -365,7 +375,7 @@ def test_any_value_in_the_place_of_any_type_is_written_alike(data: st.DataObject
     name = data.draw(st.sampled_from(sorted(wrong)))
     codec = ModelCodec(holder)
     model = holder.model_construct(**{name: wrong[name]})
-    assert written(codec.encode, model) == written(codec._encoded_simply, model)
+    check_is_written_alike(codec, model)
 
 
 NESTED = st.recursive(VALUES, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(), inner, max_size=2))
@@ -375,20 +385,37 @@ NESTED = st.recursive(VALUES, lambda inner: st.lists(inner, max_size=2) | st.dic
 def test_plain_data_is_written_alike(value: object) -> None:
     codec = ModelCodec(Loose)
     for model in (Loose(anything=value), Loose(named={"x": value}), Loose(several=[value])):
-        assert written(codec.encode, model) == written(codec._encoded_simply, model)
+        check_is_written_alike(codec, model)
 
 
 def test_an_ordinary_model_is_written_by_generated_code() -> None:
     codec = ModelCodec(Order)
-    assert codec._generated is not None
-    assert codec._generated(ORDER.__dict__) == codec._encoded_simply(ORDER)
+    assert codec._encoders.to_item is not None
+    assert codec._encoders.to_item(ORDER.__dict__) == codec._encoded_simply(ORDER)
+    assert codec._encoders.to_json is not None
+    assert codec._encoders.to_json(ORDER.__dict__).encode() == to_json(codec._encoded_simply(ORDER))
+
+
+class OddlyNamed(BaseModel):
+    percent: str = Field("%s", alias="100%s %(a)s")
+    quoted: Address | None = Field(None, alias='"\\\n')
+    marks: dict[str, list[dict[str, str]]] = Field({"%d": [{"%": "%s"}]}, alias="%")
+    kind: Literal["%s", '"'] = "%s"
+
+
+@pytest.mark.parametrize("model", [OddlyNamed(), OddlyNamed(**{'"\\\n': Address(street="%s")})])
+def test_names_and_values_that_mean_something_in_code_are_written_as_they_are(model: OddlyNamed) -> None:
+    codec = ModelCodec(OddlyNamed)
+    assert codec._encoders.to_json is not None
+    assert codec.encode_at_once(model, ("100%s %(a)s",)) == ({"100%s %(a)s": {"S": "%s"}}, codec.encode_json(model))
+    check_is_written_alike(codec, model)
 
 
 def test_a_model_that_contains_itself_is_written_and_one_that_never_ends_is_refused() -> None:
     tree = Tree(name="a", children=[Tree(name="b")])
     codec = ModelCodec(Tree)
-    assert codec._generated is not None
-    assert codec.encode(tree) == codec._encoded_simply(tree)
+    assert codec._encoders.to_item is not None
+    check_is_written_alike(codec, tree)
     tree.children.append(tree)
     with pytest.raises(ValidationError, match=r"contains itself|Circular reference"):
         codec.encode(tree)
