@@ -12,10 +12,11 @@ import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel
 
+from dynamodb_wrapper.codec.absence import Absent
 from dynamodb_wrapper.codec.wire import MAX_DIGITS, Item, TimeRules, Wire, WireEncoder, number_text
 
 Schema = dict[str, Any]
@@ -37,13 +38,13 @@ class Written:
     Attributes:
         name: The field's name in Python.
         attribute: The name it is stored under.
-        left_out: Which value is stored by leaving the attribute out.
+        absent: Which value is stored by leaving the attribute out.
         simply: Encodes the field the simple way; None to generate code where that can be.
     """
 
     name: str
     attribute: str
-    left_out: Literal["nothing", "none", "empty set"]
+    absent: Absent
     simply: Callable[[object], Wire]
     has_own_form: bool = False
 
@@ -84,7 +85,7 @@ class EncoderGenerator:
                 expression = self._expression(schemas[field.name], "value")
             except OtherwiseError:
                 expression = f"{self._constant(field.simply)}(value)"
-            test = WRITTEN_IF[field.left_out].format(v="value")
+            test = WRITTEN_IF[field.absent].format(v="value")
             body += [f"value = fields[{field.name!r}]", f"if {test}: item[{field.attribute!r}] = {expression}"]
         encode: Encoder = self._function(["item = {}", *body, "return item"])
         return encode
@@ -295,9 +296,9 @@ def _texts(value: set[str] | frozenset[str]) -> Wire:
 
 
 WRITTEN_IF = {
-    "nothing": "True",
-    "none": "{v} is not None",
-    "empty set": "{v} or {v}.__class__ not in _SETS",
+    Absent.OTHER: "True",
+    Absent.NONE: "{v} is not None",
+    Absent.EMPTY_SET: "{v} or {v}.__class__ not in _SETS",
 }
 """Code for whether a field is written, by which value is left out."""
 LEAVES = {

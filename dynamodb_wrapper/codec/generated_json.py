@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from dynamodb_wrapper.codec.absence import Absent
 from dynamodb_wrapper.codec.generated import (
     LEAVES,
     WRITTEN_IF,
@@ -55,8 +56,8 @@ class JsonGenerator(EncoderGenerator):
             except OtherwiseError:
                 text, code = "%s", f"_json({self._constant(field.simply)}({value}))"
             text = f",{_name(field.attribute)}:{text}"
-            if field.left_out != "nothing":
-                test = WRITTEN_IF[field.left_out].format(v=value)
+            if field.absent is not Absent.OTHER:
+                test = WRITTEN_IF[field.absent].format(v=value)
                 text, code = "%s", f"{text!r} % ({code},) if {test} else ''"
             entries.append((field.name, (text, code)))
         encode: JsonEncoder = self._function(_body("fields", entries))

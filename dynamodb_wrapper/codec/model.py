@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError
 
 from dynamodb_wrapper.codec import pydantic_internals
+from dynamodb_wrapper.codec.absence import Absent
 from dynamodb_wrapper.codec.derived import Always, Derived
 from dynamodb_wrapper.codec.encoders import NOT_AS_DECLARED, Encoders
 from dynamodb_wrapper.codec.evolution import Stamp
@@ -29,10 +30,6 @@ from dynamodb_wrapper.codec.wire_json import encoded_to_json, from_json
 from dynamodb_wrapper.exceptions import StoredItemError, ValidationError
 
 T = TypeVar("T", bound=BaseModel)
-
-_NO_VALUE = object()
-_EMPTY_SET = object()
-_LEFT_OUT: dict[object, Any] = {None: "none", _EMPTY_SET: "empty set"}
 
 
 class ModelCodec(ItemPlaces[T]):
@@ -67,11 +64,11 @@ class ModelCodec(ItemPlaces[T]):
         )
         self.classes: tuple[type[BaseModel], ...] = (model_class,)
         self.fixed: tuple[str, ...] = ()
-        self._absent = {name: _absent(member) for name, member in self.shape.by_name.items()}
+        self._absent = {name: Absent.of(member) for name, member in self.shape.by_name.items()}
         self._filled = {
             member.attribute: (member, self._absent[name])
             for name, member in self.shape.by_name.items()
-            if member.info.is_required() and self._absent[name] is not _NO_VALUE
+            if member.info.is_required() and self._absent[name] is not Absent.OTHER
         }
         self._made_from = model_class.__pydantic_core_schema__
         self._zoned: dict[TimeRules, ModelCodec[T]] = {}
@@ -241,7 +238,7 @@ class ModelCodec(ItemPlaces[T]):
             Written(
                 member.name,
                 member.attribute,
-                _LEFT_OUT.get(self._absent[member.name], "nothing"),
+                self._absent[member.name],
                 partial(self._encode_simply, member),
                 has_own_form=member.name in self._stored,
             )
@@ -277,7 +274,7 @@ class ModelCodec(ItemPlaces[T]):
             raise StoredItemError(f"a stored item is no valid {self.model_class.__name__}: {reason}") from error
         for attribute, (member, value) in self._filled.items():
             if attribute not in item:
-                member.place(data, None if value is None else member.shape.read({"L": []}))
+                member.place(data, None if value is Absent.NONE else member.shape.read({"L": []}))
         try:
             # Not strictly: what DynamoDB has no type for is stored as text.
             return self.model_class.model_validate(data, strict=False)
@@ -311,7 +308,7 @@ class ModelCodec(ItemPlaces[T]):
     @cached_property
     def _one_pass(self) -> OnePassReader[T]:
         filled: dict[str, object] = {
-            member.name: None if value is None else set() for member, value in self._filled.values()
+            member.name: None if value is Absent.NONE else set() for member, value in self._filled.values()
         }
         told_by: dict[str, Wire] = {} if self.stamp is None else {self.stamp.attribute: {"N": str(self.stamp.version)}}
         told_by |= {
@@ -371,51 +368,15 @@ class ModelCodec(ItemPlaces[T]):
         """Whether that value of that field is stored by leaving the attribute out."""
         absent = self._absent[name]
         if value is None:
-            return absent is None
-        return absent is _EMPTY_SET and isinstance(value, set | frozenset) and not value
+            return absent is Absent.NONE
+        return absent is Absent.EMPTY_SET and isinstance(value, set | frozenset) and not value
 
     def may_be_absent(self, name: str) -> bool:
         """Whether an item without that field's attribute still reads as a valid model."""
-        return self._absent[name] is not _NO_VALUE or not self.shape.by_name[name].info.is_required()
-
-    def derive(self, entry: Derived | Template, values: Sequence[object]) -> Wire | None:
-        """Return the value of a derived attribute for these field values, or None to leave it out."""
-        if isinstance(entry, Template):
-            given = dict(zip(entry.fields, values, strict=True))
-            wires = [None if given[name] is None else self.target((name,)).store(given[name]) for name in entry.names]
-            return self._key_text(entry, wires, given)
-        value = entry.compute(*values)
-        if value is None:
-            return None
-        try:
-            return self._encoder.encode(value)
-        except RefusedValueError as refused:
-            raise refused.at(entry.attribute).as_validation_error(owner=self.model_class.__name__) from None
-
-    def _key_text(self, entry: Template, wires: Sequence[Wire | None], seen: Mapping[str, object]) -> Wire | None:
-        """Return the key that a template makes of stored values, or None to leave it out."""
-        try:
-            text = entry.text(wires, self.times) if entry.applies(seen) else None
-        except RefusedValueError as refused:
-            raise refused.as_validation_error(owner=self.model_class.__name__) from None
-        return None if text is None else {"S": text}
+        return self._absent[name] is not Absent.OTHER or not self.shape.by_name[name].info.is_required()
 
 
 _shared: WeakValueDictionary[tuple[object, ...], ModelCodec[Any]] = WeakValueDictionary()
-
-
-def _absent(member: Member) -> object:
-    """Return what reading gives when the attribute is missing: None, an empty set, or something else."""
-    info = member.info
-    if info.is_required():
-        if member.shape.nullable:
-            return None
-        return _EMPTY_SET if member.shape.is_set else _NO_VALUE
-    if info.default_factory is not None:
-        return _EMPTY_SET if info.default_factory in (set, frozenset) else _NO_VALUE
-    if info.default is None:
-        return None
-    return _EMPTY_SET if isinstance(info.default, set | frozenset) and not info.default else _NO_VALUE
 
 
 def explain(model_class: type[BaseModel]) -> Explanation:

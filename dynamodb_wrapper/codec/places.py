@@ -228,3 +228,25 @@ class ItemPlaces(Generic[T]):
     def _form(self, member: Member) -> StoredForm | None:
         """Return the form of its own that a field is stored in; only fields of the item itself have such."""
         return self._stored.get(member.name) if member is self.shape.by_name.get(member.name) else None
+
+    def derive(self, entry: Derived | Template, values: Sequence[object]) -> Wire | None:
+        """Return the value of a derived attribute for these field values, or None to leave it out."""
+        if isinstance(entry, Template):
+            given = dict(zip(entry.fields, values, strict=True))
+            wires = [None if given[name] is None else self.target((name,)).store(given[name]) for name in entry.names]
+            return self._key_text(entry, wires, given)
+        value = entry.compute(*values)
+        if value is None:
+            return None
+        try:
+            return self._encoder.encode(value)
+        except RefusedValueError as refused:
+            raise refused.at(entry.attribute).as_validation_error(owner=self.model_class.__name__) from None
+
+    def _key_text(self, entry: Template, wires: Sequence[Wire | None], seen: Mapping[str, object]) -> Wire | None:
+        """Return the key that a template makes of stored values, or None to leave it out."""
+        try:
+            text = entry.text(wires, self.times) if entry.applies(seen) else None
+        except RefusedValueError as refused:
+            raise refused.as_validation_error(owner=self.model_class.__name__) from None
+        return None if text is None else {"S": text}
