@@ -20,9 +20,7 @@ class LazyModule:
         module = self._module
         if module is None:
             module = self._module = import_module(self._name)
-        found: object = getattr(module, name)
-        self.__dict__[name] = found  # so that this is asked once
-        return found
+        return getattr(module, name)
 
 
 def exported(
