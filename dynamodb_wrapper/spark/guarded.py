@@ -41,7 +41,8 @@ def changes_guards(entity: Entity[Any], options: Options, columns: Collection[st
 
 
 _NULL: Wire = {"NULL": True}
-_TEXT: Wire = {"S": ""}
+_ANYTHING: Wire = {"N": "0"}
+"""Stands for a value that is not there; it is no text, which would be normalized."""
 
 
 class GuardedWrites(SingleWrites):
@@ -66,7 +67,7 @@ class GuardedWrites(SingleWrites):
         names = [name for name in sorted(entity.unique_attributes) if item.get(name, _NULL) != _NULL]
         read = entity.codec.decode_partial({name: item[name] for name in names})
         fields = {name: entity.codec.shape.by_attribute[name].name for name in names}
-        given = {name: item.get(name, _TEXT) for name in entity.unique_attributes}  # an update need not give all
+        given = {name: item.get(name, _ANYTHING) for name in entity.unique_attributes}  # an update need not give all
         due = given | {name: entity.codec.target((field,)).store(read[field]) for name, field in fields.items()}
         try:
             is_same = guards_of(entity, given) == guards_of(entity, due)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import signal
 import subprocess
@@ -16,6 +17,7 @@ import pytest
 pytest.importorskip("pyspark", reason="pyspark is not installed here: `make spark` runs these tests")
 
 from pyspark.sql import datasource as ds
+from pyspark.sql import types as t
 
 from dynamodb_wrapper import ValidationError
 from dynamodb_wrapper.operations.unique import guards_of
@@ -23,7 +25,7 @@ from tests.faults import rules
 from tests.faults.proxy import Exchange, Fault, Proxy
 from tests.servers import Server
 from tests.spark.conftest import ROOT, SERVER, put
-from tests.spark.shop import Account, Accounts
+from tests.spark.shop import Account, Accounts, Shift, Shifts
 from tests.spark.test_spark_repositories import columns, made, rejected, rows, write
 from tests.spark.test_spark_tables import read, reports
 from tests.spark.test_spark_tables import write as write_frame
@@ -48,6 +50,11 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def accounts(server: Server) -> Iterator[Accounts]:
     yield from made(server, Accounts)
+
+
+@pytest.fixture
+def shifts(server: Server) -> Iterator[Shifts]:
+    yield from made(server, Shifts)
 
 
 @pytest.fixture
@@ -205,6 +212,20 @@ def test_values_that_rows_give_up_are_free(server: Server, accounts: Accounts, t
     with pytest.raises(ValidationError, match="would read another 'team'"):
         write(server, "Accounts", ACCOUNTS, [("T", "d", None, 5, None)])
     assert names(server, accounts) == {"a": "A2", "b": ""}
+
+
+@pytest.mark.parametrize("options", [*MODES, {"write_mode": "update"}, {"write_mode": "delete"}])
+def test_keys_that_are_no_column_of_text_and_values_that_are_not_there(
+    server: Server, shifts: Shifts, options: dict[str, str]
+) -> None:
+    if options.get("write_mode") in ("update", "delete") and "upsert" not in options:
+        shifts.create(Shift(day=dt.date(2026, 11, 2), email="a@b"))
+        shifts.create(Shift(day=dt.date(2026, 11, 3), email="c@d"))
+    schema = t.StructType([t.StructField("day", t.DateType()), t.StructField("email", t.StringType())])
+    given = [(dt.date(2026, 11, 2), "ann@x"), (dt.date(2026, 11, 3), None)]
+    assert write(server, "Shifts", schema, given, **options).rows_written == 2
+    left = [] if options.get("write_mode") == "delete" else given
+    assert sorted((one.day, one.email) for one in shifts.scan()) == left
 
 
 # --- when something fails --------------------------------------------------------------------------------------------
