@@ -17,11 +17,13 @@ from dynamodb_wrapper.codec import Item, Wire, from_json, to_json
 from dynamodb_wrapper.exceptions import (
     ConditionFailedError,
     DynamoDBWrapperError,
+    TransactionCanceledError,
     UniqueViolationError,
     ValidationError,
 )
 from dynamodb_wrapper.expressions import Encoded, Remove
 from dynamodb_wrapper.operations import transactions
+from dynamodb_wrapper.operations.cancellations import is_throttled
 from dynamodb_wrapper.operations.effects import Call, Flow, Response, calling_by, sent
 from dynamodb_wrapper.operations.entity import Entity
 from dynamodb_wrapper.operations.requests import Delete, Put, Update
@@ -152,4 +154,10 @@ class GuardedWrites(SingleWrites):
         if request.operation == "GetItem":
             return (yield from sent(request))
         params = {**request.params, **ASKED}
-        return (yield from self._paced(replace(request, params=params, body=to_json(params))))
+        try:
+            return (yield from self._paced(replace(request, params=params, body=to_json(params))))
+        except TransactionCanceledError as error:
+            if is_throttled(error.reasons):
+                self._pace.throttled()
+                self._meter.count(throttles=1)
+            raise

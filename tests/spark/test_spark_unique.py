@@ -282,6 +282,15 @@ def test_a_worker_that_is_killed_in_the_middle_leaves_nothing_half_written(
     assert len(names(server, accounts)) == 40
 
 
+def test_a_transaction_that_is_throttled_slows_the_job_down(server: Server, accounts: Accounts, proxy: Proxy) -> None:
+    proxy.inject(rules.cancelled("None", "ProvisionedThroughputExceeded"), "TransactWriteItems")
+    begun = time.monotonic()
+    options = {"write_mode": "insert_only", "in_flight": 1, "capacity": 30, "endpoint_url": proxy.url}
+    counts = write(server, "Accounts", ACCOUNTS, many(13), **options)
+    assert (counts.rows_written, counts.throttles) == (13, 1)
+    assert time.monotonic() - begun > 12 * 6 / 30 * 1.35  # 30 % less for a while
+
+
 def test_the_rate_limit_counts_what_transactions_consume(server: Server, accounts: Accounts, proxy: Proxy) -> None:
     consumed: list[tuple[float, float]] = []
 
