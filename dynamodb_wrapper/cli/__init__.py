@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -35,7 +36,10 @@ def main() -> None:
 @contextmanager
 def _ended_by_ctrl_c() -> Iterator[None]:
     """Let Ctrl-C end the process at once: in the middle of an import, others make something else of the exception."""
-    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:  # it is ignored in the background, say
+    is_ours = threading.current_thread() is threading.main_thread()  # others may not handle signals
+    if (
+        not is_ours or signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+    ):  # ignored in the background, say
         yield
         return
     signal.signal(signal.SIGINT, lambda number, frame: os._exit(_INTERRUPTED))

@@ -292,7 +292,11 @@ class _Reading(Batch[Wanted]):
         if not found.keys() <= {pending.identity for pending in chunk}:
             raise CorruptResponseError("BatchGetItem was answered with an item that was not asked for")
         unread = response.get("UnprocessedKeys", {})
-        left = [identity(table, key) for table, keys in unread.items() for key in keys["Keys"]]
+        left = [
+            identity(table, _key_in(key, names.get(table, ()), self._operation))
+            for table, keys in unread.items()
+            for key in keys.get("Keys", [{}])
+        ]
         return split(chunk, left, found)
 
     def _key_of(self, item: Any, names: Iterable[str]) -> Item:
@@ -326,6 +330,6 @@ def _key_in(item: Item, names: Iterable[str], operation: str) -> Item:
 
 
 def _written(request: Params) -> Item:
-    """Return what a put or delete of an answer has of its item: all of it, or the key."""
-    item: Item = request["PutRequest"]["Item"] if "PutRequest" in request else request["DeleteRequest"]["Key"]
+    """Return what a put or delete of an answer has of its item: all of it, or the key; nothing where it is neither."""
+    item: Item = request.get("PutRequest", {}).get("Item") or request.get("DeleteRequest", {}).get("Key") or {}
     return item

@@ -38,6 +38,11 @@ def passes(reasons: Sequence[CancellationReason]) -> bool:
     return bool(codes) and codes <= _PASSING.keys()
 
 
+def is_throttled(reasons: Sequence[CancellationReason]) -> bool:
+    """Whether capacity was wanting."""
+    return any(_PASSING.get(reason.code) is ThrottlingError for reason in reasons)
+
+
 def is_graver(reason: CancellationReason, known: CancellationReason) -> bool:
     """Whether a reason says more of a request than the one known: a condition more than what would have passed."""
     return (reason.code == CONDITION != known.code) or (reason.code != "None" == known.code)

@@ -99,7 +99,6 @@ class ParentLink:
 
     def _check_templates(self, declaration: Declaration) -> None:
         """Refuse key templates of the table that do not tell nodes apart as their fields do."""
-        parts = {part.name: part for made in declaration.templates.values() for part in made.parts}
         told = {name for part in declaration.table_key.fields for name in declaration.told_of(part)}
         if lost := sorted(set(declaration.key_fields) - told):
             raise self._wrong(
@@ -107,7 +106,10 @@ class ParentLink:
                 f"the table's key does not tell {', '.join(lost)} exactly (it is cut, or written in one case), so what "
                 "names a parent would not be what tells items apart",
             )
-        written, named = parts.get(self.id), parts.get(self.parent)
+        keys = (declaration.table_key.fields, self.index.partition)
+        made = ([declaration.templates[name] for name in key if name in declaration.templates] for key in keys)
+        of_table, of_index = ({part.name: part for template in key for part in template.parts} for key in made)
+        written, named = of_table.get(self.id), of_index.get(self.parent)
         digits = written.width if written is not None and written.form == "number" else 0
         if digits and (named is None or named.width != digits):
             raise self._wrong(

@@ -17,11 +17,13 @@ from dynamodb_wrapper.codec import Item, Wire, from_json, to_json
 from dynamodb_wrapper.exceptions import (
     ConditionFailedError,
     DynamoDBWrapperError,
+    TransactionCanceledError,
     UniqueViolationError,
     ValidationError,
 )
 from dynamodb_wrapper.expressions import Encoded, Remove
 from dynamodb_wrapper.operations import transactions
+from dynamodb_wrapper.operations.cancellations import is_throttled
 from dynamodb_wrapper.operations.effects import Call, Flow, Response, calling_by, sent
 from dynamodb_wrapper.operations.entity import Entity
 from dynamodb_wrapper.operations.requests import Delete, Put, Update
@@ -41,7 +43,8 @@ def changes_guards(entity: Entity[Any], options: Options, columns: Collection[st
 
 
 _NULL: Wire = {"NULL": True}
-_TEXT: Wire = {"S": ""}
+_ANYTHING: Wire = {"N": "0"}
+"""Stands for a value that is not there; it is no text, which would be normalized."""
 
 
 class GuardedWrites(SingleWrites):
@@ -66,7 +69,7 @@ class GuardedWrites(SingleWrites):
         names = [name for name in sorted(entity.unique_attributes) if item.get(name, _NULL) != _NULL]
         read = entity.codec.decode_partial({name: item[name] for name in names})
         fields = {name: entity.codec.shape.by_attribute[name].name for name in names}
-        given = {name: item.get(name, _TEXT) for name in entity.unique_attributes}  # an update need not give all
+        given = {name: item.get(name, _ANYTHING) for name in entity.unique_attributes}  # an update need not give all
         due = given | {name: entity.codec.target((field,)).store(read[field]) for name, field in fields.items()}
         try:
             is_same = guards_of(entity, given) == guards_of(entity, due)
@@ -151,4 +154,10 @@ class GuardedWrites(SingleWrites):
         if request.operation == "GetItem":
             return (yield from sent(request))
         params = {**request.params, **ASKED}
-        return (yield from self._paced(replace(request, params=params, body=to_json(params))))
+        try:
+            return (yield from self._paced(replace(request, params=params, body=to_json(params))))
+        except TransactionCanceledError as error:
+            if is_throttled(error.reasons):
+                self._pace.throttled()
+                self._meter.count(throttles=1)
+            raise

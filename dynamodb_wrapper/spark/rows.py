@@ -156,6 +156,8 @@ def _check_key(values: pa.Array, column: Column, longest: int, refused: dict[int
 
 
 def _check_prefix(values: pa.Array, name: str, kept: str, refused: dict[int, str]) -> None:
+    if not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
+        return  # a date, say, does not begin so
     reason = f"key {name!r} begins with {kept!r}, which is kept for the guards of unique values"
     _refuse(refused, pc.starts_with(values, kept), lambda _: reason)
 

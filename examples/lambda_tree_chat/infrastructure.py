@@ -1,11 +1,16 @@
 """``python -m examples.lambda_tree_chat.infrastructure > template.json``: all that the function needs, for SAM.
 
+Without options it is for this machine's architecture and Python, as the zip of `package.py` is. For another one:
+``--architecture arm64 --python 3.13``.
+
 Tables and permissions are those of the repositories. Who a user is says the JWT issuer: Cognito, Auth0, your own.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
+import platform
 import sys
 from typing import Any
 
@@ -14,10 +19,12 @@ from examples.lambda_tree_chat.repositories import ChatRepository, MessageReposi
 
 PREFIX = "tree"
 HERE = ".".join(map(str, sys.version_info[:2]))
+ARCHITECTURES = ("x86_64", "arm64")
+THIS_ARCHITECTURE = ARCHITECTURES[platform.machine().lower() in ("arm64", "aarch64")]
 
 
 def template(
-    *, zip_file: str = "dist/tree_chat.zip", architecture: str = "x86_64", python: str = HERE
+    *, zip_file: str = "dist/tree_chat.zip", architecture: str = THIS_ARCHITECTURE, python: str = HERE
 ) -> dict[str, Any]:
     config = DynamoDBConfig(table_prefix=PREFIX, environment="prod", region_name="us-east-1")
     repositories = ChatRepository(config), MessageRepository(config)
@@ -90,5 +97,13 @@ def template(
     }
 
 
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m examples.lambda_tree_chat.infrastructure", description=__doc__)
+    parser.add_argument("--architecture", choices=ARCHITECTURES, default=THIS_ARCHITECTURE)
+    parser.add_argument("--python", default=HERE, help="for example 3.13")
+    options = parser.parse_args()
+    print(json.dumps(template(architecture=options.architecture, python=options.python), indent=2))
+
+
 if __name__ == "__main__":
-    print(json.dumps(template(), indent=2))
+    main()

@@ -19,7 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 
 NEEDED = ("pydantic", "pydantic-core", "annotated-types", "typing-extensions", "typing-inspection", "tzdata")
-"""The distributions that go into the zip. tzdata is: Lambda's images may have no time zones, UTC included.
+"""The distributions that go into the zip. tzdata is: Lambda's images may have no time zones; only UTC needs none.
 
 Not in it:
 

@@ -287,6 +287,31 @@ def test_a_command_that_is_stopped_before_it_begins_says_nothing(module: str) ->
     assert (done.returncode, done.stdout, done.stderr) == (ExitCode.INTERRUPTED, "", "")
 
 
+_IN_A_THREAD = """
+import sys, threading
+from dynamodb_wrapper.cli import main
+
+def run():
+    try:
+        main()
+    except SystemExit as ended:
+        ends.append(ended.code)
+
+ends = []
+thread = threading.Thread(target=run)
+thread.start()
+thread.join()
+sys.exit(ends != [0])
+"""
+
+
+def test_a_thread_may_run_a_command() -> None:
+    """Only the main thread may handle signals."""
+    command = [sys.executable, "-c", _IN_A_THREAD, "--version"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=SECONDS, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_a_migration_that_is_stopped_or_killed_goes_on(
     started: Started, server: Server, number: signal.Signals

@@ -600,6 +600,13 @@ def test_the_template_is_one_that_cloudformation_takes(architecture: str) -> Non
     assert "index/gsi1" in allowed
 
 
+def test_the_template_is_for_the_function_that_the_zip_is_for() -> None:
+    command = [sys.executable, "-m", "examples.lambda_tree_chat.infrastructure", "--architecture", "arm64"]
+    done = subprocess.run([*command, "--python", "3.13"], cwd=ROOT, capture_output=True, check=True, timeout=60)
+    function = json.loads(done.stdout)["Resources"]["Function"]["Properties"]
+    assert (function["Runtime"], function["Architectures"]) == ("python3.13", ["arm64"])
+
+
 # --- the zip --------------------------------------------------------------------------------------------------------
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
 from pathlib import Path
@@ -88,6 +88,19 @@ class Accounts(BaseDynamoRepository[Account]):
     sort_key = "name"
     unique = ("email", Unique("badge", within="team"))
     by_name = AccessPattern("by_name", partition="name", sort="team")
+
+
+class Shift(BaseModel):
+    day: date
+    email: str | None = None
+
+
+class Shifts(BaseDynamoRepository[Shift]):
+    """Its key is text, and no column of text; what is compared is the part of an address before the @."""
+
+    table_name = "shifts"
+    primary_key = "day"
+    unique = (Unique("email", normalize=lambda text: text[: text.index("@")]),)
 
 
 def through_botocore() -> DynamoDBConfig:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import signal
 import subprocess
@@ -16,6 +17,7 @@ import pytest
 pytest.importorskip("pyspark", reason="pyspark is not installed here: `make spark` runs these tests")
 
 from pyspark.sql import datasource as ds
+from pyspark.sql import types as t
 
 from dynamodb_wrapper import ValidationError
 from dynamodb_wrapper.operations.unique import guards_of
@@ -23,7 +25,7 @@ from tests.faults import rules
 from tests.faults.proxy import Exchange, Fault, Proxy
 from tests.servers import Server
 from tests.spark.conftest import ROOT, SERVER, put
-from tests.spark.shop import Account, Accounts
+from tests.spark.shop import Account, Accounts, Shift, Shifts
 from tests.spark.test_spark_repositories import columns, made, rejected, rows, write
 from tests.spark.test_spark_tables import read, reports
 from tests.spark.test_spark_tables import write as write_frame
@@ -48,6 +50,11 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def accounts(server: Server) -> Iterator[Accounts]:
     yield from made(server, Accounts)
+
+
+@pytest.fixture
+def shifts(server: Server) -> Iterator[Shifts]:
+    yield from made(server, Shifts)
 
 
 @pytest.fixture
@@ -207,6 +214,20 @@ def test_values_that_rows_give_up_are_free(server: Server, accounts: Accounts, t
     assert names(server, accounts) == {"a": "A2", "b": ""}
 
 
+@pytest.mark.parametrize("options", [*MODES, {"write_mode": "update"}, {"write_mode": "delete"}])
+def test_keys_that_are_no_column_of_text_and_values_that_are_not_there(
+    server: Server, shifts: Shifts, options: dict[str, str]
+) -> None:
+    if options.get("write_mode") in ("update", "delete") and "upsert" not in options:
+        shifts.create(Shift(day=dt.date(2026, 11, 2), email="a@b"))
+        shifts.create(Shift(day=dt.date(2026, 11, 3), email="c@d"))
+    schema = t.StructType([t.StructField("day", t.DateType()), t.StructField("email", t.StringType())])
+    given = [(dt.date(2026, 11, 2), "ann@x"), (dt.date(2026, 11, 3), None)]
+    assert write(server, "Shifts", schema, given, **options).rows_written == 2
+    left = [] if options.get("write_mode") == "delete" else given
+    assert sorted((one.day, one.email) for one in shifts.scan()) == left
+
+
 # --- when something fails --------------------------------------------------------------------------------------------
 
 
@@ -259,6 +280,15 @@ def test_a_worker_that_is_killed_in_the_middle_leaves_nothing_half_written(
     assert 11 <= len(names(server, accounts)) <= 14
     assert write(server, "Accounts", ACCOUNTS, many(40)).rows_written == 40
     assert len(names(server, accounts)) == 40
+
+
+def test_a_transaction_that_is_throttled_slows_the_job_down(server: Server, accounts: Accounts, proxy: Proxy) -> None:
+    proxy.inject(rules.cancelled("None", "ProvisionedThroughputExceeded"), "TransactWriteItems")
+    begun = time.monotonic()
+    options = {"write_mode": "insert_only", "in_flight": 1, "capacity": 30, "endpoint_url": proxy.url}
+    counts = write(server, "Accounts", ACCOUNTS, many(13), **options)
+    assert (counts.rows_written, counts.throttles) == (13, 1)
+    assert time.monotonic() - begun > 12 * 6 / 30 * 1.35  # 30 % less for a while
 
 
 def test_the_rate_limit_counts_what_transactions_consume(server: Server, accounts: Accounts, proxy: Proxy) -> None:

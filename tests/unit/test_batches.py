@@ -343,8 +343,9 @@ class TestLeftovers:
         assert hand.run(batches.write([put(0), put(1)])) == 2
         assert hand.sizes == [2, 2]
 
-    def test_a_leftover_without_its_key_is_no_answer(self) -> None:
-        answer = {"UnprocessedItems": {"t": [{"PutRequest": {"Item": {"v": {"S": "x"}}}}]}}
+    @pytest.mark.parametrize("left", [{"PutRequest": {"Item": {"v": {"S": "x"}}}}, {"PutRequest": {}}, {}])
+    def test_a_leftover_without_its_key_is_no_answer(self, left: Params) -> None:
+        answer = {"UnprocessedItems": {"t": [left]}}
         with pytest.raises(BatchIncompleteError) as caught:
             Hand(lambda call: answer).run(batches.write([put(1)]))
         assert isinstance(caught.value.original_error, CorruptResponseError)
@@ -587,6 +588,11 @@ class TestRead:
     def test_an_item_that_nobody_asked_for_is_no_answer(self) -> None:
         with pytest.raises(CorruptResponseError):
             Hand(lambda call: {"Responses": {"t": [item(2)]}}).run(batches.read([wanted(1)]))
+
+    @pytest.mark.parametrize("left", [{}, {"Keys": [{}]}, {"Keys": [{"v": {"S": "x"}}]}])
+    def test_an_unread_key_that_is_none_is_no_answer(self, left: Params) -> None:
+        with pytest.raises(CorruptResponseError, match="without its key"):
+            Hand(lambda call: {"Responses": {}, "UnprocessedKeys": {"t": left}}).run(batches.read([wanted(1)]))
 
     def test_an_item_without_its_key_is_no_answer(self) -> None:
         for read in (batches.read([wanted(1)]), get_many(entity_of(Plains), ["1"], ["note"])):

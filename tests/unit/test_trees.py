@@ -345,6 +345,16 @@ def test_templates_that_do_not_tell_nodes_apart_are_refused(
         declared(key, tree=pattern)
 
 
+def test_the_digits_of_other_keys_do_not_matter_to_a_tree() -> None:
+    key = (Key("{number:04d}"),)
+    other = AccessPattern("other", partition=Key("X#{parent_number:06d}"), sort=Key("{number:06d}"))
+    declared(key, tree=ParentPattern("tree", parent="parent_number", partition=Key("{parent_number:04d}")), other=other)
+    declared(("number",), tree=ParentPattern("tree", parent="parent_number", sort=Key("{number:06d}")))
+    other = AccessPattern("other", partition=Key("X#{parent_number:04d}"))
+    with pytest.raises(DeclarationError, match=r"4 digits .* must have as many"):
+        declared(key, tree=ParentPattern("tree", parent="parent_number"), other=other)
+
+
 def test_in_a_shared_table_the_index_of_a_tree_needs_templates_and_the_error_has_one() -> None:
     table = SingleTable("t", indexes={"tree": ("tpk", "tsk")})
     body = {"model_class": Part, "single_table": table, "primary_key": SHOP, "sort_key": PART}
