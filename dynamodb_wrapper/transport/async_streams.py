@@ -21,6 +21,9 @@ from dynamodb_wrapper.transport.sockets import (
 if TYPE_CHECKING:
     from typing import Any
 
+_TLS_RECORD_BYTES = 17 * 1024
+"""What OpenSSL may hold of a record that had come in part: 16 KB, and what is around them."""
+
 
 class AsyncStream(asyncio.BufferedProtocol):
     """One connection of one event loop, one request at a time.
@@ -198,8 +201,12 @@ class AsyncStream(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Return where bytes that are about to come are put; `buffer_updated` is told when they have."""
-        if self._reading is not None and self._missing > RECEIVE_BYTES:
-            self._room = memoryview(bytearray(min(self._missing, MOST_RECEIVE_BYTES)))
+        if self._reading is None:
+            return self._room
+        # TLS tells how much has come encrypted, and at the end of a connection it asks for room only once.
+        wanted = max(self._missing, sizehint + _TLS_RECORD_BYTES if self._is_tls else 0)
+        if wanted > RECEIVE_BYTES:
+            self._room = memoryview(bytearray(min(wanted, MOST_RECEIVE_BYTES)))
         return self._room
 
     def buffer_updated(self, nbytes: int) -> None:

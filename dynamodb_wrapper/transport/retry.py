@@ -204,7 +204,10 @@ class _FailedAttempts:
     def give_up(self, error: DynamoDBWrapperError) -> NoReturn:
         """Raise what the caller gets for the error of the last attempt."""
         final = _outcome_unknown(error, self._call) if self._is_unknown(error) else error
-        raise final from final.__cause__
+        try:
+            raise final from final.__cause__
+        finally:
+            del error, final  # which would keep this frame, and it them, with all that its callers had
 
     def _is_unknown(self, error: DynamoDBWrapperError) -> bool:
         """Whether giving up leaves open if the write was applied."""

@@ -306,7 +306,10 @@ class Route:
         refusal = from_refusal(parsed, call, self.endpoint)
         if refusal.code in _CLOCK_CODES and self._set_clock(answer, clock_offset):
             hinted(refusal, Hint(Verdict.SAFE))  # the next attempt has the right time
-        raise refusal
+        try:
+            raise refusal
+        finally:
+            del refusal  # which would keep this frame, and it the answer
 
     def _new_head(self, operation: str) -> tuple[str, str]:
         target = f"{_TARGET}{operation}"

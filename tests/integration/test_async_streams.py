@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
+import ssl
+import threading
+import time
 import zlib
 from pathlib import Path
 from typing import Any
@@ -11,7 +15,8 @@ from typing import Any
 import pytest
 
 from dynamodb_wrapper.transport.async_pool import AsyncPool
-from dynamodb_wrapper.transport.sockets import MOST_RECEIVE_BYTES, RECEIVE_BYTES
+from dynamodb_wrapper.transport.errors import Endpoint
+from dynamodb_wrapper.transport.sockets import MOST_RECEIVE_BYTES, RECEIVE_BYTES, Tls
 from tests.integration.test_async_direct_lane import lane_of, pool_of
 from tests.integration.test_async_direct_lane import server as server  # a fixture
 from tests.integration.test_direct_lane import GET, Recorder, SecureServer, certificate, connect
@@ -56,6 +61,65 @@ def test_answers_of_any_size_over_tls(secure: SecureServer, tmp_path: Path, monk
     server = secure(file)
     asyncio.run(check_sizes(server))
     assert len(server.handshakes) == 1
+
+
+def answer_once(raw: bytes, file: Path) -> tuple[int, threading.Thread]:
+    """Answer one request over TLS and close the connection without a farewell; return the port, and who answers."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(file)
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def answer() -> None:
+        accepted, _ = listener.accept()
+        with listener, context.wrap_socket(accepted, server_side=True) as secured:
+            secured.recv(65536)
+            secured.sendall(raw)
+
+    thread = threading.Thread(target=answer, daemon=True)
+    thread.start()
+    return listener.getsockname()[1], thread
+
+
+def test_an_answer_over_tls_is_whole_though_its_connection_ends_while_the_loop_is_busy(tmp_path: Path) -> None:
+    file = certificate(tmp_path)
+    whole, raw = answer_of(1_000_000)[1], answer_of(1_000_000, chunk=8192)[1]
+    port, thread = answer_once(raw, file)
+    end = time.monotonic() + 20
+
+    async def main() -> bytes:
+        pool = AsyncPool(Endpoint("https://127.0.0.1", 5, 20), ("127.0.0.1", port), tls=Tls(str(file)), at_most=1)
+        exchange = asyncio.create_task(pool.exchange(b"request"))
+        while not exchange.done():
+            assert time.monotonic() < end
+            time.sleep(0.02)  # the loop is busy, so much comes at once
+            await asyncio.sleep(0)
+        await pool.aclose()
+        return (await exchange).body
+
+    assert asyncio.run(main()) == whole.partition(b"\r\n\r\n")[2]
+    thread.join(5)
+
+
+@pytest.mark.parametrize("come", [0, RECEIVE_BYTES - 17 * 1024 + 1, 300_000])
+def test_all_that_has_come_over_tls_is_made_room_for(
+    secure: SecureServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, come: int
+) -> None:
+    file = certificate(tmp_path)
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(file))
+    server = secure(file)
+
+    async def main() -> None:
+        lane = lane_of(connect(server.url, max_pool_connections=1))
+        await lane.send(GET)
+        (stream,) = pool_of(lane)._idle
+        assert len(stream.get_buffer(come)) == RECEIVE_BYTES  # nobody has asked for it
+        task = asyncio.create_task(pool_of(lane).exchange(b"never answered"))
+        await asyncio.sleep(0.05)
+        assert len(stream.get_buffer(come)) == max(RECEIVE_BYTES, come + 17 * 1024)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(main())
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import shutil
@@ -19,6 +20,7 @@ from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
+from weakref import ref
 
 import botocore.client
 import botocore.handlers
@@ -28,6 +30,7 @@ from botocore.stub import Stubber
 
 from dynamodb_wrapper.config import DynamoDBConfig
 from dynamodb_wrapper.exceptions import (
+    ConditionFailedError,
     ConnectionError,
     CorruptResponseError,
     CredentialsError,
@@ -38,6 +41,7 @@ from dynamodb_wrapper.operations.effects import Call, Response, call
 from dynamodb_wrapper.transport import Connection, connection_for, reset_connection
 from dynamodb_wrapper.transport.failures import Verdict, hint_of
 from dynamodb_wrapper.transport.guard import OPERATIONS
+from dynamodb_wrapper.transport.http import Answer
 from dynamodb_wrapper.transport.sockets import Tls
 from tests import servers
 
@@ -346,6 +350,30 @@ def test_a_damaged_refusal_is_one(server: Recorder) -> None:
     with pytest.raises(CorruptResponseError) as caught:
         connect(server.url)._lane.send(GET)
     assert hint_of(caught.value).verdict is Verdict.SAFE
+
+
+def test_a_refusal_is_free_as_soon_as_its_error_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Headers(dict[str, str]):
+        pass
+
+    given: list[ref[Headers]] = []
+
+    def refuse(*_: object) -> Answer:
+        headers = Headers()
+        given.append(ref(headers))
+        return Answer(400, headers, b'{"__type": "ConditionalCheckFailedException"}', reusable=True)
+
+    connection = connect("http://127.0.0.1:1")
+    monkeypatch.setattr(pool_of(connection), "exchange", refuse)
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(3):
+            with pytest.raises(ConditionFailedError):
+                send(connection)
+        assert [headers() for headers in given] == [None] * 3
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[" * 100_000])

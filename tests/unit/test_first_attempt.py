@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Callable
 from typing import Any
+from weakref import ref
 
 import pytest
 
@@ -113,6 +115,28 @@ def test_one_that_may_not_be_made_again_is_raised_as_it_is(run: Run) -> None:
     assert caught.value is failure
     assert failure.context == {"operation": "GetItem", "table_name": "t", "attempts": 1}
     assert failure.__cause__ is failure.__context__ is None
+
+
+@pytest.mark.parametrize("verdict", [Verdict.FINAL, Verdict.LOST])
+def test_what_it_had_is_free_as_soon_as_its_error_is(verdict: Verdict) -> None:
+    class Body:
+        pass
+
+    class Failing(Script):
+        def next(self) -> Response:
+            body = Body()
+            self.body = ref(body)
+            raise hinted(ConnectionError("no"), Hint(verdict))
+
+    script = Failing()
+    gc.collect()
+    gc.disable()
+    try:
+        with pytest.raises(ConnectionError):
+            in_threads(script, write(repeatable=False), RetryPolicy())
+        assert script.body() is None
+    finally:
+        gc.enable()
 
 
 def test_what_is_no_error_of_ours_comes_through(run: Run) -> None:
