@@ -82,10 +82,9 @@ class NamedKeys:
                 f"has a Key for each{_example(pattern)}"
             )
         if pattern.index.local != (name in table.local_indexes):
-            is_local = "local" if name in table.local_indexes else "global"
-            raise DeclarationError(
-                f"{self.owner}: index {name!r} of {table!r} is {is_local}: local={not pattern.index.local}"
-            )
+            kind = "local" if name in table.local_indexes else "global"
+            mend = "a tree needs a global one" if isinstance(pattern, ParentPattern) else f"local={kind == 'local'}"
+            raise DeclarationError(f"{self.owner}: index {name!r} of {table!r} is {kind}: {mend}")
         return attributes[0], attributes[-1]
 
     def _carried(self, table: SingleTable, index: str, wanted: Projection) -> Projection:

@@ -83,6 +83,8 @@ class SingleTable:
             )
         if both := sorted(self.indexes.keys() & self.local_indexes.keys()):
             raise DeclarationError(f"{self!r}: {', '.join(both)} cannot be a global and a local index")
+        if not isinstance(self.projections, Mapping):
+            raise DeclarationError(f"{self!r}: projections is a mapping by index, not {self.projections!r:.80}")
         for name, carried in self.projections.items():
             self._check_projection(name, carried, {*self.key_of(None), *self.key_of(name)})
         _ = self.declaration

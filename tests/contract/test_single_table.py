@@ -526,6 +526,7 @@ def test_a_table_that_cannot_be_is_refused(indexes: Any) -> None:
 @pytest.mark.parametrize(
     ("projections", "reason"),
     [
+        (("gsi1",), "a mapping by index"),
         ({"gsi9": "KEYS_ONLY"}, "no index 'gsi9'"),
         ({"gsi1": "total"}, 'carries "ALL"'),
         ({"gsi1": ()}, 'carries "ALL"'),

@@ -91,6 +91,10 @@ def test_local_indexes_of_a_shared_table(make: Make) -> None:
         (AccessPattern("lsi9", partition=Key("YARD#{yard}"), sort=Key("X"), local=True), "indexes are: gsi1, lsi1"),
         (AccessPattern("lsi1", partition=Key("YARD#{yard}"), local=True), "a Key for each"),
         (ParentPattern("gsi1", parent="owner", id="job", within="yard"), "a Key for each: partition=Key"),
+        (
+            ParentPattern("lsi1", parent="owner", id="job", partition=Key("YARD#{yard}"), sort=Key("X")),
+            "is local: a tree needs a global one",
+        ),
     ],
 )
 def test_a_pattern_that_does_not_fit_is_refused(pattern: AccessPattern, reason: str) -> None:
