@@ -775,6 +775,19 @@ def test_corner_22_serializers_of_members_and_of_map_keys() -> None:
     assert codec.target(("tags",)).written({"a"}) == expected["tags"]
 
 
+def test_corner_22_what_a_serializer_makes_none_is_left_out() -> None:
+    class Note(BaseModel):
+        text: Annotated[str | None, PlainSerializer(lambda text: text or None)] = None
+        tags: Annotated[set[str], PlainSerializer(lambda tags: tags - {"draft"})] = set()
+
+    codec = ModelCodec(Note)
+    for note, expected in (
+        (Note(text="", tags={"draft"}), {}),
+        (Note(text="a", tags={"b"}), {"text": {"S": "a"}, "tags": {"SS": ["b"]}}),
+    ):
+        assert codec.encode(note) == from_json(codec.encode_json(note)) == expected
+
+
 def test_corner_22_whole_models_with_a_serializer() -> None:
     class Enveloped(BaseModel):
         key: str
