@@ -163,13 +163,14 @@ class ModelCodec(ItemPlaces[T]):
         if not isinstance(model, self.model_class):
             raise ValidationError(f"expected a {self.model_class.__name__}, got {type(model).__name__}: {model!r:.80}")
         try:
-            return self._encoded(model, self._dumped(model, warnings="error"))
-        except PydanticSerializationError:
-            # A field holds what its annotation does not say: assigned past validation, or harmless, like an int for a
-            # Decimal. What could not be read back is not written.
-            item = self._encoded(model, self._dumped(model, warnings=False))
-            self._check_readable(item)
-            return item
+            try:
+                return self._encoded(model, self._dumped(model, warnings="error"))
+            except PydanticSerializationError:
+                # A field holds what its annotation does not say: assigned past validation, or harmless, like an int for
+                # a Decimal. What could not be read back is not written.
+                item = self._encoded(model, self._dumped(model, warnings=False))
+                self._check_readable(item)
+                return item
         except (RecursionError, ValueError) as error:
             raise self._unwritable(error) from error
 

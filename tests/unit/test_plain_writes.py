@@ -17,7 +17,7 @@ from pydantic import BaseModel, BeforeValidator, Field, SecretStr
 
 from dynamodb_wrapper import Add, BaseDynamoRepository, F, ItemNotFoundError, Key, Remove, SetIfMissing
 from dynamodb_wrapper.codec import TimeRules
-from dynamodb_wrapper.exceptions import ConditionFailedError, DynamoDBWrapperError
+from dynamodb_wrapper.exceptions import ConditionFailedError, DynamoDBWrapperError, ValidationError
 from dynamodb_wrapper.operations import items, patches, writes
 from dynamodb_wrapper.operations.effects import Call, Flow, Now
 from dynamodb_wrapper.operations.entity import Entity
@@ -229,6 +229,18 @@ def test_a_put_names_the_field_whose_map_has_a_key_that_is_no_unicode() -> None:
     assert short == put_the_long_way(entity, model)
     assert isinstance(short, tuple)
     assert "held" in short[1]
+
+
+@pytest.mark.parametrize("depth", [33, 350, 480, 2000])
+@pytest.mark.parametrize("field", ["named", "words", "id"])
+def test_a_put_of_what_is_nested_ever_so_deeply_is_refused(field: str, depth: int) -> None:
+    value: list[Any] = []
+    for _ in range(depth):
+        value = [value]
+    model = Thing(id="k").model_copy(update={field: {"a": value} if field == "named" else value})
+    short = first_call(items.put(PLAIN, model))
+    assert isinstance(short, tuple)
+    assert issubclass(short[0], ValidationError)
 
 
 @pytest.mark.parametrize("repository", [VersionedThings, TimedThings])
