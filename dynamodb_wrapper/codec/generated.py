@@ -230,6 +230,10 @@ def _never(_: Schema) -> bool:
     return False
 
 
+def _is_text(schema: Schema) -> bool:
+    return schema.get("type") == "str" and "serialization" not in schema
+
+
 def other(value: object) -> Any:
     """Give a value up.
 
@@ -318,7 +322,7 @@ _KNOWN: dict[str, Callable[[Schema], bool]] = {
     "enum": lambda schema: all(type(member.value) is str for member in schema["members"]),
     "literal": lambda schema: all(type(expected) is str for expected in schema["expected"]),
     "list": lambda schema: "items_schema" in schema,
-    "dict": lambda schema: schema.get("keys_schema", {}).get("type") == "str" and "values_schema" in schema,
-    **dict.fromkeys(("set", "frozenset"), lambda schema: schema.get("items_schema", {}).get("type") == "str"),
+    "dict": lambda schema: _is_text(schema.get("keys_schema", {})) and "values_schema" in schema,
+    **dict.fromkeys(("set", "frozenset"), lambda schema: _is_text(schema.get("items_schema", {}))),
 }
 """Whether a schema is one that code is generated for, by its type."""

@@ -22,6 +22,7 @@ from dynamodb_wrapper.codec.generated import (
 )
 from dynamodb_wrapper.codec.wire import TimeRules, Wire
 from dynamodb_wrapper.codec.wire_json import encoded_to_json
+from dynamodb_wrapper.exceptions import ValidationError
 
 JsonEncoder = Callable[[dict[str, Any]], str]
 
@@ -139,7 +140,10 @@ def _body(fields: str, entries: Iterable[tuple[str, _Code]]) -> list[str]:
 
 
 def _json(wire: Wire) -> str:
-    return encoded_to_json(wire).decode()
+    try:
+        return encoded_to_json(wire).decode()
+    except ValidationError as error:  # half of a surrogate pair, in the key of a map: the simple way says where
+        raise OtherwiseError from error
 
 
 def _texts_json(value: set[str] | frozenset[str]) -> str:

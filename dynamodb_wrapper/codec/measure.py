@@ -105,7 +105,11 @@ def _attribute_bytes(name: str, wire: Wire) -> int:
         reason = refused.reason
     except UnicodeEncodeError as error:
         reason = f"is no valid Unicode text ({error.reason})"
-    raise ValidationError(f"{name} = {read_any(wire)!r:.80} {reason}", {name: reason}, context={"field": name})
+    try:
+        shown = f"{read_any(wire)!r:.80}"
+    except RecursionError:  # hundreds of levels deep
+        shown = "..."
+    raise ValidationError(f"{name} = {shown} {reason}", {name: reason}, context={"field": name})
 
 
 def _value_bytes(wire: Wire, depth: int) -> int:

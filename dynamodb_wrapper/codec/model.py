@@ -17,7 +17,7 @@ from dynamodb_wrapper.codec.absence import Absent
 from dynamodb_wrapper.codec.derived import Always, Derived
 from dynamodb_wrapper.codec.encoders import NOT_AS_DECLARED, Encoders
 from dynamodb_wrapper.codec.evolution import Stamp
-from dynamodb_wrapper.codec.generated import Written
+from dynamodb_wrapper.codec.generated import OtherwiseError, Written
 from dynamodb_wrapper.codec.one_pass import Explanation, OnePassReader
 from dynamodb_wrapper.codec.partial import PartialItem
 from dynamodb_wrapper.codec.places import ItemPlaces
@@ -163,13 +163,14 @@ class ModelCodec(ItemPlaces[T]):
         if not isinstance(model, self.model_class):
             raise ValidationError(f"expected a {self.model_class.__name__}, got {type(model).__name__}: {model!r:.80}")
         try:
-            return self._encoded(model, self._dumped(model, warnings="error"))
-        except PydanticSerializationError:
-            # A field holds what its annotation does not say: assigned past validation, or harmless, like an int for a
-            # Decimal. What could not be read back is not written.
-            item = self._encoded(model, self._dumped(model, warnings=False))
-            self._check_readable(item)
-            return item
+            try:
+                return self._encoded(model, self._dumped(model, warnings="error"))
+            except PydanticSerializationError:
+                # A field holds what its annotation does not say: assigned past validation, or harmless, like an int for
+                # a Decimal. What could not be read back is not written.
+                item = self._encoded(model, self._dumped(model, warnings=False))
+                self._check_readable(item)
+                return item
         except (RecursionError, ValueError) as error:
             raise self._unwritable(error) from error
 
@@ -248,6 +249,8 @@ class ModelCodec(ItemPlaces[T]):
 
     def _encode_simply(self, member: Member, value: object) -> Wire:
         dumped = pydantic_internals.dump_field(self.model_class, member.name, value, warnings="error")
+        if self.is_left_out(member.name, dumped):  # by its serializer's doing: the simple way leaves it out
+            raise OtherwiseError
         return self._encoder.encode(self._in_stored_form(member, dumped))
 
     def decode(self, item: Mapping[str, Wire]) -> T:

@@ -760,6 +760,34 @@ def test_corner_22_serializers_decide_the_stored_form() -> None:
     assert codec.target(("at",)).compared(model.at) == {"S": "20240102"}
 
 
+def test_corner_22_serializers_of_members_and_of_map_keys() -> None:
+    Upper = Annotated[str, PlainSerializer(lambda text: text.upper())]  # noqa: N806 - it is a type
+
+    class Note(BaseModel):
+        tags: set[Upper]
+        words: frozenset[Upper]
+        counts: dict[Upper, int]
+
+    codec = ModelCodec(Note)
+    note = Note(tags={"a"}, words=frozenset("b"), counts={"c": 1})
+    expected = {"tags": {"SS": ["A"]}, "words": {"SS": ["B"]}, "counts": {"M": {"C": {"N": "1"}}}}
+    assert codec.encode(note) == from_json(codec.encode_json(note)) == expected
+    assert codec.target(("tags",)).written({"a"}) == expected["tags"]
+
+
+def test_corner_22_what_a_serializer_makes_none_is_left_out() -> None:
+    class Note(BaseModel):
+        text: Annotated[str | None, PlainSerializer(lambda text: text or None)] = None
+        tags: Annotated[set[str], PlainSerializer(lambda tags: tags - {"draft"})] = set()
+
+    codec = ModelCodec(Note)
+    for note, expected in (
+        (Note(text="", tags={"draft"}), {}),
+        (Note(text="a", tags={"b"}), {"text": {"S": "a"}, "tags": {"SS": ["b"]}}),
+    ):
+        assert codec.encode(note) == from_json(codec.encode_json(note)) == expected
+
+
 def test_corner_22_whole_models_with_a_serializer() -> None:
     class Enveloped(BaseModel):
         key: str

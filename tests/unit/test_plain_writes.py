@@ -13,11 +13,11 @@ from typing import Annotated, Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel, BeforeValidator, Field
+from pydantic import BaseModel, BeforeValidator, Field, SecretStr
 
 from dynamodb_wrapper import Add, BaseDynamoRepository, F, ItemNotFoundError, Key, Remove, SetIfMissing
 from dynamodb_wrapper.codec import TimeRules
-from dynamodb_wrapper.exceptions import ConditionFailedError, DynamoDBWrapperError
+from dynamodb_wrapper.exceptions import ConditionFailedError, DynamoDBWrapperError, ValidationError
 from dynamodb_wrapper.operations import items, patches, writes
 from dynamodb_wrapper.operations.effects import Call, Flow, Now
 from dynamodb_wrapper.operations.entity import Entity
@@ -51,6 +51,7 @@ class Thing(BaseModel):
     raw: bytes = b""
     odd: Annotated[str | None, BeforeValidator(lambda value: value or None)] = None
     day: dt.date | None = None
+    held: dict[str, SecretStr] = {}  # encoded the simple way
 
 
 class Things(BaseDynamoRepository[Thing]):
@@ -220,6 +221,26 @@ def test_a_put_of_any_model_is_what_an_ordinary_one_is(entity: Entity[Any], name
     assert parameters_of(short) == long.params
     assert short.params == {"TableName": "things", "Item": entity.key_of(long.params["Item"])}
     assert (short.operation, short.repeatable, short.key) == (long.operation, long.repeatable, long.key)
+
+
+def test_a_put_names_the_field_whose_map_has_a_key_that_is_no_unicode() -> None:
+    entity, model = PLAIN, Thing(id="k", held={"\ud800": SecretStr("x")})
+    short = first_call(items.put(entity, model))
+    assert short == put_the_long_way(entity, model)
+    assert isinstance(short, tuple)
+    assert "held" in short[1]
+
+
+@pytest.mark.parametrize("depth", [33, 350, 480, 2000])
+@pytest.mark.parametrize("field", ["named", "words", "id"])
+def test_a_put_of_what_is_nested_ever_so_deeply_is_refused(field: str, depth: int) -> None:
+    value: list[Any] = []
+    for _ in range(depth):
+        value = [value]
+    model = Thing(id="k").model_copy(update={field: {"a": value} if field == "named" else value})
+    short = first_call(items.put(PLAIN, model))
+    assert isinstance(short, tuple)
+    assert issubclass(short[0], ValidationError)
 
 
 @pytest.mark.parametrize("repository", [VersionedThings, TimedThings])
