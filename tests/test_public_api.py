@@ -280,8 +280,8 @@ def test_the_first_answer_loads_only_what_reading_needs(tmp_path: Path) -> None:
     assert flows == {
         f"dynamodb_wrapper.operations.{name}"
         for name in (
-            *("capacity", "declaration", "effects", "entity", "indexes", "items", "key_values", "requests"),
-            "table_options",
+            *("capacity", "declaration", "effects", "entity", "entity_keys", "indexes", "items", "key_values"),
+            *("requests", "table_options"),
         )
     }
     assert [name for name in loaded if ".async_" in name or ".client." in name or ".models." in name] == []
