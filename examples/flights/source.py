@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
 from typing import TextIO
 from zoneinfo import ZoneInfo
@@ -32,18 +33,23 @@ def airports() -> list[Airport]:
 
 def flights(days: Collection[date] | None) -> Iterator[Flight]:
     """Yield the flights of these days (None: of the year), one in memory at a time."""
+    begins = _beginnings(days)
     with _flights_file() as file:
-        for row in csv.DictReader(file):
-            day = date(int(row["year"]), int(row["month"]), int(row["day"]))
-            if days is None or day in days:
-                yield _flight(row, day)
+        header = next(file)
+        for row in csv.DictReader(chain([header], (line for line in file if line.startswith(begins)))):
+            yield _flight(row, date(int(row["year"]), int(row["month"]), int(row["day"])))
 
 
 def count_flights(days: Collection[date] | None) -> int:
-    """Return how many flights there are on these days, from the first three columns alone."""
-    first_columns = ("2013,",) if days is None else tuple(f"{day.year},{day.month},{day.day}," for day in days)
+    """Return how many flights there are on these days."""
+    begins = _beginnings(days)
     with _flights_file() as file:
-        return sum(line.startswith(first_columns) for line in file)
+        return sum(line.startswith(begins) for line in file)
+
+
+def _beginnings(days: Collection[date] | None) -> tuple[str, ...]:
+    """Return how the lines of these days begin: with their first three columns."""
+    return ("2013,",) if days is None else tuple(f"{day.year},{day.month},{day.day}," for day in days)
 
 
 @contextmanager
