@@ -153,6 +153,7 @@ class GuardedWrites(SingleWrites):
         """Send a call; a write, when there is capacity for it. What is read takes no capacity for writes."""
         if request.operation == "GetItem":
             return (yield from sent(request))
+        assert request.body is None  # so the parameters are all that is written
         params = {**request.params, **ASKED}
         try:
             return (yield from self._paced(replace(request, params=params, body=to_json(params))))
